@@ -1,0 +1,150 @@
+"""Builds one artefact of the template into a folder: what `sam build` has each Makefile do.
+
+    build_artifact.py vending-layer FOLDER      python/: token_vending and what it runs on
+    build_artifact.py client-layer FOLDER       python/: token_client
+    build_artifact.py function NAME FOLDER      app.py of functions/NAME
+
+The same sources give the same bytes, whenever and wherever they are built: modification times and
+the seed of string hashing are fixed, and the paths in the bytecode are those on Lambda. So `sam
+deploy` uploads and publishes only what has changed. The bytecode is there because Lambda's file
+system is read-only: without it, every cold start compiles every module again. It is never checked
+against its source (PEP 552, unchecked): both come from one build.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bootstrap
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYER_LOCK = ROOT / "requirements" / "layer.txt"
+LAYER_PREFIX = "/opt/python"
+FUNCTION_PREFIX = "/var/task"
+# The earliest time a zip file can hold.
+FIXED_TIME_SECONDS = 315532800
+# Of the 400 services that botocore describes, those that the functions speak to.
+AWS_SERVICES = {"lambda", "secretsmanager"}
+# Kept of a package's metadata: what scanners recognise a package by, and its licence.
+KEPT_METADATA = re.compile(r"^(METADATA|licen[cs]es?|licen[cs]e.*|notice.*|copying.*)$", re.IGNORECASE)
+UNWANTED = ("__pycache__", "*.py[co]", "*.egg-info", "Makefile", "pyproject.toml")
+
+
+def main() -> None:
+    """Builds what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("vending-layer").add_argument("folder", type=Path)
+    kinds.add_parser("client-layer").add_argument("folder", type=Path)
+    function_arguments = kinds.add_parser("function")
+    function_arguments.add_argument("name")
+    function_arguments.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
+    if arguments.kind == "vending-layer":
+        build_vending_layer(folder)
+    elif arguments.kind == "client-layer":
+        build_client_layer(folder)
+    else:
+        build_function(arguments.name, folder)
+
+
+def build_vending_layer(folder: Path) -> None:
+    """Afterwards folder/python holds token_vending and the locked packages, and no native code."""
+    python = _emptied(folder / "python")
+    _install_locked(python)
+    _prune_botocore(python / "botocore" / "data")
+    _prune_metadata(python)
+    shutil.rmtree(python / "bin", ignore_errors=True)
+    _refuse_native_code(python)
+    _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
+    _finish(folder, python, LAYER_PREFIX)
+
+
+def build_client_layer(folder: Path) -> None:
+    """Afterwards folder/python holds token_client alone: boto3 and urllib3 are the caller's runtime's."""
+    python = _emptied(folder / "python")
+    _copy(ROOT / "layers" / "token_client" / "token_client", python / "token_client")
+    _finish(folder, python, LAYER_PREFIX)
+
+
+def build_function(name: str, folder: Path) -> None:
+    """Afterwards folder holds the function's own modules; everything else is in the layer."""
+    _emptied(folder)
+    _copy(ROOT / "functions" / name, folder)
+    _finish(folder, folder, FUNCTION_PREFIX)
+
+
+def _install_locked(python: Path) -> None:
+    options = ["--quiet", "--no-config", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    options += ["--python", sys.executable, "--python-version", "3.13"]
+    options += ["--python-platform", bootstrap.LAYER_PLATFORM]
+    # A copy, since what is changed here would change uv's cache through a hard link.
+    options += ["--link-mode", "copy", "--target", str(python)]
+    _run([str(bootstrap.make_uv()), "pip", "install", *options, "--requirement", str(LAYER_LOCK)])
+
+
+def _prune_botocore(data: Path) -> None:
+    for service in data.iterdir():
+        if service.is_dir() and service.name not in AWS_SERVICES:
+            shutil.rmtree(service)
+    for example in data.rglob("examples-1.json*"):
+        example.unlink()
+
+
+def _prune_metadata(python: Path) -> None:
+    for entry in python.glob("*.dist-info/*"):
+        if KEPT_METADATA.match(entry.name):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _refuse_native_code(python: Path) -> None:
+    native = sorted(
+        str(file.relative_to(python))
+        for pattern in ("*.so", "*.so.*", "*.pyd")
+        for file in python.rglob(pattern)
+    )
+    if native:
+        sys.exit(f"the layer must be pure Python, but has {', '.join(native)}")
+
+
+def _finish(folder: Path, code: Path, prefix: str) -> None:
+    # In a process of its own: the seed is read when Python starts.
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    options = ["-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    paths = ["-s", str(code), "-p", prefix]
+    _run([sys.executable, "-m", "compileall", *options, *paths, str(code)], environment)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (FIXED_TIME_SECONDS, FIXED_TIME_SECONDS))
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*UNWANTED), dirs_exist_ok=True)
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    finished = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    if finished.returncode:
+        sys.exit(f"failed ({finished.returncode}): {' '.join(command)}")
+
+
+if __name__ == "__main__":
+    main()
