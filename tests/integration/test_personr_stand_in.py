@@ -1,0 +1,139 @@
+"""The vendor stand-in does what the vendor's page says, and misbehaves as told."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from tests.personr import (
+    DEFAULT_EMAIL,
+    DEFAULT_PASSWORD,
+    MINT_PATH,
+    WHOAMI_PATH,
+    PersonrServer,
+    Reset,
+    Scenario,
+    scenarios,
+)
+
+EMPTY_FORM = b"--b0undary--\r\n"
+
+
+@pytest.fixture
+def vendor() -> Iterator[PersonrServer]:
+    with PersonrServer() as server:
+        yield server
+
+
+def mint(
+    vendor: PersonrServer, password: str = DEFAULT_PASSWORD, method: str = "POST", body: bytes = EMPTY_FORM
+) -> urllib3.BaseHTTPResponse:
+    basic = base64.b64encode(f"{DEFAULT_EMAIL}:{password}".encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data; boundary=b0undary"}
+    with urllib3.PoolManager(retries=False, timeout=2.0) as pool:
+        return pool.request(method, vendor.url + MINT_PATH, body=body, headers=headers, redirect=False)
+
+
+def whoami(vendor: PersonrServer, token: str) -> urllib3.BaseHTTPResponse:
+    with urllib3.PoolManager(retries=False) as pool:
+        return pool.request("GET", vendor.url + WHOAMI_PATH, headers={"Authorization": f"Bearer {token}"})
+
+
+def test_a_mint_answers_as_documented(vendor: PersonrServer) -> None:
+    answer = mint(vendor).json()
+    assert answer["status"] == "success"
+    assert answer["response"]["token"].startswith("bus|")
+    assert answer["response"]["expires"] == 31536000
+
+
+def test_a_new_mint_kills_the_old_token(vendor: PersonrServer) -> None:
+    old = mint(vendor).json()["response"]["token"]
+    assert whoami(vendor, old).status == 200
+    new = mint(vendor).json()["response"]["token"]
+    assert whoami(vendor, new).status == 200
+    refused = whoami(vendor, old)
+    assert refused.status == 401
+    assert old in refused.data.decode()
+    assert vendor.mint_count() == 2
+
+
+def test_bad_credentials_get_the_documented_invalid_json(vendor: PersonrServer) -> None:
+    answer = mint(vendor, password="wrong")
+    assert answer.status == 400
+    assert "INVALID_LOGIN_CREDENTIALS" in answer.data.decode()
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(answer.data)
+    assert vendor.mint_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [("GET", EMPTY_FORM, 405), ("POST", b"", 400), ("POST", b"{}", 400), ("POST", b"--other--\r\n", 400)],
+)
+def test_what_the_page_does_not_allow_is_refused(
+    vendor: PersonrServer, method: str, body: bytes, status: int
+) -> None:
+    assert mint(vendor, method=method, body=body).status == status
+    assert vendor.mint_count() == 0
+
+
+@pytest.mark.parametrize(("when", "mints"), [(Reset.BEFORE, 0), (Reset.AFTER, 1)])
+def test_a_reset_comes_before_or_after_the_mint_took_effect(
+    vendor: PersonrServer, when: Reset, mints: int
+) -> None:
+    vendor.script(Scenario(reset=when))
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        mint(vendor)
+    assert vendor.mint_count() == mints
+    assert mint(vendor).status == 200
+
+
+def test_a_late_mint_kills_the_token_minted_meanwhile(vendor: PersonrServer) -> None:
+    vendor.script(scenarios.late_mint(2.5))
+    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+        mint(vendor)
+    token = mint(vendor).json()["response"]["token"]
+    assert vendor.is_live(token)
+    vendor._late[0].join()
+    assert not vendor.is_live(token)
+
+
+def test_records_hold_no_credentials(vendor: PersonrServer) -> None:
+    token = mint(vendor).json()["response"]["token"]
+    whoami(vendor, token)
+    text = repr(vendor.seen)
+    assert DEFAULT_PASSWORD not in text
+    assert token not in text
+    assert [seen.status for seen in vendor.seen] == [200, 200]
+
+
+def test_another_process_can_kill_the_token(vendor: PersonrServer) -> None:
+    token = mint(vendor).json()["response"]["token"]
+    with urllib3.PoolManager() as pool:
+        pool.request("POST", f"{vendor.url}/_control/mint", body=json.dumps({"email": DEFAULT_EMAIL}))
+        state = pool.request("GET", f"{vendor.url}/_control/state").json()
+    assert not vendor.is_live(token)
+    assert state["mints"] == 2
+
+
+@pytest.mark.parametrize(
+    ("scenario", "status", "minted"),
+    [
+        (scenarios.rate_limited("7"), 429, 0),
+        (scenarios.maintenance(), 503, 0),
+        (scenarios.redirect("https://elsewhere.example/login"), 302, 0),
+        (scenarios.html_success(), 200, 0),
+        (scenarios.garbled_success(), 200, 1),
+        (scenarios.expires("31536000"), 200, 1),
+        (scenarios.expires(scenarios.OMIT), 200, 1),
+        (scenarios.huge_success(), 200, 1),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else "",
+)
+def test_scripted_misbehaviour(vendor: PersonrServer, scenario: Scenario, status: int, minted: int) -> None:
+    vendor.script(scenario)
+    assert mint(vendor).status == status
+    assert vendor.mint_count() == minted
+    assert mint(vendor).status == 200

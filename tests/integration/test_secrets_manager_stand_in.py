@@ -1,0 +1,143 @@
+"""The Secrets Manager stand-in keeps the rules that the product leans on, seen through boto3."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.stand_ins.secrets_manager import REGION, SecretsManager
+
+NAME = "token"
+
+
+@pytest.fixture
+def service() -> Iterator[SecretsManager]:
+    with SecretsManager() as server:
+        server.create(NAME)
+        yield server
+
+
+@pytest.fixture
+def client(service: SecretsManager) -> Any:
+    return boto3.client(
+        "secretsmanager",
+        endpoint_url=service.url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def put(client: Any, text: str, stages: list[str] | None = None, token: str | None = None) -> str:
+    extra = {} if stages is None else {"VersionStages": stages}
+    answer = client.put_secret_value(
+        SecretId=NAME, SecretString=text, ClientRequestToken=token or str(uuid.uuid4()), **extra
+    )
+    return str(answer["VersionId"])
+
+
+def code(caught: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_a_secret_without_versions_is_not_found(client: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        client.get_secret_value(SecretId=NAME)
+    assert code(caught) == "ResourceNotFoundException"
+
+
+def test_the_first_version_is_current_whatever_was_asked(service: SecretsManager, client: Any) -> None:
+    version = put(client, "1", ["INTENT"])
+    assert service.labels(NAME) == {"INTENT": version, "AWSCURRENT": version}
+
+
+def test_putting_moves_current_and_previous(service: SecretsManager, client: Any) -> None:
+    put(client, "1")
+    second = put(client, "2")
+    third = put(client, "3")
+    assert service.labels(NAME) == {"AWSCURRENT": third, "AWSPREVIOUS": second}
+    assert client.get_secret_value(SecretId=NAME)["SecretString"] == "3"
+
+
+def test_a_label_that_is_put_leaves_its_old_holder(service: SecretsManager, client: Any) -> None:
+    current = put(client, "1")
+    put(client, "2", ["INTENT"])
+    last = put(client, "3", ["INTENT"])
+    assert service.labels(NAME) == {"AWSCURRENT": current, "INTENT": last}
+    listed = client.list_secret_version_ids(SecretId=NAME)["Versions"]
+    assert {v["VersionId"] for v in listed} == {current, last}
+    assert len(client.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)["Versions"]) == 3
+
+
+def test_the_same_request_token_and_content_change_nothing(service: SecretsManager, client: Any) -> None:
+    token = str(uuid.uuid4())
+    put(client, "1", token=token)
+    put(client, "2")
+    before = service.snapshot()
+    put(client, "1", token=token)
+    assert service.snapshot() == before
+
+
+def test_the_same_request_token_with_other_content_is_refused(client: Any) -> None:
+    token = str(uuid.uuid4())
+    put(client, "1", token=token)
+    with pytest.raises(ClientError) as caught:
+        put(client, "2", token=token)
+    assert code(caught) == "ResourceExistsException"
+
+
+def test_a_label_held_by_another_version_is_a_lock(service: SecretsManager, client: Any) -> None:
+    first, second = put(client, "1"), put(client, "2")
+    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", MoveToVersionId=first)
+    for wrong in ({}, {"RemoveFromVersionId": second}):
+        with pytest.raises(ClientError) as caught:
+            client.update_secret_version_stage(
+                SecretId=NAME, VersionStage="MINTING", MoveToVersionId=second, **wrong
+            )
+        assert code(caught) == "InvalidParameterException"
+    assert service.labels(NAME)["MINTING"] == first
+    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", MoveToVersionId=first)
+    client.update_secret_version_stage(
+        SecretId=NAME, VersionStage="MINTING", MoveToVersionId=second, RemoveFromVersionId=first
+    )
+    assert service.labels(NAME)["MINTING"] == second
+    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", RemoveFromVersionId=second)
+    assert "MINTING" not in service.labels(NAME)
+
+
+def test_current_cannot_be_taken_off(client: Any) -> None:
+    version = put(client, "1")
+    with pytest.raises(ClientError) as caught:
+        client.update_secret_version_stage(
+            SecretId=NAME, VersionStage="AWSCURRENT", RemoveFromVersionId=version
+        )
+    assert code(caught) == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("token", ["short", "x" * 65])
+def test_a_request_token_has_32_to_64_characters(client: Any, token: str) -> None:
+    with pytest.raises(Exception, match=r"ClientRequestToken|length"):
+        put(client, "1", token=token)
+
+
+def test_a_value_past_64_kib_is_refused(client: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        put(client, "x" * 65_537)
+    assert code(caught) == "ValidationException"
+
+
+def test_a_refusal_can_be_scripted_for_one_secret(service: SecretsManager, client: Any) -> None:
+    service.create("other", {"a": 1})
+    put(client, "1")
+    service.refuse("GetSecretValue", secret="other", times=1)
+    assert client.get_secret_value(SecretId=NAME)["SecretString"] == "1"
+    with pytest.raises(ClientError) as caught:
+        client.get_secret_value(SecretId="other")
+    assert code(caught) == "AccessDeniedException"
+    client.get_secret_value(SecretId="other")
+    assert [call.error for call in service.calls].count("AccessDeniedException") == 1

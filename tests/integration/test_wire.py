@@ -1,0 +1,111 @@
+"""The fault proxy counts, holds, drops and breaks calls as told."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from tests.stand_ins import wire as faults
+from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.stand_ins.wire import Wire
+
+
+class Counter(LoopbackServer):
+    """Counts what took effect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.effects: list[str] = []
+
+    def handle(self, request: Request) -> Response:
+        self.effects.append(request.path)
+        return Response(200, b"done")
+
+
+@pytest.fixture
+def upstream() -> Iterator[Counter]:
+    with Counter() as server:
+        yield server
+
+
+@pytest.fixture
+def wire(upstream: Counter) -> Iterator[Wire]:
+    with Wire({"counter": upstream.url}) as proxy:
+        yield proxy
+
+
+def call(wire: Wire, path: str = "/x", timeout: float = 5) -> int:
+    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
+        return pool.request("GET", wire.url("counter") + path).status
+
+
+def test_calls_are_counted(wire: Wire) -> None:
+    call(wire)
+    call(wire)
+    call(wire, "/y")
+    assert wire.counts() == {"GET /x": 2, "GET /y": 1}
+    assert [one.status for one in wire.calls] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("fault", "effects"),
+    [(faults.reset_before(), 0), (faults.reset_after(), 1), (faults.hang(), 0), (faults.hang_after(), 1)],
+    ids=lambda value: value.name if isinstance(value, faults.Fault) else str(value),
+)
+def test_an_answer_can_be_lost_before_or_after_the_effect(
+    wire: Wire, upstream: Counter, fault: faults.Fault, effects: int
+) -> None:
+    wire.inject(fault, operation="GET /x", nth=2)
+    assert call(wire) == 200
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        call(wire, timeout=0.3)
+    assert len(upstream.effects) == 1 + effects
+    assert call(wire) == 200
+
+
+@pytest.mark.parametrize("forwarded", [True, False])
+def test_a_held_call_is_forwarded_or_dropped_on_demand(
+    wire: Wire, upstream: Counter, *, forwarded: bool
+) -> None:
+    fault, hold = faults.hold_before()
+    wire.inject(fault, index=2)
+    call(wire)
+    outcome: list[object] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(call(wire))
+        except urllib3.exceptions.HTTPError as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    assert hold.wait()
+    assert len(upstream.effects) == 1
+    if forwarded:
+        hold.forward()
+    else:
+        hold.drop()
+    thread.join(5)
+    assert (outcome[0] == 200) is forwarded
+    assert len(upstream.effects) == 1 + forwarded
+
+
+def test_an_aws_error_is_answered_without_effect(wire: Wire, upstream: Counter) -> None:
+    wire.inject(faults.aws_error("ThrottlingException"), times=2)
+    assert [call(wire), call(wire), call(wire)] == [400, 400, 200]
+    assert len(upstream.effects) == 1
+
+
+def test_connections_are_refused_and_accepted_again(wire: Wire) -> None:
+    wire.refuse_connections("counter")
+    with pytest.raises(urllib3.exceptions.HTTPError, match="refused"):
+        call(wire)
+    wire.accept_connections("counter")
+    assert call(wire) == 200
+
+
+def test_a_dripping_answer_arrives_whole(wire: Wire) -> None:
+    wire.inject(faults.drip(0.2))
+    assert call(wire) == 200

@@ -1,0 +1,26 @@
+"""A stand-in for Personr: the documented mint, Bubble's manners where nothing is documented, scripted
+misbehaviour.
+"""
+
+from tests.personr.scenarios import Reset, Scenario
+from tests.personr.server import (
+    API_PATH,
+    DEFAULT_EMAIL,
+    DEFAULT_PASSWORD,
+    MINT_PATH,
+    WHOAMI_PATH,
+    PersonrServer,
+    Seen,
+)
+
+__all__ = [
+    "API_PATH",
+    "DEFAULT_EMAIL",
+    "DEFAULT_PASSWORD",
+    "MINT_PATH",
+    "WHOAMI_PATH",
+    "PersonrServer",
+    "Reset",
+    "Scenario",
+    "Seen",
+]

@@ -1,0 +1,266 @@
+"""A threaded HTTP/1.1 server on a free loopback port: what every stand-in and harness in these tests is built
+on.
+"""
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self, override
+from urllib.parse import parse_qs, urlsplit
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request as it arrived; ``headers`` has lower-case names."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    connection: "Connection" = field(repr=False, compare=False)
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query's fields, blank ones kept."""
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON; raises ValueError if it is not."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer. ``declared_length`` other than the body's makes it a truncated one."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    declared_length: int | None = None
+
+    @classmethod
+    def of_json(
+        cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> "Response":
+        """An application/json answer."""
+        body = json.dumps(value).encode()
+        return cls(status, body, {"Content-Type": "application/json", **(headers or {})})
+
+
+class Connection:
+    """The client's connection while its request is served: lets a handler misbehave below HTTP."""
+
+    def __init__(self, handler: "_Handler") -> None:
+        self._handler = handler
+
+    def reset(self) -> None:
+        """Close with a TCP RST, so that the client sees 'connection reset by peer'."""
+        with contextlib.suppress(OSError):
+            self._handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self) -> None:
+        """Close without an answer."""
+        self._handler.close_connection = True
+        with contextlib.suppress(OSError):
+            self._handler.connection.close()
+
+    def write(self, data: bytes) -> bool:
+        """Send raw bytes; False if the client has gone."""
+        try:
+            self._handler.connection.sendall(data)
+        except OSError:
+            return False
+        return True
+
+
+Handle = Callable[[Request], Response | None]
+"""Serves one request. None means that the connection was dealt with already (reset, or written raw)."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: "_Server"
+
+    def _serve(self) -> None:
+        body = self._read_body()
+        if body is None:
+            self.close_connection = True
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, body, Connection(self))
+        try:
+            response = self.server.handle(request)
+        except Exception as exc:  # noqa: BLE001 - a defect of the stand-in must show up in the test, not hang the client
+            self.server.failures.append(exc)
+            response = Response.of_json({"stand-in failed": repr(exc)}, 599)
+        if response is None:
+            self.close_connection = True
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._send(response)
+
+    def _read_body(self) -> bytes | None:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._read_chunked()
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > MAX_BODY_BYTES:
+            return None
+        body = self.rfile.read(length) if length else b""
+        return body if len(body) == length else None
+
+    def _read_chunked(self) -> bytes:
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+
+    def _send(self, response: Response) -> None:
+        self.send_response_only(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        length = len(response.body) if response.declared_length is None else response.declared_length
+        if response.declared_length is not None:
+            self.close_connection = True
+        if response.status not in (204, 304):
+            self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+        self.wfile.flush()
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
+
+    @override
+    def handle(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().handle()
+
+    @override
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the stand-ins keep their own records, without secrets."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, port: int, handle: Handle) -> None:
+        self.handle = handle
+        self.failures: list[Exception] = []
+        self.open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @override
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        with self._open_lock:
+            self.open.add(connection)
+        return connection, address
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self.open.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self) -> None:
+        """Shut every open connection, so that no keep-alive thread outlives the server."""
+        with self._open_lock:
+            connections = list(self.open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    @override
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that are killed in the middle of a request are what these tests are about."""
+
+
+class LoopbackServer:
+    """A context manager around one server thread; subclasses implement :meth:`handle`.
+
+    A defect inside ``handle`` is answered with status 599 and raised again when the server stops.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._wanted_port = port
+        self._server: _Server | None = None
+
+    def handle(self, request: Request) -> Response | None:
+        """Serve one request; called from many threads at once."""
+        raise NotImplementedError
+
+    def on_stop(self) -> None:
+        """Release whatever a request may still be waiting for; called before the server stops."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, and listens on again after a stop."""
+        return self._wanted_port or int(self._started.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:<port>``."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def _started(self) -> _Server:
+        if self._server is None:
+            message = f"{type(self).__name__} is not started: use it as a context manager"
+            raise RuntimeError(message)
+        return self._server
+
+    def start(self) -> Self:
+        """Listen and serve in a background thread."""
+        self._server = _Server(self._wanted_port, self.handle)
+        self._wanted_port = int(self._server.server_address[1])  # a restarted stand-in keeps its address
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening, cut open connections, raise the first defect met while serving. Idempotent."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self.on_stop()
+        server.shutdown()
+        server.cut_connections()
+        server.server_close()
+        if server.failures:
+            raise server.failures[0]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
