@@ -1,0 +1,285 @@
+"""A Lambda function: execution environments are real processes, cold when new, reused when warm, killed on
+timeout.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.runtime.artefacts import ROOT, Artefact, interpreter, runtime_client_folder
+from tests.runtime.runtime_api import Invocation, RuntimeApi
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+
+INIT_LIMIT_SECONDS = 20.0
+TIMED_OUT = "Sandbox.Timedout"
+KILLED = "Runtime.ExitError"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an invocation came to: its payload, or the error object that Lambda would return."""
+
+    payload: Any
+    error: dict[str, Any] | None
+    request_id: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the function returned."""
+        return self.error is None
+
+    @property
+    def error_type(self) -> str | None:
+        """The exception's class name, or Lambda's own word (Sandbox.Timedout, Runtime.ExitError)."""
+        return None if self.error is None else str(self.error.get("errorType"))
+
+    @property
+    def error_message(self) -> str:
+        """The exception's text as Lambda passes it on; empty if there was none."""
+        return "" if self.error is None else str(self.error.get("errorMessage"))
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The JSON object that the product's errors carry in their message."""
+        parsed = json.loads(self.error_message)
+        if not isinstance(parsed, dict):
+            raise TypeError(f"not an object: {self.error_message}")
+        return parsed
+
+
+class Environment:
+    """One execution environment: a Runtime API and the process that polls it."""
+
+    def __init__(self, artefact: Artefact, environment: Mapping[str, str], arn: str, log: Path) -> None:
+        self.api = RuntimeApi(arn).start()
+        self.log = log
+        paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
+        self._output = log.open("wb")
+        self._process = subprocess.Popen(
+            # -S: no site-packages, so that imports come from the task, its layer and the runtime client only.
+            [interpreter(), "-S", "-m", "awslambdaric", "app.handler"],
+            cwd=artefact.task_root,
+            env={
+                **environment,
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
+                "LAMBDA_TASK_ROOT": str(artefact.task_root),
+                "PYTHONPATH": os.pathsep.join(map(str, paths)),
+                # Sources have no compiled files beside them; keep what is compiled once for
+                # all of these tests.
+                "PYTHONPYCACHEPREFIX": str(ROOT / ".build" / "pycache"),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def wait_ready(self) -> dict[str, Any] | None:
+        """Wait for the init phase to end; return the init error, if it ended in one."""
+        deadline = time.monotonic() + INIT_LIMIT_SECONDS
+        while not self.api.ready.wait(0.005):
+            if not self.alive:
+                return {
+                    "errorType": "Runtime.ExitError",
+                    "errorMessage": f"exited with {self._process.returncode}",
+                }
+            if time.monotonic() > deadline:
+                return {"errorType": TIMED_OUT, "errorMessage": "the init phase did not end"}
+        return self.api.init_error
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until the process is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    def close(self) -> None:
+        """Kill the process and stop its API."""
+        self.kill()
+        self._output.close()
+        self.api.stop()
+
+
+@dataclass
+class Pending:
+    """An invocation under way."""
+
+    environment: Environment
+    invocation: Invocation
+    started: float
+    _function: "LambdaFunction" = field(repr=False)
+
+    def kill(self) -> None:
+        """SIGKILL the environment's process, as a lost host or an out-of-memory kill does."""
+        self.environment.kill()
+        self.invocation.fail(KILLED, "the process was killed")
+
+    def wait(self) -> Result:
+        """Wait for the answer; at the function's timeout kill the process, as Lambda does."""
+        limit = self.started + self.invocation.timeout_seconds
+        while not self.invocation.done.wait(0.01):
+            if not self.environment.alive:
+                self.invocation.done.wait(0.2)
+                self.invocation.fail(KILLED, "the process exited")
+            elif time.monotonic() > limit:
+                self.environment.kill()
+                seconds = self.invocation.timeout_seconds
+                self.invocation.fail(TIMED_OUT, f"Task timed out after {seconds:.2f} seconds")
+        self._function.give_back(self.environment)
+        seconds = time.monotonic() - self.started
+        return Result(self.invocation.payload, self.invocation.error, self.invocation.request_id, seconds)
+
+
+class LambdaFunction:
+    """A function with its environment variables. Concurrent invocations get an environment each."""
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        environment: Mapping[str, str],
+        *,
+        name: str | None = None,
+        timeout_seconds: float = 45.0,
+        memory_mb: int = 512,
+    ) -> None:
+        self.name = name or artefact.logical_id
+        self.arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.name}"
+        self.timeout_seconds = timeout_seconds
+        self.environment = {**lambda_variables(self.name, memory_mb), **environment}
+        self._artefact = artefact
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
+        self._environments: list[Environment] = []
+        self._idle: list[Environment] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every environment and remove the logs."""
+        with self._lock:
+            environments, self._environments, self._idle = self._environments, [], []
+        for environment in environments:
+            environment.close()
+        self._folder.cleanup()
+
+    def invoke(
+        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+    ) -> Result:
+        """Invoke and wait; raises nothing for what the function does."""
+        started = self.start(event, request_id, timeout_seconds=timeout_seconds)
+        return started if isinstance(started, Result) else started.wait()
+
+    def start(
+        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+    ) -> Pending | Result:
+        """Begin an invocation; a Result at once if the environment could not be initialised."""
+        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        invocation = Invocation(event, seconds, request_id or str(uuid.uuid4()))
+        begun = time.monotonic()
+        environment = self._take()
+        init_error = environment.wait_ready()
+        if init_error is not None:
+            environment.kill()
+            return Result(None, init_error, invocation.request_id, time.monotonic() - begun)
+        environment.api.submit(invocation)
+        return Pending(environment, invocation, time.monotonic(), self)
+
+    def run(self, event: Any, request_id: str) -> Result:
+        """The form that :class:`tests.stand_ins.lambda_service.LambdaService` calls."""
+        return self.invoke(event, request_id)
+
+    def go_cold(self) -> None:
+        """End the warm environments; the next invocation starts a new one. Logs are kept."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for environment in idle:
+            environment.close()
+
+    @property
+    def logs(self) -> str:
+        """Everything that every environment so far has written to stdout and stderr."""
+        return "".join(
+            path.read_text(errors="replace") for path in sorted(Path(self._folder.name).glob("*.log"))
+        )
+
+    @property
+    def log_records(self) -> list[dict[str, Any]]:
+        """The log lines that are JSON objects."""
+        records = []
+        for line in self.logs.splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    records.append(record)
+        return records
+
+    def _take(self) -> Environment:
+        with self._lock:
+            while self._idle:
+                environment = self._idle.pop()
+                if environment.alive:
+                    return environment
+            log = Path(self._folder.name) / f"{len(self._environments):04d}.log"
+            environment = Environment(self._artefact, self.environment, self.arn, log)
+            self._environments.append(environment)
+            return environment
+
+    def give_back(self, environment: Environment) -> None:
+        """Keep a living environment warm for the next invocation; stop the API of a dead one."""
+        if environment.alive:
+            with self._lock:
+                self._idle.append(environment)
+        else:
+            environment.close()
+
+
+def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
+    """The variables that Lambda itself sets, nothing of this process's environment but PATH."""
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "ASIAEXECUTIONROLE000",
+        "AWS_SECRET_ACCESS_KEY": "execution-role-secret-key",
+        "AWS_SESSION_TOKEN": "execution-role-session",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[1]0123456789abcdef",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": "INFO",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "_HANDLER": "app.handler",
+    }
