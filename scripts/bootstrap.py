@@ -58,7 +58,7 @@ def main() -> int:
     return check()
 
 
-def make_environment(name: str) -> None:
+def make_environment(name: str, *, quiet: bool = False) -> None:
     """Afterwards .build/NAME holds exactly what its lock file names."""
     lock_file = REQUIREMENTS / f"{ENVIRONMENTS[name]}.txt"
     if _is_made_from(name, lock_file):
@@ -68,10 +68,11 @@ def make_environment(name: str) -> None:
         if _is_made_from(name, lock_file):
             return
         started = time.monotonic()
-        print(f"setting up .build/{name} ...", flush=True)
+        if not quiet:
+            print(f"setting up .build/{name} ...", flush=True)
         folder = BUILD / name
         _forget(name)
-        if _interpreter_of(folder) != _base_interpreter():
+        if _interpreter_of(folder) != os.path.realpath(_base_interpreter()):
             shutil.rmtree(folder, ignore_errors=True)
             _run(_base_interpreter(), "-m", "venv", "--without-pip", folder)
         # Compiled at once: some machines forbid Python to write bytecode later, and the SAM CLI
@@ -81,7 +82,8 @@ def make_environment(name: str) -> None:
             *("--python", folder / "bin" / "python", lock_file),
         )
         _stamp(name, lock_file)
-        print(f"setting up .build/{name} took {time.monotonic() - started:.0f} s", flush=True)
+        if not quiet:
+            print(f"setting up .build/{name} took {time.monotonic() - started:.0f} s", flush=True)
 
 
 def make_uv() -> Path:
@@ -186,7 +188,7 @@ def _base_interpreter() -> str:
 
 def _interpreter_of(folder: Path) -> str | None:
     python = folder / "bin" / "python"
-    return str(python.resolve()) if python.exists() else None
+    return os.path.realpath(python) if python.exists() else None
 
 
 def _stamp_path(name: str) -> Path:
@@ -195,7 +197,7 @@ def _stamp_path(name: str) -> Path:
 
 def _fingerprint(lock_file: Path) -> str:
     digest = hashlib.sha256(lock_file.read_bytes())
-    digest.update(f"{sys.version} {_base_interpreter()} {ROOT}".encode())
+    digest.update(f"{sys.version} {os.path.realpath(_base_interpreter())} {ROOT}".encode())
     return digest.hexdigest()
 
 

@@ -1,0 +1,94 @@
+"""Builds the template by `sam build` into .build/artifacts/, unless these very sources are built already.
+
+    build.py        prints the folder that holds the built template.yaml and its artefacts
+
+A folder is named by the hash of everything that goes into it and is never written to again. So tests
+that run at the same time share it, and a build in between takes nothing away from them. (`sam build`
+alone builds into .aws-sam/, as `sam deploy` expects it.)
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import bootstrap
+
+ROOT = bootstrap.ROOT
+ARTIFACTS = bootstrap.BUILD / "artifacts"
+SOURCES = (
+    "template.yaml",
+    "functions",
+    "layers",
+    "requirements/layer.txt",
+    "scripts/bootstrap.py",
+    "scripts/build.py",
+    "scripts/build_artifact.py",
+)
+KEPT_BUILDS = 5
+
+
+def build() -> Path:
+    """The folder with the artefacts of the sources as they are now.
+
+    Raises:
+        RuntimeError: `sam build` failed; the message holds what it said.
+    """
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    with (bootstrap.BUILD / ".artifacts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = ARTIFACTS / fingerprint()
+        if folder.exists():
+            os.utime(folder)
+        else:
+            bootstrap.make_environment("sam", quiet=True)
+            with tempfile.TemporaryDirectory(dir=bootstrap.BUILD, prefix=".building-") as temporary:
+                _sam_build(Path(temporary) / "built")
+                (Path(temporary) / "built").rename(folder)
+        for old in sorted(ARTIFACTS.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_BUILDS]:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def fingerprint() -> str:
+    """A hash of the sources: their names, their contents."""
+    digest = hashlib.sha256(sys.version.encode())
+    for source in SOURCES:
+        path = ROOT / source
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_size}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sam_build(folder: Path) -> None:
+    sam = bootstrap.BUILD / "sam" / "bin" / "sam"
+    environment = {
+        **os.environ,
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+    }
+    finished = subprocess.run(
+        [
+            *(str(sam), "build", "--parallel"),
+            *("--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)),
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise RuntimeError(f"sam build failed ({finished.returncode}):\n{finished.stdout}")
+
+
+if __name__ == "__main__":
+    print(build())
