@@ -1,0 +1,26 @@
+"""Mints when a mint is due: on a schedule, and when a caller reports a dead token."""
+
+from functools import cache
+from typing import Any
+
+from token_vending.errors import TokenVendingError
+from token_vending.requests import RefreshRequest
+from token_vending.telemetry import RefreshTelemetry
+from token_vending.wiring import build_refresher
+
+telemetry = RefreshTelemetry()
+# Lazily, so that a bad setting is an error of the run: with an error type, a retry, a dead letter and an alarm.
+refresher = cache(build_refresher)
+
+
+def handler(event: Any, context: Any) -> dict[str, str | None]:  # noqa: ANN401
+    """One run; `{"outcome", "version", "expires_at", "reason"}`. Raises the errors of `token_vending.errors`."""
+    with telemetry.run(context.aws_request_id):
+        try:
+            request = RefreshRequest.parse(event, default_id=context.aws_request_id)
+            report = refresher().run(request, lambda: context.get_remaining_time_in_millis() / 1000)
+        except TokenVendingError as error:
+            telemetry.failed(error)
+            raise error.on_the_wire() from None
+        telemetry.done(report)
+        return report.answer()

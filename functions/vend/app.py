@@ -1,0 +1,22 @@
+"""Hands the token out: by direct invoke, and over HTTP."""
+
+import os
+from typing import Any
+
+from token_vending import doors
+from token_vending.settings import VendSettings
+from token_vending.telemetry import VendTelemetry
+from token_vending.wiring import build_vendor
+
+# All at init: a setting that cannot be used must fail the function's start, not let somebody in.
+settings = VendSettings.read(os.environ)
+telemetry = VendTelemetry(settings.allowed_callers.unmatchable)
+vendor = build_vendor(settings)
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The hand-out; the two shapes of request and answer are in `token_vending.doors`."""
+    with telemetry.run(context.aws_request_id):
+        if doors.is_http(event):
+            return doors.http(event, vendor, settings.allowed_callers, telemetry.audit)
+        return doors.direct(event, vendor, telemetry.audit)

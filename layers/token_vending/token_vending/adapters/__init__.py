@@ -1,0 +1,1 @@
+"""The edge: one module for each thing outside. Foreign errors are translated here, once."""

@@ -1,0 +1,34 @@
+"""How a failed AWS call reads to whoever is paged: the operation, AWS's error code, and the mend."""
+
+import re
+
+from token_vending.errors import StoreUnavailable
+
+_CODE = re.compile(r"[^A-Za-z0-9.]")
+_RETRY_AFTER = 5
+
+_MENDS = {
+    "AccessDeniedException": "Allow the function's role this action on {target}, and its KMS key.",
+    "DecryptionFailure": "Check that the KMS key of {target} is enabled and that the role may use it.",
+    "EncryptionFailure": "Check that the KMS key of {target} is enabled and that the role may use it.",
+    "LimitExceededException": "A quota of Secrets Manager is reached for {target}.",
+    "ThrottlingException": "Secrets Manager is throttling this account; it passes by itself.",
+    "InvalidRequestException": "Check that {target} is not scheduled for deletion (aws secretsmanager restore-secret).",
+}
+
+
+def refused(operation: str, target: str, code: str, status: int) -> StoreUnavailable:
+    """AWS answered with an error. Only its code is repeated: a message is somebody else's text."""
+    shown = _CODE.sub("", code)[:64] or f"HTTP status {status}"
+    mend = _MENDS.get(shown, "").format(target=target)
+    return StoreUnavailable(f"{operation} failed: {shown}. {mend}".strip(), retry_after=_RETRY_AFTER)
+
+
+def no_answer(operation: str, kind: str) -> StoreUnavailable:
+    """AWS did not answer, or not in its own protocol. `kind` is the foreign exception's class name."""
+    return StoreUnavailable(f"{operation} got no usable answer ({kind}).", retry_after=_RETRY_AFTER)
+
+
+def answered_without(operation: str, field: str) -> StoreUnavailable:
+    """AWS answered a success that lacks what its documentation promises."""
+    return StoreUnavailable(f"{operation} answered without {field}.", retry_after=_RETRY_AFTER)

@@ -1,0 +1,171 @@
+"""AWS calls of the vend function: urllib3 for the wire, botocore's own signer, nothing else of the SDK.
+
+Why not a botocore client: a hand-out needs one GetSecretValue, and importing and building a client takes
+longer than everything else of a cold start together. docs/performance.md has the figures, docs/decisions the
+reasons. The signature is botocore's (`botocore.auth.SigV4Auth`); TLS is always verified.
+"""
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+
+from token_vending.adapters.aws_errors import answered_without, no_answer, refused
+from token_vending.errors import StoreUnavailable
+from token_vending.records import read_record
+from token_vending.token import Intent, Token
+
+ATTEMPTS = 3
+TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
+"""Seconds. Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
+MAX_BODY = 1024 * 1024
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_THROTTLED = frozenset(
+    {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+)
+
+
+class SignedAws:
+    """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+        self._pool = urllib3.PoolManager(
+            retries=False, timeout=TIMEOUT, maxsize=1, ca_certs=environment.get("AWS_CA_BUNDLE") or None
+        )
+
+    def post(
+        self, service: str, operation: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        """One request, tried up to ATTEMPTS times while it fails in passing.
+
+        Answers (HTTP status, body). Raises StoreUnavailable when nothing usable came back.
+        """
+        for attempt in range(ATTEMPTS):
+            last = attempt + 1 == ATTEMPTS
+            try:
+                status, answer = self._send(service, path, headers, body)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if last:
+                    raise no_answer(operation, type(error).__name__) from error
+            else:
+                if last or not (status in _TRANSIENT or error_code(answer) in _THROTTLED):
+                    return status, answer
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _send(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        request = AWSRequest(method="POST", url=self._endpoint(service) + path, headers=headers, data=body)
+        SigV4Auth(self._credentials(), service, self._region).add_auth(request)
+        prepared = request.prepare()
+        response = self._pool.request(
+            "POST",
+            prepared.url,
+            headers=dict(prepared.headers),
+            body=body,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            return response.status, response.read(MAX_BODY)
+        finally:
+            response.release_conn()
+
+    def _endpoint(self, service: str) -> str:
+        specific = "AWS_ENDPOINT_URL_" + {"secretsmanager": "SECRETS_MANAGER", "lambda": "LAMBDA"}[service]
+        configured = self._environment.get(specific) or self._environment.get("AWS_ENDPOINT_URL")
+        if configured:
+            return configured.rstrip("/")
+        suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
+        return f"https://{service}.{self._region}.{suffix}"
+
+    def _credentials(self) -> Any:  # noqa: ANN401 - any of botocore's credential classes
+        key, secret = (
+            self._environment.get("AWS_ACCESS_KEY_ID"),
+            self._environment.get("AWS_SECRET_ACCESS_KEY"),
+        )
+        if key and secret:
+            return ReadOnlyCredentials(key, secret, self._environment.get("AWS_SESSION_TOKEN"))
+        # Under SnapStart Lambda gives credentials through a container endpoint instead, and renews them there.
+        return self._container_credentials()
+
+    def _container_credentials(self) -> Any:  # noqa: ANN401
+        from botocore.session import Session  # noqa: PLC0415 - 150 ms that only this rare path needs
+
+        credentials = Session().get_credentials()
+        if credentials is None:
+            raise StoreUnavailable("The function has no AWS credentials.")
+        return credentials.get_frozen_credentials()
+
+
+class SignedSecretReader:
+    """The current version of the token secret as `ports.TokenReader`."""
+
+    def __init__(self, aws: SignedAws, secret_id: str) -> None:
+        self._aws = aws
+        self._secret_id = secret_id
+
+    def read_current(self) -> Token | Intent | None:
+        """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html"""
+        operation = "GetSecretValue"
+        status, body = self._aws.post(
+            "secretsmanager",
+            operation,
+            "/",
+            {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"},
+            json.dumps({"SecretId": self._secret_id, "VersionStage": "AWSCURRENT"}).encode(),
+        )
+        if status != 200:
+            code = error_code(body)
+            if code == "ResourceNotFoundException":
+                return None
+            raise refused(operation, self._secret_id, code, status)
+        fields = _object(body)
+        version = fields.get("VersionId")
+        if not isinstance(version, str):
+            raise answered_without(operation, "VersionId")
+        content = fields.get("SecretString")
+        return read_record(version, content if isinstance(content, str) else None)
+
+
+class LambdaRefreshStarter:
+    """The refresh function, invoked asynchronously, as `ports.RefreshStarter`. `function` is a name or an ARN."""
+
+    def __init__(self, aws: SignedAws, function: str) -> None:
+        self._aws = aws
+        self._function = function
+
+    def start(self, event: Mapping[str, object]) -> None:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
+        status, body = self._aws.post(
+            "lambda",
+            "Invoke",
+            f"/2015-03-31/functions/{quote(self._function, safe='')}/invocations",
+            {"X-Amz-Invocation-Type": "Event", "Content-Type": "application/json"},
+            json.dumps(event).encode(),
+        )
+        if not 200 <= status < 300:
+            raise refused("Invoke", self._function, error_code(body), status)
+
+
+def error_code(body: bytes) -> str:
+    """AWS's error code from a JSON error body: `__type`, possibly `prefix#Code`, or Lambda's `Type`."""
+    fields = _object(body)
+    code = fields.get("__type") or fields.get("code") or fields.get("Type") or ""
+    return str(code).rpartition("#")[2]
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}

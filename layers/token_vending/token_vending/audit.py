@@ -1,0 +1,45 @@
+"""One line for every hand-out and every refusal: who, which version, outcome."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Door(StrEnum):
+    """How the request came in."""
+
+    DIRECT = "direct"
+    HTTP = "http"
+
+
+class Outcome(StrEnum):
+    """What became of it."""
+
+    HANDED_OUT = "handed_out"
+    NOT_MODIFIED = "not_modified"
+    UNAVAILABLE = "unavailable"
+    DENIED = "denied"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """`caller` is the ARN over HTTP; Lambda does not tell a function who invoked it directly (CloudTrail does).
+
+    The token appears as its fingerprint: enough to see that two callers hold the same one.
+    """
+
+    door: Door
+    outcome: Outcome
+    caller: str | None = None
+    version: str | None = None
+    fingerprint: str | None = None
+    rejected_version: str | None = None
+    cache_hit: bool | None = None
+    error: str | None = None
+    detail: str | None = None
+    warning: str | None = None
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """The fields that are known, for the log line's `audit` object."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,215 @@
+"""The two doors of the hand-out: Lambda's direct invoke, and HTTP in payload format 2.0.
+
+A door reads the request, calls the use case once, shapes the reply and leaves one audit event. HTTP:
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads (a Function URL and an HTTP API
+send the same). Errors over HTTP are problem documents (RFC 9457); over direct invoke they are raised.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from token_vending.audit import AuditEvent, Door, Outcome
+from token_vending.callers import AllowedCallers
+from token_vending.errors import (
+    CallerNotAllowed,
+    InvalidRequest,
+    StoreUnavailable,
+    TokenUnavailable,
+    TokenVendingError,
+)
+from token_vending.handing_out import HandOut, TokenVendor
+from token_vending.requests import VendRequest, parse_min_seconds, parse_rejection
+
+type Record = Callable[[AuditEvent], None]
+type Response = dict[str, Any]
+
+_LONGEST_ARN = 2048
+MAX_BODY = 4096
+"""Characters. A rejection has about 60."""
+
+_STATUS: dict[type[TokenVendingError], int] = {
+    InvalidRequest: 400,
+    CallerNotAllowed: 403,
+    TokenUnavailable: 503,
+    StoreUnavailable: 503,
+}
+_OUTCOME: dict[type[TokenVendingError], Outcome] = {
+    InvalidRequest: Outcome.INVALID,
+    CallerNotAllowed: Outcome.DENIED,
+}
+_METHODS = {"/token": "GET", "/token/rejections": "POST"}
+
+
+def is_http(event: object) -> bool:
+    """Whether the event came through a Function URL or an HTTP API."""
+    return isinstance(event, dict) and isinstance(event.get("requestContext"), dict)
+
+
+def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str | int]:
+    """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
+    audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
+    try:
+        request = VendRequest.parse(event)
+        audit = replace(audit, rejected_version=request.rejected_version)
+        given = vendor.hand_out(request)
+    except TokenVendingError as error:
+        record(_failed(audit, error))
+        raise error.on_the_wire() from None
+    record(_succeeded(audit, given))
+    return given.answer()
+
+
+def http(event: Mapping[str, Any], vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
+    """The response to `GET /token` and `POST /token/rejections`. Never raises an error of ours."""
+    request = _HttpRequest.read(event)
+    audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
+    try:
+        if not allowed.allow(request.caller):
+            raise CallerNotAllowed(
+                f"{request.caller or 'A caller without an IAM identity'} matches no pattern of AllowedCallers."
+            )
+        wanted = request.parse()
+        audit = replace(audit, rejected_version=wanted.rejected_version)
+        given = vendor.hand_out(wanted)
+    except _NoSuchRoute as missing:
+        record(_failed(audit, missing.problem))
+        return _problem(missing.problem, missing.status, missing.headers)
+    except TokenVendingError as error:
+        record(_failed(audit, error))
+        return _problem(error, _STATUS.get(type(error), 500), {})
+    headers = {"Cache-Control": "no-store", "ETag": f'"{given.token.version}"'}
+    if request.knows(given.token.version):
+        record(replace(_succeeded(audit, given), outcome=Outcome.NOT_MODIFIED))
+        return {"statusCode": 304, "headers": headers}
+    record(_succeeded(audit, given))
+    headers["Content-Type"] = "application/json"
+    return {
+        "statusCode": 200,
+        "headers": headers,
+        "body": json.dumps(given.answer()),
+        "isBase64Encoded": False,
+    }
+
+
+class _NoSuchRoute(Exception):
+    def __init__(self, status: int, detail: str, headers: dict[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = InvalidRequest(detail)
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpRequest:
+    method: str
+    path: str
+    caller: str | None
+    query: Mapping[str, Any]
+    if_none_match: str
+    body: object
+    is_base64: bool
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> "_HttpRequest":
+        """Takes the few fields needed; whatever has another type than documented counts as absent."""
+        context = _mapping(event.get("requestContext"))
+        described = _mapping(context.get("http"))
+        path = event.get("rawPath")
+        stage = context.get("stage")
+        path = path if isinstance(path, str) else ""
+        if isinstance(stage, str) and stage not in ("", "$default"):
+            # An HTTP API with a named stage puts it before the path.
+            path = path.removeprefix(f"/{stage}")
+        # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
+        iam = _mapping(_mapping(context.get("authorizer")).get("iam"))
+        arn = iam.get("userArn")
+        headers = {str(name).lower(): value for name, value in _mapping(event.get("headers")).items()}
+        if_none_match = headers.get("if-none-match")
+        return cls(
+            method=str(described.get("method", "")),
+            path=path,
+            caller=arn
+            if isinstance(arn, str) and arn.isprintable() and 0 < len(arn) <= _LONGEST_ARN
+            else None,
+            query=_mapping(event.get("queryStringParameters")),
+            if_none_match=if_none_match if isinstance(if_none_match, str) else "",
+            body=event.get("body"),
+            is_base64=event.get("isBase64Encoded") is True,
+        )
+
+    def parse(self) -> VendRequest:
+        """Raises InvalidRequest and _NoSuchRoute."""
+        method = _METHODS.get(self.path)
+        if method is None:
+            raise _NoSuchRoute(404, f"There is no such path. Known: {', '.join(_METHODS)}.", {})
+        if self.method != method:
+            raise _NoSuchRoute(405, f"{self.path} takes {method} only.", {"Allow": method})
+        known = {"min_seconds"} if method == "GET" else set()
+        for name in self.query:
+            if name not in known:
+                raise InvalidRequest(f"Unknown query parameter {str(name)[:64]!r}.")
+        if method == "POST":
+            return parse_rejection(self._text())
+        seconds = self.query.get("min_seconds")
+        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(str(seconds)))
+
+    def knows(self, version: str) -> bool:
+        """If-None-Match (RFC 9110 §13.1.2): a list of entity tags, weak ones too, or a star. GET only."""
+        if self.method != "GET":
+            return False
+        tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
+        return f'"{version}"' in tags or tags == ["*"]
+
+    def _text(self) -> str:
+        body = self.body
+        if not isinstance(body, str) or not body:
+            raise InvalidRequest('The body is missing. Send {"version": "<the version you were given>"}.')
+        if len(body) > MAX_BODY:
+            raise InvalidRequest(f"The body is longer than {MAX_BODY} characters.")
+        if not self.is_base64:
+            return body
+        try:
+            return base64.b64decode(body, validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeError):
+            raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _succeeded(audit: AuditEvent, given: HandOut) -> AuditEvent:
+    return replace(
+        audit,
+        version=given.token.version,
+        fingerprint=given.token.fingerprint,
+        cache_hit=given.cache_hit,
+        warning=given.warning,
+    )
+
+
+def _failed(audit: AuditEvent, error: TokenVendingError) -> AuditEvent:
+    outcome = _OUTCOME.get(type(error), Outcome.UNAVAILABLE)
+    return replace(audit, outcome=outcome, error=type(error).__name__, detail=error.detail)
+
+
+def _problem(error: TokenVendingError, status: int, headers: Mapping[str, str]) -> Response:
+    name = type(error).__name__
+    document: dict[str, str | int] = {
+        "type": f"urn:token-vending:error:{name}",
+        "title": name,
+        "status": status,
+        "detail": error.detail,
+        "error": name,
+    }
+    sent = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **headers}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        retry_after = 5 if error.retry_after is None else error.retry_after
+        document["retry_after"] = retry_after
+        sent["Retry-After"] = str(retry_after)
+    return {"statusCode": status, "headers": sent, "body": json.dumps(document), "isBase64Encoded": False}

@@ -1,0 +1,162 @@
+"""Handing the token out: the cache, the rejections, and what a caller gets when there is none.
+
+AWSPREVIOUS is always dead here: nothing falls back to it. An expired token is never handed out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from token_vending.errors import StoreUnavailable, TokenUnavailable
+from token_vending.ports import Clock, RefreshStarter, TokenReader
+from token_vending.requests import VendRequest
+from token_vending.token import Token, to_rfc3339
+
+RETRY_AFTER = timedelta(seconds=5)
+"""How soon to ask again while a refresh runs: one takes a second or two with a healthy vendor."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOut:
+    """What a caller gets. `answer()` is the only way the plaintext leaves."""
+
+    token: Token
+    expires_in: int
+    cache_seconds: int
+    cache_hit: bool
+    warning: str | None = None
+
+    def answer(self) -> dict[str, str | int]:
+        """RFC 6749 §5.1 names; `expires_in` and `cache_seconds` in seconds, `expires_at` RFC 3339 UTC."""
+        return {
+            "access_token": self.token.access_token(),
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "expires_at": to_rfc3339(self.token.expires_at),
+            "version": self.token.version,
+            "cache_seconds": self.cache_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    token: Token
+    read_at: datetime
+    supersedes: frozenset[str]
+    """Versions that this process has seen replaced: whoever rejects one of them needs no new read."""
+
+
+@dataclass(slots=True)
+class TokenVendor:
+    """The use case. Lives as long as its process; Lambda gives it one request at a time."""
+
+    store: TokenReader
+    refresh: RefreshStarter
+    clock: Clock
+    cache_for: timedelta = timedelta(seconds=300)
+    min_age: timedelta = timedelta(seconds=900)
+    _copy: _Copy | None = field(default=None, repr=False)
+    _started: dict[str, datetime] = field(default_factory=dict)
+
+    def hand_out(self, request: VendRequest) -> HandOut:
+        """The current token.
+
+        Raises TokenUnavailable (with `retry_after`) when there is none to give or the current one is the
+        rejected one, StoreUnavailable when it cannot be read and no good copy is at hand, and
+        ConfigurationError for a secret that holds no token of ours.
+        """
+        now = self.clock()
+        rejected = request.rejected_version
+        copy = self._fresh_copy(now, rejected)
+        if copy is not None:
+            return self._answer(copy.token, request, now, cache_hit=True)
+        token, warning = self._read(now, rejected)
+        if token is None:
+            # A plain tick: the refresh function decides, whoever asks and however often.
+            said = self._start({"id": f"missing/{now:%Y%m%dT%H%M}"}, "missing", now)
+            raise TokenUnavailable(
+                f"No token has been minted yet. {said} If it persists, check that the credentials secret is set.",
+                retry_after=_seconds(RETRY_AFTER),
+            )
+        if token.version == rejected:
+            said = self._start({"rejected_version": rejected}, rejected, now)
+            raise TokenUnavailable(
+                f"The rejected version is still the current one. {said}",
+                retry_after=_seconds(max(RETRY_AFTER, self._until_rejectable(token, now))),
+            )
+        return self._answer(token, request, now, cache_hit=False, warning=warning)
+
+    def _fresh_copy(self, now: datetime, rejected: str | None) -> _Copy | None:
+        copy = self._copy
+        if copy is None or copy.token.expired(now):
+            return None
+        # A clock that was set back makes a copy's age unknown, not small.
+        if not timedelta(0) <= now - copy.read_at < self.cache_for:
+            return None
+        if rejected is not None and rejected not in copy.supersedes:
+            # The caller may know a newer version than this copy: only the store can tell.
+            return None
+        return copy
+
+    def _read(self, now: datetime, rejected: str | None) -> tuple[Token | None, str | None]:
+        copy = self._copy
+        try:
+            record = self.store.read_current()
+        except StoreUnavailable as error:
+            if copy is None or copy.token.expired(now) or copy.token.version == rejected:
+                raise
+            # Better a copy that may be old than nothing: it is not expired, and whoever finds it dead says so.
+            # The next callers get it at once for a while, instead of waiting for a store that does not answer.
+            self._copy = replace(copy, read_at=now - max(timedelta(0), self.cache_for - RETRY_AFTER))
+            return copy.token, f"The store cannot be read, a copy was handed out: {error.detail}"
+        token = record if isinstance(record, Token) else None
+        if token is not None:
+            superseded = copy.supersedes if copy else frozenset()
+            if copy is not None:
+                superseded |= {copy.token.version}
+            # A version can come back only by hand (a label moved); then it is not superseded.
+            self._copy = _Copy(token, now, superseded - {token.version})
+        return token, None
+
+    def _answer(
+        self,
+        token: Token,
+        request: VendRequest,
+        now: datetime,
+        *,
+        cache_hit: bool,
+        warning: str | None = None,
+    ) -> HandOut:
+        expires_in = int(token.remaining(now).total_seconds())
+        if expires_in < 1:
+            said = self._start({"id": f"expired/{token.version}"}, f"expired/{token.version}", now)
+            raise TokenUnavailable(f"The token has expired. {said}", retry_after=_seconds(RETRY_AFTER))
+        cache_seconds = min(_seconds(self.cache_for), expires_in)
+        if expires_in < request.min_seconds and token.age(now) >= self.min_age:
+            # One id for everybody who finds this version too short-lived: it is served once.
+            event = {"id": f"min-seconds/{token.version}", "force": True}
+            warning = (
+                f"Too short-lived for a caller. {self._start(event, f'min-seconds/{token.version}', now)}"
+            )
+            cache_seconds = min(cache_seconds, _seconds(RETRY_AFTER))
+        return HandOut(token, expires_in, cache_seconds, cache_hit=cache_hit, warning=warning)
+
+    def _until_rejectable(self, token: Token, now: datetime) -> timedelta:
+        return timedelta(0) if token.suspect(now) else self.min_age - token.age(now)
+
+    def _start(self, event: Mapping[str, object], cause: str, now: datetime) -> str:
+        """Starts a refresh, at most once per cause and RETRY_AFTER from this process; says so in a sentence."""
+        last = self._started.get(cause)
+        if last is not None and timedelta(0) <= now - last < RETRY_AFTER:
+            return "A refresh has been started; ask again."
+        try:
+            self.refresh.start(event)
+        except StoreUnavailable as error:
+            return f"A refresh could not be started: {error.detail} Ask again."
+        self._started = {cause: now}
+        return "A refresh was started; ask again."
+
+
+def _seconds(duration: timedelta) -> int:
+    """Whole seconds, rounded up: a caller that waits this long has waited long enough."""
+    return -int(-duration.total_seconds() // 1)

@@ -1,0 +1,175 @@
+"""The JSON that the two secrets hold: how it is written, and how it is read back without trust.
+
+Somebody may have edited a secret by hand. Whatever does not read as ours is a ConfigurationError that
+names the field and the mend, and never shows a value.
+"""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from token_vending.credentials import Credentials
+from token_vending.errors import ConfigurationError
+from token_vending.token import Intent, Token, from_rfc3339, to_rfc3339
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_EARLY_DEATHS = re.compile(r"^(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)$", re.DOTALL)
+
+_REMEDY_FOR_TOKEN = (  # noqa: S105 - a sentence
+    "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
+    'or mint anew by invoking the refresh function with {"force": true}.'
+)
+_REMEDY_FOR_CREDENTIALS = (
+    "Store it with: aws secretsmanager put-secret-value --secret-id <credentials secret> "
+    '--secret-string \'{"email": "...", "password": "..."}\''
+)
+
+
+def write_token(token: Token) -> str:
+    """The secret string of a token version; design: one JSON object, RFC 3339 UTC times."""
+    reason = token.reason
+    if token.early_deaths:
+        # The contract gives a version no field for history, and a person reading the secret wants it in words.
+        reason += f" (early deaths: {', '.join(to_rfc3339(moment) for moment in token.early_deaths)})"
+    return json.dumps(
+        {
+            "access_token": token.access_token(),
+            "token_type": "Bearer",
+            "issued_at": to_rfc3339(token.issued_at),
+            "expires_at": to_rfc3339(token.expires_at),
+            "user_id": token.user_id,
+            "credentials_version": token.credentials_version,
+            "reason": reason,
+            "run": token.run,
+            "suspect_until": to_rfc3339(token.suspect_until) if token.suspect_until else None,
+        }
+    )
+
+
+def write_intent(intent: Intent) -> str:
+    """The secret string of an intent version: `{"intent": run id, "started_at", "reason"}`."""
+    started_at = to_rfc3339(intent.started_at) if intent.started_at else None
+    return json.dumps({"intent": intent.run, "started_at": started_at, "reason": intent.reason})
+
+
+def read_record(version: str, secret_string: str | None) -> Token | Intent:
+    """What a version of the token secret holds.
+
+    Raises ConfigurationError naming the field that is missing or wrong.
+    """
+    fields = _object(secret_string, f"Version {version} of the token secret", _REMEDY_FOR_TOKEN)
+    if "intent" in fields and "access_token" not in fields:
+        return _read_intent(version, fields)
+
+    def fault(name: str, what: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"Version {version} of the token secret is not a token this stack wrote: "
+            f"field {name!r} {what}. {_REMEDY_FOR_TOKEN}"
+        )
+
+    def text(name: str) -> str:
+        value = fields.get(name)
+        if not isinstance(value, str) or not value:
+            raise fault(name, "is missing" if name not in fields else "is not a non-empty string")
+        return value
+
+    def moment(name: str) -> datetime:
+        try:
+            return from_rfc3339(text(name))
+        except (ValueError, OverflowError):
+            raise fault(name, "is not an RFC 3339 time with an offset") from None
+
+    if fields.get("token_type", "Bearer") != "Bearer":
+        raise fault("token_type", "is not 'Bearer'")
+    user_id = fields.get("user_id")
+    reason, early_deaths = _split_reason(fields.get("reason"))
+    run = fields.get("run")
+    return Token(
+        version=version,
+        issued_at=moment("issued_at"),
+        expires_at=moment("expires_at"),
+        credentials_version=text("credentials_version"),
+        reason=reason,
+        run=run if isinstance(run, str) else "",
+        user_id=user_id if isinstance(user_id, str) else None,
+        suspect_until=moment("suspect_until") if fields.get("suspect_until") is not None else None,
+        early_deaths=early_deaths,
+        _secret=text("access_token"),
+    )
+
+
+def read_credentials(version: str, secret_string: str | None, *, account: str = "") -> Credentials:
+    """The credentials secret `{"email" or "username", "password"}`. Other fields are ignored.
+
+    Raises ConfigurationError naming the field and the command that mends it.
+    """
+    name = f"The {account + ' ' if account else ''}credentials secret"
+    fields = _object(secret_string, name, _REMEDY_FOR_CREDENTIALS)
+    email_field = "email" if "email" in fields or "username" not in fields else "username"
+    for field in (email_field, "password"):
+        value = fields.get(field)
+        if not isinstance(value, str) or not value.strip():
+            what = "is missing" if field not in fields else "is not a non-empty string"
+            raise ConfigurationError(f"{name}: field {field!r} {what}. {_REMEDY_FOR_CREDENTIALS}")
+        if _CONTROL.search(value):
+            raise ConfigurationError(
+                f"{name}: field {field!r} holds a control character (a newline from a file?), "
+                f"which HTTP Basic cannot carry (RFC 7617). {_REMEDY_FOR_CREDENTIALS}"
+            )
+        if _SURROGATE.search(value):
+            raise ConfigurationError(
+                f"{name}: field {field!r} is not valid Unicode. {_REMEDY_FOR_CREDENTIALS}"
+            )
+    if ":" in fields[email_field]:
+        raise ConfigurationError(
+            f"{name}: field {email_field!r} holds a colon, which HTTP Basic cannot carry in a user name "
+            f"(RFC 7617 §2). {_REMEDY_FOR_CREDENTIALS}"
+        )
+    return Credentials(
+        version=f"{account}:{version}" if account else version,
+        email=fields[email_field],
+        _password=fields["password"],
+    )
+
+
+def no_credentials(secret_id: str) -> ConfigurationError:
+    """The error for a credentials secret that has no value yet, or does not exist."""
+    return ConfigurationError(f"The credentials secret {secret_id} was never set. {_REMEDY_FOR_CREDENTIALS}")
+
+
+def _read_intent(version: str, fields: dict[str, Any]) -> Intent:
+    try:
+        started_at = from_rfc3339(fields["started_at"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        started_at = None
+    return Intent(
+        version=version,
+        run=str(fields["intent"]),
+        started_at=started_at,
+        reason=str(fields.get("reason", "")),
+    )
+
+
+def _object(secret_string: str | None, name: str, mend: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(secret_string) if secret_string is not None else None
+    except (ValueError, RecursionError):
+        # `from None`: the parser's error carries the whole text in its `doc`.
+        raise ConfigurationError(f"{name} is not valid JSON. {mend}") from None
+    if not isinstance(fields, dict):
+        raise ConfigurationError(f"{name} is not a JSON object in SecretString. {mend}")
+    return fields
+
+
+def _split_reason(stored: object) -> tuple[str, tuple[datetime, ...]]:
+    if not isinstance(stored, str):
+        return "", ()
+    found = _EARLY_DEATHS.match(stored)
+    if not found:
+        return stored, ()
+    try:
+        return found["reason"], tuple(from_rfc3339(text) for text in found["times"].split(", "))
+    except (ValueError, OverflowError):
+        return stored, ()

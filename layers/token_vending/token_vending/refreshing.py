@@ -1,0 +1,402 @@
+"""The refresh protocol: read, announce, lock, mint, store, release.
+
+The invariant: the version labelled AWSCURRENT is the token that the vendor minted last. It can be broken only
+between the vendor's answer and our write. While it may be broken, the lock label lies on an intent whose run
+id the current token does not carry, and every later run takes that for its first reason to mint.
+
+`due` decides when; this module knows how, and in which order. The order is the protocol: docs/architecture.md.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from token_vending.credentials import Credentials, account_of
+from token_vending.due import (
+    LATE_MINT_WINDOW,
+    Rules,
+    State,
+    Verdict,
+    choose_account,
+    decide,
+    lease_over,
+    recent_early_deaths,
+)
+from token_vending.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    MintError,
+    StoreUnavailable,
+    TokenVendingError,
+)
+from token_vending.minting import Minting
+from token_vending.ports import Clock, CredentialsSource, LabelHeld, Minted, TimeLeft, TokenStore, Vendor
+from token_vending.requests import RefreshRequest
+from token_vending.token import Intent, Token, to_rfc3339
+
+LOCK = "MINTING"
+ABANDONED = "ABANDONED"
+"""On the intent of a run that failed alive: its lease is over at once, its question stays open."""
+REFUSED_PREFIX = "REFUSED-"
+"""Before a credentials version: the latch. On the intent of the run that was refused."""
+
+CREDENTIALS_REFUSED = "credentials_refused"
+PROBE_SUCCEEDED = "probe_succeeded"
+_PROBE_TIMEOUT = 5.0
+_LATCH_ATTEMPTS = 4
+_SECONDS_TO_FAIL_IN = 1.0
+
+
+class Outcome(StrEnum):
+    """How a run ended that did not fail."""
+
+    REFRESHED = "refreshed"
+    FRESH = "fresh"
+    BUSY = "busy"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did. `token` is the current one as far as this run knows."""
+
+    outcome: Outcome
+    reason: str
+    token: Token | None
+    warnings: tuple[str, ...] = ()
+
+    def answer(self) -> dict[str, str | None]:
+        """`{"outcome", "version", "expires_at", "reason"}`: the function's return value, never a token."""
+        return {
+            "outcome": self.outcome.value,
+            "version": self.token.version if self.token else None,
+            "expires_at": to_rfc3339(self.token.expires_at) if self.token else None,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """A minted token that could not be stored, and the intent that holds the lock for it."""
+
+    intent_version: str
+    token: Token
+
+
+@dataclass(slots=True)
+class Refresher:
+    """The use case. One lives as long as its process; `run` may be called again after any failure."""
+
+    store: TokenStore
+    primary: CredentialsSource
+    vendor: Vendor
+    clock: Clock
+    sleep: Callable[[float], None]
+    jitter: Callable[[float, float], float]
+    new_version: Callable[[], str]
+    rules: Rules = field(default_factory=Rules)
+    standby: CredentialsSource | None = None
+    probe: bool = False
+    unstored: Unstored | None = field(default=None, repr=False)
+    """A minted token that no store has taken yet; the next run in this process tries again."""
+
+    def run(self, request: RefreshRequest, time_left: TimeLeft) -> Report:
+        """Makes the invariant true and the token young enough, or says why nothing was to be done.
+
+        Raises ConfigurationError, CredentialsRefused, VendorUnavailable, VendorProtocolError and
+        StoreUnavailable; whatever is due then stays due for the next run.
+        """
+        return _Run(self, request, time_left).go()
+
+
+class _Run:
+    def __init__(self, refresher: Refresher, request: RefreshRequest, time_left: TimeLeft) -> None:
+        self._use = refresher
+        self._store = refresher.store
+        self._request = request
+        self._time_left = time_left
+        self._warnings: list[str] = []
+
+    def go(self) -> Report:
+        token = self._read_current()
+        own = self._own_credentials(token)
+        labels = self._store.labels()
+        state = State(token, own.version, self._read_lock(labels))
+        now = self._use.clock()
+        verdict = decide(state, self._request, self._use.rules, now)
+        if verdict is Verdict.REJECTED and token is not None and self._probe_succeeds(token):
+            return self._report(Outcome.FRESH, PROBE_SUCCEEDED, token)
+        if not verdict.due:
+            if state.lock is not None:
+                self._release(state.lock)
+            return self._report(Outcome.FRESH, verdict, token)
+        if state.unfinished is not None and not self._may_take_over(state.unfinished, labels, now):
+            return self._report(Outcome.BUSY, verdict, token)
+        account = choose_account(self._accounts(token, own), self._refusals(labels), self._request)
+        if account is None:
+            return self._report(Outcome.REFUSED, CREDENTIALS_REFUSED, token)
+
+        intent = Intent(self._use.new_version(), self._request.run, now, verdict)
+        self._store.put_intent(intent)
+        if not self._lock(intent, state.lock):
+            return self._report(Outcome.BUSY, verdict, token)
+        return self._with_lock(intent, state, account, labels)
+
+    # Reading -------------------------------------------------------------------------------------------
+
+    def _read_current(self) -> Token | None:
+        try:
+            record = self._store.read_current()
+        except ConfigurationError:
+            # A secret that somebody overwrote by hand: minting is right only if a person asks for it.
+            if not self._request.force:
+                raise
+            return None
+        # The first version of a secret is AWSCURRENT whatever labels were asked for, an intent included.
+        return record if isinstance(record, Token) else None
+
+    def _own_credentials(self, token: Token | None) -> Credentials:
+        """The present credentials of the account that minted the token."""
+        standby = self._use.standby
+        if standby is not None and token is not None and standby.owns(token.credentials_version):
+            return standby.read()
+        return self._use.primary.read()
+
+    def _accounts(self, token: Token | None, own: Credentials) -> Sequence[Credentials]:
+        """Whose credentials to mint with, in order of preference: with two accounts, the one not in use."""
+        standby = self._use.standby
+        if standby is None:
+            return [own]
+        if token is None:
+            # `own` is the primary's. The standby is there in case those credentials are latched.
+            other_source, prefer_other = standby, False
+        else:
+            other_source = self._use.primary if standby.owns(token.credentials_version) else standby
+            prefer_other = True
+        try:
+            other = other_source.read()
+        except ConfigurationError as error:
+            self._warnings.append(f"The other account cannot be used: {error.detail}")
+            return [own]
+        return [other, own] if prefer_other else [own, other]
+
+    def _read_lock(self, labels: Mapping[str, str]) -> Intent | None:
+        holder = labels.get(LOCK)
+        if holder is None:
+            return None
+        try:
+            record = self._store.read_version(holder)
+        except ConfigurationError:
+            record = None
+        if isinstance(record, Intent):
+            return record
+        # The label lies on something that is no intent: nobody can be alive behind it, and nobody can say
+        # that nothing was minted under it.
+        return Intent(holder, "unreadable", None, "")
+
+    def _may_take_over(self, unfinished: Intent, labels: Mapping[str, str], now: datetime) -> bool:
+        own = self._use.unstored
+        return (
+            lease_over(unfinished, now)
+            or labels.get(ABANDONED) == unfinished.version
+            or (own is not None and own.intent_version == unfinished.version)
+        )
+
+    def _refusals(self, labels: Mapping[str, str]) -> dict[str, str | None]:
+        """The latched credentials versions; for a forced run also which run was refused for each."""
+        refusals: dict[str, str | None] = {}
+        for label, version in labels.items():
+            if not label.startswith(REFUSED_PREFIX):
+                continue
+            run = None
+            if self._request.force:
+                record = self._store.read_version(version)
+                run = record.run if isinstance(record, Intent) else None
+            refusals[label.removeprefix(REFUSED_PREFIX)] = run
+        return refusals
+
+    def _probe_succeeds(self, token: Token) -> bool:
+        if not self._use.probe:
+            return False
+        works = self._use.vendor.answers_to(token, timeout=_PROBE_TIMEOUT)
+        if works is None:
+            self._warnings.append(
+                "The probe told nothing about the rejected token; the rejection is believed."
+            )
+        return works is True
+
+    # Under the lock ------------------------------------------------------------------------------------
+
+    def _lock(self, intent: Intent, leftover: Intent | None) -> bool:
+        expected_on = leftover.version if leftover else None
+        try:
+            self._store.move_label(LOCK, to=intent.version, expected_on=expected_on)
+        except LabelHeld:
+            return False
+        except StoreUnavailable:
+            # The answer is lost, the label may lie on our intent all the same: hand it back unused. Should
+            # that fail too, the lease ends and the next run mints once more than needed.
+            self._give_back(intent, open_question=leftover is not None)
+            raise
+        return True
+
+    def _with_lock(
+        self, intent: Intent, before: State, account: Credentials, labels: Mapping[str, str]
+    ) -> Report:
+        # Whoever took the lock over an unfinished run inherits its question: was something minted?
+        open_question = before.unfinished is not None
+        try:
+            # The state was read before the lock was ours: another run may have served it in between.
+            token = self._read_current()
+            state = replace(before, token=token)
+            if token is not None and before.token is not None and token.version != before.token.version:
+                # With two accounts the other one's credentials count now.
+                state = replace(state, credentials_version=self._own_credentials(token).version)
+            open_question = state.unfinished is not None
+            verdict = decide(state, self._request, self._use.rules, self._use.clock())
+        except TokenVendingError:
+            self._give_back(intent, open_question=open_question)
+            raise
+        if not verdict.due:
+            self._release(intent)
+            return self._report(Outcome.FRESH, verdict, token)
+
+        unstored = self._use.unstored
+        self._use.unstored = None
+        if (
+            unstored is not None
+            and before.lock is not None
+            and before.lock.version == unstored.intent_version
+        ):
+            # Nobody held the lock since this process minted: that token is still the last one minted.
+            new = replace(unstored.token, version=self._use.new_version(), run=self._request.run)
+        else:
+            new = self._mint(intent, state, account, labels, verdict, open_question=open_question)
+        self._keep(intent, new)
+        self._release(intent)
+        return self._report(Outcome.REFRESHED, verdict, new)
+
+    def _mint(  # noqa: PLR0913
+        self,
+        intent: Intent,
+        state: State,
+        account: Credentials,
+        labels: Mapping[str, str],
+        verdict: Verdict,
+        *,
+        open_question: bool,
+    ) -> Token:
+        use = self._use
+        minting = Minting(
+            use.vendor, clock=use.clock, time_left=self._time_left, sleep=use.sleep, jitter=use.jitter
+        )
+        try:
+            minted, began = minting.mint(account)
+        except CredentialsRefused:
+            self._latch(intent, account, labels)
+            self._give_back(intent, open_question=False)
+            raise
+        except (MintError, ConfigurationError):
+            self._give_back(intent, open_question=open_question or minting.ambiguous)
+            raise
+        if minted.warning is not None:
+            self._warnings.append(minted.warning)
+        return self._token(minted, began, account, state, verdict, ambiguous=minting.ambiguous)
+
+    def _token(  # noqa: PLR0913
+        self,
+        minted: Minted,
+        began: datetime,
+        account: Credentials,
+        state: State,
+        verdict: Verdict,
+        *,
+        ambiguous: bool,
+    ) -> Token:
+        left_open = state.unfinished
+        may_land_late = ambiguous or (
+            left_open is not None
+            and (left_open.started_at is None or began - left_open.started_at < LATE_MINT_WINDOW)
+        )
+        deaths = recent_early_deaths(state.token, began)
+        return Token(
+            version=self._use.new_version(),
+            issued_at=began,
+            expires_at=began + minted.lifetime,
+            credentials_version=account.version,
+            reason=verdict,
+            run=self._request.run,
+            user_id=minted.user_id,
+            suspect_until=began + LATE_MINT_WINDOW if may_land_late else None,
+            early_deaths=(*deaths, began) if verdict is Verdict.REJECTED else deaths,
+            _secret=minted.access_token,
+        )
+
+    def _keep(self, intent: Intent, token: Token) -> None:
+        """Stores the token that exists nowhere else, for as long as there is time."""
+        self._use.unstored = Unstored(intent.version, token)
+        try:
+            self._insist(lambda: self._store.put_token(token))
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"A token was minted and could not be stored: {error.detail} The token in the store is dead; "
+                "the next run mends it."
+            ) from error
+        self._use.unstored = None
+
+    def _insist(self, write: Callable[[], None], *, attempts: int | None = None) -> None:
+        attempt = 0
+        while True:
+            try:
+                return write()
+            except StoreUnavailable:
+                attempt += 1
+                pause = self._use.jitter(0.0, min(4.0, 0.1 * 2**attempt))
+                if attempt == attempts or self._time_left() - pause < _SECONDS_TO_FAIL_IN:
+                    raise
+            self._use.sleep(pause)
+
+    # Letting go ----------------------------------------------------------------------------------------
+
+    def _latch(self, intent: Intent, account: Credentials, labels: Mapping[str, str]) -> None:
+        label = REFUSED_PREFIX + account.version
+        try:
+            self._insist(
+                lambda: self._store.move_label(label, to=intent.version, expected_on=labels.get(label)),
+                attempts=_LATCH_ATTEMPTS,
+            )
+        except LabelHeld:
+            pass  # Another run was refused with the same credentials: latched all the same.
+        except StoreUnavailable as error:
+            self._warnings.append(f"The refused credentials could not be latched: {error.detail}")
+        # A secret can hold 20 labels in all, so what this account's older credentials left goes.
+        for old, version in labels.items():
+            refused = old.removeprefix(REFUSED_PREFIX)
+            if old not in (label, refused) and account_of(refused) == account.account:
+                with contextlib.suppress(LabelHeld, StoreUnavailable):
+                    self._store.remove_label(old, expected_on=version)
+
+    def _give_back(self, intent: Intent, *, open_question: bool) -> None:
+        """Ends a failed run's hold: for good if nothing was minted for certain, else only its lease."""
+        if not open_question:
+            self._release(intent)
+            return
+        try:
+            holder = self._store.labels().get(ABANDONED)
+            self._store.move_label(ABANDONED, to=intent.version, expected_on=holder)
+        except (LabelHeld, StoreUnavailable):
+            pass  # The lease ends by itself.
+
+    def _release(self, intent: Intent) -> None:
+        try:
+            self._store.remove_label(LOCK, expected_on=intent.version)
+        except LabelHeld:
+            pass  # Somebody found the run finished and released it for us.
+        except StoreUnavailable as error:
+            # A finished run's lock hinders nobody, and the next run takes it away.
+            self._warnings.append(f"The lock could not be released: {error.detail}")
+
+    def _report(self, outcome: Outcome, reason: str, token: Token | None) -> Report:
+        return Report(outcome, str(reason), token, tuple(self._warnings))

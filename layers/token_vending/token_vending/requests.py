@@ -1,0 +1,142 @@
+"""What the outside may ask of us, read strictly: an unknown field is an error, not a default.
+
+Raises InvalidRequest naming the field throughout; values of unknown fields are never repeated.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from token_vending.errors import InvalidRequest
+
+MAX_TEXT = 256
+_MAX_MIN_SECONDS = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequest:
+    """One run of the refresh function. `run` is derived from the event, so that a re-delivery is recognised."""
+
+    run: str
+    force: bool = False
+    rejected_version: str | None = None
+    scheduled_time: str | None = None
+
+    @classmethod
+    def parse(cls, event: object, *, default_id: str) -> "RefreshRequest":
+        """From `{"id": str, "scheduled_time": str, "force": bool, "rejected_version": str}`, all optional.
+
+        The envelope of a classic EventBridge rule is a plain tick. Without an id the Lambda request id
+        serves: it stays the same through Lambda's asynchronous retries.
+        """
+        fields = _object(event, "The event")
+        if "detail-type" in fields and "source" in fields:
+            # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+            envelope_id = fields.get("id")
+            return cls(
+                run=_run_id(envelope_id if isinstance(envelope_id, str) and envelope_id else default_id, None)
+            )
+        _only(fields, _REFRESH_FIELDS)
+        event_id = fields.get("id", default_id)
+        if event_id.startswith("<aws.scheduler."):
+            # A scheduler that does not fill in context attributes would make one event of all ticks.
+            event_id = default_id
+        rejected_version = fields.get("rejected_version")
+        return cls(
+            run=_run_id(event_id, rejected_version),
+            force=fields.get("force", False),
+            rejected_version=rejected_version,
+            scheduled_time=fields.get("scheduled_time"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VendRequest:
+    """One caller asking for the token. `min_seconds` is the remaining life it would like, in seconds."""
+
+    rejected_version: str | None = None
+    min_seconds: int = 0
+
+    @classmethod
+    def parse(cls, event: object) -> "VendRequest":
+        """From the direct-invoke event `{"rejected_version": str, "min_seconds": int}`, both optional."""
+        fields = _object(event, "The event")
+        _only(fields, _VEND_FIELDS)
+        return cls(rejected_version=fields.get("rejected_version"), min_seconds=fields.get("min_seconds", 0))
+
+
+def parse_rejection(body: str | None) -> VendRequest:
+    """From the body of `POST /token/rejections`: `{"version": str}`."""
+    try:
+        fields = _object(json.loads(body or ""), "The body")
+    except (ValueError, RecursionError):
+        raise InvalidRequest(
+            'The body is not JSON. Send {"version": "<the version you were given>"}.'
+        ) from None
+    _only(fields, _REJECTION_FIELDS)
+    if "version" not in fields:
+        raise InvalidRequest("The body: field 'version' is missing. Send the version you were given.")
+    return VendRequest(rejected_version=fields["version"])
+
+
+def parse_min_seconds(text: str) -> int:
+    """From the query parameter of the same name: a whole number of seconds, up to a year."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_MIN_SECONDS))):
+        raise InvalidRequest("Query parameter 'min_seconds' must be a whole number of seconds, 0 or more.")
+    _check_seconds("min_seconds", int(text))
+    return int(text)
+
+
+def _run_id(event_id: str, rejected_version: str | None) -> str:
+    # Hashed, so that whatever a sender puts into an id stays a plain word of known length in the record and
+    # the logs. The rejected version is part of it: a sender that uses one id for two rejections has two runs.
+    parts = json.dumps([event_id, rejected_version])
+    return "run-" + hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def _object(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{name} must be a JSON object.")
+    return value
+
+
+def _only(fields: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], None]]) -> None:
+    for name, value in fields.items():
+        if name not in known:
+            shown = repr(name[:64]) if name.isprintable() else "with an unprintable name"
+            raise InvalidRequest(f"Unknown field {shown}. Known fields: {', '.join(known)}.")
+        known[name](name, value)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        _refuse(name, f"a string of 1 to {MAX_TEXT} printable characters")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        _refuse(name, "true or false")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_MIN_SECONDS:
+        _refuse(name, f"a whole number of seconds, 0 to {_MAX_MIN_SECONDS}")
+
+
+def _refuse(name: str, wanted: str) -> NoReturn:
+    raise InvalidRequest(f"Field {name!r} must be {wanted}.")
+
+
+_REFRESH_FIELDS: dict[str, Callable[[str, Any], None]] = {
+    "id": _check_text,
+    "scheduled_time": _check_text,
+    "force": _check_flag,
+    "rejected_version": _check_text,
+}
+_VEND_FIELDS: dict[str, Callable[[str, Any], None]] = {
+    "rejected_version": _check_text,
+    "min_seconds": _check_seconds,
+}
+_REJECTION_FIELDS: dict[str, Callable[[str, Any], None]] = {"version": _check_text}

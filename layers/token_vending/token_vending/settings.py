@@ -1,0 +1,145 @@
+"""The environment, read once and strictly. A setting that cannot be used is a ConfigurationError naming it."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import SplitResult, urlsplit
+
+from token_vending.callers import AllowedCallers
+from token_vending.due import Rules
+from token_vending.errors import ConfigurationError
+
+_MOST_DIGITS = 9
+DEFAULT_BASE_URL = "https://enterprise.personr.co/api/1.1/wf"
+
+REFRESH_VARIABLES = (
+    "CREDENTIALS_SECRET_ID",
+    "TOKEN_SECRET_ID",
+    "PERSONR_BASE_URL",
+    "RENEW_BEFORE_DAYS",
+    "MAX_AGE_DAYS",
+    "MIN_AGE_SECONDS",
+    "STANDBY_CREDENTIALS_SECRET_ID",
+    "PROBE_URL",
+    "STACK_NAME",
+)
+VEND_VARIABLES = (
+    "TOKEN_SECRET_ID",
+    "CACHE_SECONDS",
+    "MIN_AGE_SECONDS",
+    "ALLOWED_CALLERS",
+    "REFRESH_FUNCTION_NAME",
+    "STACK_NAME",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSettings:
+    """What the refresh function is told."""
+
+    credentials_secret_id: str
+    token_secret_id: str
+    base_url: str
+    rules: Rules
+    standby_credentials_secret_id: str | None
+    probe_url: str | None
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "RefreshSettings":
+        """Raises ConfigurationError naming the variable and what it must be."""
+        base_url = _vendor_url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
+        probe_url = _vendor_url(environment, "PROBE_URL", "") or None
+        if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(base_url).hostname:
+            # The probe sends the token: to the vendor, not to an address somebody mistyped.
+            raise ConfigurationError("PROBE_URL must be on the same host as PERSONR_BASE_URL.")
+        max_age_days = _whole_number(environment, "MAX_AGE_DAYS", 21)
+        return cls(
+            credentials_secret_id=_required(environment, "CREDENTIALS_SECRET_ID"),
+            token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
+            base_url=base_url,
+            rules=Rules(
+                renew_before=timedelta(days=_whole_number(environment, "RENEW_BEFORE_DAYS", 30)),
+                max_age=timedelta(days=max_age_days) if max_age_days else None,
+                min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+            ),
+            standby_credentials_secret_id=environment.get("STANDBY_CREDENTIALS_SECRET_ID", "").strip()
+            or None,
+            probe_url=probe_url,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VendSettings:
+    """What the vend function is told."""
+
+    token_secret_id: str
+    refresh_function_name: str
+    cache_for: timedelta
+    min_age: timedelta
+    allowed_callers: AllowedCallers
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "VendSettings":
+        """Raises ConfigurationError naming the variable and what it must be."""
+        patterns = [part.strip() for part in environment.get("ALLOWED_CALLERS", "").split(",")]
+        return cls(
+            token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
+            refresh_function_name=_required(environment, "REFRESH_FUNCTION_NAME"),
+            cache_for=timedelta(seconds=_whole_number(environment, "CACHE_SECONDS", 300)),
+            min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+            allowed_callers=AllowedCallers.parse(pattern for pattern in patterns if pattern),
+        )
+
+
+def stack_name(environment: Mapping[str, str]) -> str:
+    """The value of the metrics' one dimension."""
+    return environment.get("STACK_NAME") or environment.get("AWS_LAMBDA_FUNCTION_NAME") or "token-vending"
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"Environment variable {name} is not set.")
+    return value
+
+
+def _whole_number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name)
+    if text is None:
+        return default
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ConfigurationError(f"Environment variable {name} must be a whole number, 0 or more.")
+    return int(text)
+
+
+def _vendor_url(environment: Mapping[str, str], name: str, default: str) -> str:
+    text = environment.get(name, default).strip()
+    if not text:
+        return default
+    try:
+        parts = urlsplit(text)
+        usable = parts.port != 0  # A port out of range raises.
+    except ValueError:
+        raise ConfigurationError(f"Environment variable {name} is not a URL.") from None
+    if not usable or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"Environment variable {name} must be https://host/path, with nothing else in it."
+        )
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
+        raise ConfigurationError(
+            f"Environment variable {name} must be an https address: it carries credentials. "
+            "Plain http is for loopback only."
+        )
+    return text
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

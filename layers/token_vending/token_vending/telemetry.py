@@ -1,0 +1,105 @@
+"""Log lines, audit lines and metrics, through Powertools: the only module that knows it.
+
+Metrics: namespace TokenVending, one dimension `stack`, CloudWatch's embedded metric format on stdout.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from token_vending.audit import AuditEvent, Outcome
+from token_vending.errors import CredentialsRefused, TokenVendingError
+from token_vending.settings import stack_name
+from token_vending.token import utc_now
+
+if TYPE_CHECKING:
+    from token_vending.refreshing import Report
+
+NAMESPACE = "TokenVending"
+
+# At DEBUG these write whole requests, secrets included, to whatever handler the root logger has.
+for _name in ("botocore", "boto3", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class _Telemetry:
+    def __init__(self, function: str) -> None:
+        self._log = Logger(service=function)
+        self._metrics = Metrics(namespace=NAMESPACE)
+        self._metrics.set_default_dimensions(stack=stack_name(os.environ))
+
+    @contextmanager
+    def run(self, request_id: str) -> Iterator[None]:
+        """Around one invocation: its lines carry the request id, its metrics leave at the end."""
+        self._log.append_keys(request_id=request_id)
+        try:
+            yield
+        finally:
+            self._metrics.flush_metrics()
+
+    def _count(self, name: str, value: float = 1) -> None:
+        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+class RefreshTelemetry(_Telemetry):
+    """What the refresh function tells: one line and its metrics a run."""
+
+    def __init__(self) -> None:
+        super().__init__("refresh")
+
+    def done(self, report: "Report") -> None:
+        """One line, the warnings before it, and the metrics of a run that did not fail."""
+        for warning in report.warnings:
+            self._log.warning(warning)
+        token = report.token
+        self._log.info(
+            "refresh", refresh=report.answer(), fingerprint=token.fingerprint if token is not None else None
+        )
+        if report.outcome == "refreshed":
+            self._count("TokenRefreshed")
+        if report.outcome == "refused":
+            self._count("CredentialsLatched")
+        if report.reason == "foreign_minter":
+            self._count("ForeignMinter")
+        if token is not None:
+            left = token.remaining(utc_now()).total_seconds()
+            self._metrics.add_metric(
+                name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=max(0.0, left)
+            )
+
+    def failed(self, error: TokenVendingError) -> None:
+        """The metrics of a run that raises; the runtime writes the line."""
+        self._count("RefreshFailed")
+        if isinstance(error, CredentialsRefused):
+            self._count("CredentialsLatched")
+
+
+class VendTelemetry(_Telemetry):
+    """What the vend function tells: one audit line and its metrics a request."""
+
+    def __init__(self, unmatchable_patterns: Iterable[str] = ()) -> None:
+        super().__init__("vend")
+        for pattern in unmatchable_patterns:
+            self._log.warning(
+                "this pattern of AllowedCallers matches no assumed-role session, whose ARN does not show the "
+                "role's path: name the role in full",
+                pattern=pattern,
+            )
+
+    def audit(self, event: AuditEvent) -> None:
+        """The audit line and the metrics that follow from it."""
+        given = event.outcome in (Outcome.HANDED_OUT, Outcome.NOT_MODIFIED)
+        write = self._log.info if given and event.warning is None else self._log.warning
+        write("audit", audit=event.as_dict())
+        if given:
+            self._count("TokenVended")
+            self._count("VendCacheHit", 1 if event.cache_hit else 0)
+        if event.outcome is Outcome.DENIED:
+            self._count("VendDenied")
+        if event.rejected_version is not None:
+            self._count("TokenRejected")
