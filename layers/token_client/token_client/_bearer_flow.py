@@ -1,0 +1,79 @@
+"""What to do about a vendor's 401, as a generator that does no input or output itself.
+
+It yields what it wants done and is sent the result. ``drive`` in ``_pool``, and the adapters for requests and
+httpx,
+do it, each in its own way::
+
+    TakeToken()      → a Token
+    Send(token)      → True if the vendor refused the token, else False
+    Report(version)  → None
+
+The protocol: send once; when refused, report the version, take the next token, and send once more. Never a
+third
+time: whatever the second answer is, it is the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._errors import RequestNotRepeatable
+from ._token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+REFUSED_STATUS = 401
+
+
+@dataclass(frozen=True, slots=True)
+class TakeToken:
+    """Wants a token; it may take the time the client is allowed to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Wants the request sent with this token."""
+
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Wants the version reported as refused."""
+
+    version: str
+
+
+Step = TakeToken | Send | Report
+Outcome = Token | bool | None
+
+
+def bearer_flow(*, repeatable: bool) -> Generator[Step, Outcome]:
+    """The steps of one request.
+
+    Args:
+        repeatable: whether the request can be sent twice, body and all.
+
+    Raises:
+        RequestNotRepeatable: the token was refused (and has been reported), and the request cannot be sent
+            again.
+    """
+    token = yield TakeToken()
+    if not isinstance(token, Token):
+        raise TypeError("TakeToken must be answered with a Token")
+    refused = yield Send(token)
+    if not refused:
+        return
+    yield Report(token.version)
+    if not repeatable:
+        raise RequestNotRepeatable(
+            f"the vendor refused token version {token.version}, and the request's body is a stream that"
+            " cannot be sent again; the version has been reported, so a new request with a new body is given the"
+            " next token"
+        )
+    replacement = yield TakeToken()
+    if not isinstance(replacement, Token):
+        raise TypeError("TakeToken must be answered with a Token")
+    yield Send(replacement)

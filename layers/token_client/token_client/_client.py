@@ -1,0 +1,182 @@
+"""The front: what a caller makes one of, and asks."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from ._cache import TokenCache
+from ._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    import requests.auth
+    import urllib3
+
+    from ._direct import AwsSession
+    from ._pool import BearerPool
+    from ._token import Token
+    from ._wire import TokenSource
+
+FUNCTION_VARIABLE = "PERSONR_TOKEN_FUNCTION"
+URL_VARIABLE = "PERSONR_TOKEN_URL"
+
+# Long enough for a refresh from a cold start (a few seconds), short enough for an answer within the 29
+# seconds that an API Gateway gives a request. A Lambda function whose own timeout is shorter passes less.
+DEFAULT_WAIT_SECONDS = 20.0
+
+# The vending function's own timeout is 10 seconds.
+DEFAULT_CALL_TIMEOUT_SECONDS = 12.0
+
+
+class TokenClient:
+    """Tokens for one process. Make one, at import time if you like: it does nothing until asked.
+
+    It is safe for threads, survives a fork, and stays right when a Lambda environment is frozen or restored.
+
+    Args:
+        function_name: name or ARN of the vending function (stack output ``VendFunctionArn``), for a direct
+            invoke.
+            Default: the environment variable ``PERSONR_TOKEN_FUNCTION``.
+        url: its URL (stack output ``VendUrl``), for signed HTTP. Default: ``PERSONR_TOKEN_URL``. Of two
+            environment variables the function wins.
+        source: anything with ``fetch``, instead of both: for tests, see ``token_client.testing``.
+        min_seconds: life a token should have left; one with less makes the vending side start a refresh, and
+            is served meanwhile.
+        wait_seconds: how long ``get`` may wait between attempts while no token is available, in all.
+        call_timeout_seconds: how long one request to the vending function may take.
+        session: a boto3 or botocore session to take credentials from, for example of an assumed role.
+        region: to sign for, where the URL is not of AWS's own form.
+        signing_service: ``lambda`` or ``execute-api``, where the URL is not of AWS's own form.
+        http_pool: the urllib3 pool that ``http`` sends with, for your own timeouts, retries or certificates.
+        clock: seconds since the epoch.
+        sleep: waits for a number of seconds.
+        chance: a random number, 0 ≤ n < 1.
+
+    Raises:
+        ConfigurationError: neither a function nor a URL is given, or both are.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but the first are by keyword, and none is needed
+        self,
+        function_name: str | None = None,
+        *,
+        url: str | None = None,
+        source: TokenSource | None = None,
+        min_seconds: int | None = None,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
+        session: AwsSession | None = None,
+        region: str | None = None,
+        signing_service: str | None = None,
+        http_pool: urllib3.PoolManager | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        given = [value for value in (function_name, url, source) if value is not None]
+        if not given:
+            function_name = os.environ.get(FUNCTION_VARIABLE) or None
+            url = None if function_name else os.environ.get(URL_VARIABLE) or None
+        if len(given) > 1:
+            raise ConfigurationError("give a function name, a URL or a source, and only one of them")
+        if function_name is None and url is None and source is None:
+            raise ConfigurationError(
+                "nothing says where tokens come from: pass function_name or url,"
+                f" or set {FUNCTION_VARIABLE} (stack output VendFunctionArn) or {URL_VARIABLE} (VendUrl)"
+            )
+        self._place = function_name or url or type(source).__name__
+        self._wait_seconds = wait_seconds
+        self._http_pool = http_pool
+        self._http: BearerPool | None = None
+        self._http_lock = threading.Lock()
+        self._clock = clock
+
+        def make_source() -> TokenSource:
+            # Imported only now: botocore takes longer to import than many a handler to run.
+            if source is not None:
+                return source
+            if function_name is not None:
+                from ._direct import DirectInvoke  # noqa: PLC0415
+
+                return DirectInvoke(
+                    function_name, call_timeout_seconds=call_timeout_seconds, session=session, clock=clock
+                )
+            from ._http_door import HttpDoor  # noqa: PLC0415
+
+            return HttpDoor(
+                url or "",
+                call_timeout_seconds=call_timeout_seconds,
+                session=session,
+                region=region,
+                signing_service=signing_service,
+                clock=clock,
+            )
+
+        self._cache = TokenCache(
+            make_source, min_seconds=min_seconds, clock=clock, sleep=sleep, chance=chance
+        )
+
+    def get(self, *, wait_seconds: float | None = None) -> Token:
+        """A token that is good now: from memory if it may be kept, from the vending function otherwise.
+
+        However many threads ask, one request is on its way at most. An expired or refused token is never
+        returned.
+
+        Args:
+            wait_seconds: instead of the client's own; 0 makes one attempt and waits for nothing.
+
+        Raises:
+            TokenUnavailable: a new token is being made and was not there in time.
+            VendingUnavailable: the vending function could not be reached in time.
+            CallerNotAllowed: this caller may not have a token.
+            ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
+        """
+        return self._cache.get(self._wait_seconds if wait_seconds is None else wait_seconds)
+
+    def auth_header(self, *, wait_seconds: float | None = None) -> dict[str, str]:
+        """``{"Authorization": "Bearer …"}``. Raises what :meth:`get` raises."""
+        return {"Authorization": f"Bearer {self.get(wait_seconds=wait_seconds).access_token()}"}
+
+    def reject(self, version: str) -> None:
+        """Say that the vendor refused this version (answered 401). ``http`` and the adapters do it by
+        themselves.
+
+        It is reported at once and never served again; the next :meth:`get` waits for its successor. Reporting
+        a version that has been replaced already does nothing.
+
+        Raises:
+            CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: the report did not get
+                through and will not. (One that may get through later is made again by the next :meth:`get`.)
+        """
+        self._cache.reject(version)
+
+    @property
+    def http(self) -> BearerPool:
+        """A urllib3 pool that sends the token with each request and heals a refused one."""
+        with self._http_lock:
+            if self._http is None:
+                from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
+
+                self._http = BearerPool(self, self._http_pool, clock=self._clock)
+            return self._http
+
+    def requests_auth(self) -> requests.auth.AuthBase:
+        """For the requests library: ``requests.get(url, auth=client.requests_auth())``."""
+        from ._requests_auth import RequestsAuth  # noqa: PLC0415 - imports requests
+
+        return RequestsAuth(self)
+
+    def httpx_auth(self) -> httpx.Auth:
+        """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``."""
+        from ._httpx_auth import HttpxAuth  # noqa: PLC0415 - imports httpx
+
+        return HttpxAuth(self)
+
+    def __repr__(self) -> str:
+        return f"TokenClient({self._place!r})"

@@ -1,0 +1,158 @@
+"""The door for callers with AWS credentials inside AWS: a direct invoke of the vending function."""
+
+from __future__ import annotations
+
+import json
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+from ._errors import CallerNotAllowed, ConfigurationError, TokenClientError, VendingUnavailable
+from ._wire import Answer, TokenRequest, function_error, parse_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The stack publishes the function under this alias, and the caller policy allows no other way to it.
+ALIAS = "live"
+
+# A connection unused for this long is opened anew before use: the environment may have been frozen or
+# restored from a snapshot meanwhile, and a dead connection shows itself only by a timeout. Below every idle
+# timeout on the way.
+IDLE_SECONDS = 50.0
+
+CONNECT_SECONDS = 3.0
+
+# arn:partition:lambda:region:account:function:name
+_ARN_PARTS = 7
+
+_THROTTLED = {
+    "TooManyRequestsException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "EC2ThrottledException",
+}
+_DENIED = {"AccessDeniedException", "AccessDenied"}
+_BAD_CREDENTIALS = {
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "MissingAuthenticationTokenException",
+    "IncompleteSignature",
+}
+
+
+class AwsSession(Protocol):
+    """What a ``boto3.Session`` and a ``botocore.session.Session`` have in common."""
+
+    def get_credentials(self) -> Any:  # noqa: ANN401 - botocore is untyped
+        """The credentials to sign with, or None."""
+
+
+class DirectInvoke:
+    """Asks by ``lambda:InvokeFunction``.
+
+    Args:
+        function_name: name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant. The region
+            is taken from an ARN, otherwise from the session.
+        call_timeout_seconds: how long one call may take to answer.
+        session: whose credentials to use; by default the environment's.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        function_name: str,
+        *,
+        call_timeout_seconds: float,
+        session: AwsSession | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._function_name = qualified(function_name)
+        self._clock = clock
+        self._used_at = clock()
+        chosen: Any = session or botocore.session.get_session()
+        # boto3 and botocore name the same method differently.
+        create = getattr(chosen, "create_client", None) or chosen.client
+        try:
+            self._client = create(
+                "lambda",
+                region_name=_region_of(function_name),
+                config=botocore.config.Config(
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=call_timeout_seconds,
+                    # One more try at once for a connection that broke; the cache does the waiting.
+                    retries={"total_max_attempts": 2, "mode": "standard"},
+                    tcp_keepalive=True,
+                ),
+            )
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"no Lambda client could be made: {error}") from error
+
+    def fetch(self, request: TokenRequest) -> Answer:
+        """See ``TokenSource``."""
+        now = self._clock()
+        if not 0 <= now - self._used_at < IDLE_SECONDS:
+            self._client.close()
+        try:
+            response = self._client.invoke(
+                FunctionName=self._function_name,
+                InvocationType="RequestResponse",
+                Payload=json.dumps(request.payload()).encode(),
+            )
+            payload = response["Payload"].read()
+        except botocore.exceptions.ClientError as error:
+            raise self._translated(error) from error
+        except botocore.exceptions.HTTPClientError as error:
+            raise VendingUnavailable(f"Lambda could not be reached: {type(error).__name__}") from error
+        except botocore.exceptions.BotoCoreError as error:
+            # No credentials, no region, a malformed name: said by botocore before anything was sent.
+            raise ConfigurationError(f"the vending function cannot be called: {error}") from error
+        finally:
+            self._used_at = self._clock()
+        if response.get("FunctionError"):
+            raise function_error(payload)
+        return parse_answer(payload)
+
+    def _translated(self, error: botocore.exceptions.ClientError) -> TokenClientError:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _DENIED:
+            return CallerNotAllowed(
+                f"this caller may not invoke {self._function_name}: attach the stack's caller policy to its"
+                " role, and in another account have the stack list that account in CallerAccountIds"
+            )
+        throttled = code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS
+        if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return VendingUnavailable(f"Lambda answered {code or status}", remote_error=code or None)
+        if code in _BAD_CREDENTIALS:
+            return ConfigurationError(
+                f"AWS does not accept this caller's credentials ({code})", remote_error=code
+            )
+        if code == "ResourceNotFoundException":
+            return ConfigurationError(f"there is no function {self._function_name}", remote_error=code)
+        return ConfigurationError(f"Lambda refused the call ({code or status})", remote_error=code or None)
+
+
+def qualified(function_name: str) -> str:
+    """The name with the alias ``live`` unless it has a qualifier: ``name``, ``account:function:name`` or an
+    ARN.
+    """
+    parts = function_name.split(":")
+    if parts[0] == "arn":
+        has_qualifier = len(parts) > _ARN_PARTS
+    elif "function" in parts[:-1]:
+        has_qualifier = len(parts) > parts.index("function") + 2
+    else:
+        has_qualifier = len(parts) > 1
+    return function_name if has_qualifier else f"{function_name}:{ALIAS}"
+
+
+def _region_of(function_name: str) -> str | None:
+    parts = function_name.split(":")
+    return (parts[3] or None) if parts[0] == "arn" and len(parts) >= _ARN_PARTS else None

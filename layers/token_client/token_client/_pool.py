@@ -1,0 +1,177 @@
+"""A urllib3 pool that sends the bearer token, and heals a 401 once."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from ._bearer_flow import REFUSED_STATUS, Outcome, Report, Send, TakeToken, bearer_flow
+from ._direct import IDLE_SECONDS
+from ._errors import ConfigurationError
+from ._http_door import is_loopback
+from ._replay import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._client import TokenClient
+
+# The vendor documents no limit of its own. Its platform may work on a request for up to five minutes, but a
+# caller should rather hear of it; pass ``timeout=`` with a request that is known to be slow.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+
+
+class BearerPool:
+    """``request`` as urllib3's, with the token.
+
+    The token goes to the URL that is asked for, and along redirects that stay on its host; urllib3 removes it
+    from others. Plain http is refused except on loopback.
+
+    Args:
+        client: where tokens come from.
+        pool: the pool to send with, for those who need their own timeouts, retries, proxies or certificates.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: TokenClient,
+        pool: urllib3.PoolManager | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._pool = pool or urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=10
+        )
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._used_at = clock()
+
+    def request(  # noqa: PLR0913 - as urllib3's
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Any = None,  # noqa: ANN401 - as urllib3's
+        fields: Any = None,  # noqa: ANN401 - as urllib3's
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,  # noqa: ANN401 - as urllib3's
+        **urlopen_options: Any,  # noqa: ANN401 - as urllib3's
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request with the token, and once more with the next token if the vendor refuses the first.
+
+        Args:
+            method: as urllib3's, and so is everything else.
+            url: where to.
+            body: bytes, text, a file or an iterable.
+            fields: form fields, or query parameters for GET, HEAD and DELETE.
+            headers: further headers; an Authorization among them is replaced.
+            json: a value to send as JSON, instead of ``body``.
+            urlopen_options: ``timeout``, ``retries``, ``preload_content`` and so on.
+
+        Returns:
+            The vendor's answer, whatever its status; a 401 only if the second token was refused as well.
+
+        Raises:
+            TokenClientError: there was no token in time, or the body cannot be sent twice.
+            urllib3.exceptions.HTTPError: as urllib3's.
+        """
+        parts = urlsplit(url)
+        if parts.scheme.lower() != "https" and not is_loopback(parts.hostname or ""):
+            raise ConfigurationError("a token is sent over https only (or to loopback)")
+        plain = _without_authorization(self._pool.headers if headers is None else headers)
+        if json is not None:
+            if body is not None:
+                raise TypeError("body and json exclude each other")
+            # urllib3 1.26, which some Lambda runtimes bring, has no json argument.
+            body = jsonlib.dumps(json, separators=(",", ":"), ensure_ascii=False).encode()
+            if not any(name.lower() == "content-type" for name in plain):
+                plain["Content-Type"] = "application/json"
+        if fields is not None and not isinstance(fields, Mapping | list | tuple):
+            fields = list(fields)  # an iterator would be empty the second time
+        if body is not None:
+            urlopen_options["body"] = body
+        if fields is not None:
+            urlopen_options["fields"] = fields
+        return self._drive(method, url, plain, Replay(body), urlopen_options)
+
+    def clear(self) -> None:
+        """Close the idle connections."""
+        self._pool.clear()
+
+    def _drive(
+        self, method: str, url: str, headers: Mapping[str, str], replay: Replay, options: dict[str, Any]
+    ) -> urllib3.BaseHTTPResponse:
+        response: urllib3.BaseHTTPResponse | None = None
+        flow = bearer_flow(repeatable=replay.possible)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration:
+                break
+            except BaseException:
+                if response is not None:
+                    response.drain_conn()
+                raise
+            match step:
+                case TakeToken():
+                    outcome = self._client.get()
+                case Report(version):
+                    outcome = None
+                    self._client.reject(version)
+                case Send(token):
+                    if response is not None:
+                        # The refused answer may echo the token; nobody needs it, but its connection is still
+                        # good.
+                        response.drain_conn()
+                        response.release_conn()
+                        replay.rewind()
+                    bearer = {"Authorization": f"Bearer {token.access_token()}"}
+                    response = self._send(method, url, {**headers, **bearer}, options)
+                    outcome = response.status == REFUSED_STATUS and _same_origin(url, response)
+        if response is None:
+            raise AssertionError("the flow always sends")
+        return response
+
+    def _send(
+        self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]
+    ) -> urllib3.BaseHTTPResponse:
+        self._leave_dead_connections()
+        try:
+            return self._pool.request(method, url, headers=headers, **options)
+        finally:
+            self._used_at = self._clock()
+
+    def _leave_dead_connections(self) -> None:
+        """After a long pause, or a clock that jumped, open connections anew; see ``IDLE_SECONDS``."""
+        with self._lock:
+            now = self._clock()
+            if not 0 <= now - self._used_at < IDLE_SECONDS:
+                self._pool.clear()
+            self._used_at = now
+
+
+def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() != "authorization"}
+
+
+def _same_origin(url: str, response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the answer is from where the token was sent: a redirect elsewhere goes without it, so its 401
+    is no news.
+    """
+    final = response.geturl()
+    if not final:
+        return True
+    if final.startswith("/"):
+        return True
+    asked, answered = urlsplit(url), urlsplit(final)
+    return (asked.scheme, asked.netloc) == (answered.scheme, answered.netloc)

@@ -1,0 +1,76 @@
+"""The adapter for the requests library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import requests.auth
+
+from ._bearer_flow import REFUSED_STATUS, Outcome, Report, Send, TakeToken, bearer_flow
+from ._replay import Replay
+
+if TYPE_CHECKING:
+    from ._client import TokenClient
+    from ._token import Token
+
+
+class RequestsAuth(requests.auth.AuthBase):
+    """Sends the token; on a 401 reports it and sends the request once more with the next one."""
+
+    def __init__(self, client: TokenClient) -> None:
+        self._client = client
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Called by requests for every request it prepares."""
+        token = self._client.get()
+        header = f"Bearer {token.access_token()}"
+        request.headers["Authorization"] = header
+        replay = Replay(request.body)
+
+        def heal(response: requests.Response, *_args: Any, **options: Any) -> requests.Response:  # noqa: ANN401
+            # requests takes the header off a redirect to another host: that host's 401 says nothing about the
+            # token.
+            carried = response.request.headers.get("Authorization") == header
+            if response.status_code != REFUSED_STATUS or not carried:
+                return response
+            return self._heal(response, token, replay, options)
+
+        request.register_hook("response", heal)  # type: ignore[no-untyped-call]
+        return request
+
+    def _heal(
+        self, response: requests.Response, token: Token, replay: Replay, options: dict[str, Any]
+    ) -> requests.Response:
+        flow = bearer_flow(repeatable=replay.possible)
+        next(flow)
+        flow.send(token)
+        outcome: Outcome = True
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration:
+                return response
+            match step:
+                case TakeToken():
+                    outcome = self._client.get()
+                case Report(version):
+                    outcome = None
+                    self._client.reject(version)
+                case Send(replacement):
+                    response = self._send_again(response, replacement, replay, options)
+                    outcome = None
+
+    @staticmethod
+    def _send_again(
+        refused: requests.Response, token: Token, replay: Replay, options: dict[str, Any]
+    ) -> requests.Response:
+        _ = refused.content  # read to the end, so that the connection goes back to its pool
+        refused.close()
+        replay.rewind()
+        request = refused.request.copy()
+        request.headers["Authorization"] = f"Bearer {token.access_token()}"
+        connection: Any = refused.connection  # the adapter
+        response: requests.Response = connection.send(request, **options)
+        response.history.append(refused)
+        response.request = request
+        return response

@@ -1,0 +1,79 @@
+"""One access token as a value."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Token:
+    """An access token, the name of its version, and when it ends. It does not change.
+
+    Deliberately no dataclass: structured loggers turn those into dictionaries, plaintext included. The
+    plaintext leaves through :meth:`access_token` and nowhere else: not through ``repr``, ``str``, ``vars`` or
+    ``pickle``.
+    """
+
+    __slots__ = ("_access_token", "_expires_at", "_version")
+
+    def __init__(self, access_token: str, *, version: str, expires_at: datetime) -> None:
+        if expires_at.tzinfo is None:
+            raise ValueError("expires_at has no time zone")
+        self._access_token = access_token
+        self._version = version
+        self._expires_at = expires_at
+
+    def access_token(self) -> str:
+        """The plaintext, for the ``Authorization`` header and for nothing else."""
+        return self._access_token
+
+    @property
+    def version(self) -> str:
+        """The name of this token among those the stack has minted. Not secret: fit for logs and for
+        ``reject``.
+        """
+        return self._version
+
+    @property
+    def expires_at(self) -> datetime:
+        """The instant the vendor stops accepting it at the latest, as the vending function states it
+        (UTC).
+        """
+        return self._expires_at
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of the token's SHA-256: enough to tell two tokens apart in a log."""
+        return hashlib.sha256(self._access_token.encode()).hexdigest()[:12]
+
+    def __repr__(self) -> str:
+        return (
+            f"Token(version={self._version!r}, expires_at={self._expires_at.isoformat()!r},"
+            f" fingerprint={self.fingerprint!r})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Token):
+            return NotImplemented
+        return (self._access_token, self._version, self._expires_at) == (
+            other._access_token,
+            other._version,
+            other._expires_at,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._version, self._expires_at))
+
+    def __copy__(self) -> Token:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Token:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Token is not pickled: that would write the plaintext somewhere; fetch it where it is needed"
+        )

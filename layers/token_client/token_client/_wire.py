@@ -1,0 +1,230 @@
+"""The wire format that the two doors of the vending function share.
+
+Source: docs/openapi.yaml and docs/schemas/ of the repository. Nothing here quotes a value it was given: a
+    malformed
+answer may well hold a token.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from ._errors import (
+    CallerNotAllowed,
+    ConfigurationError,
+    InvalidRequest,
+    TokenClientError,
+    TokenUnavailable,
+    UnexpectedAnswer,
+    VendingUnavailable,
+)
+from ._token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The contract's error names, and what each is to a caller. Names that are not here (an unhandled exception, a
+# Lambda timeout) are failures of the function.
+_ERRORS: Mapping[str, type[TokenClientError]] = {
+    "TokenUnavailable": TokenUnavailable,
+    "CallerNotAllowed": CallerNotAllowed,
+    "InvalidRequest": InvalidRequest,
+    "ConfigurationError": ConfigurationError,
+    "CredentialsRefused": ConfigurationError,
+    "StoreUnavailable": VendingUnavailable,
+    "VendorUnavailable": VendingUnavailable,
+    "VendorProtocolError": VendingUnavailable,
+}
+
+# Redirects (they are not followed) and addresses that lead nowhere.
+_NOT_OUR_DOOR = {*range(300, 400), HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What is asked of the vending function.
+
+    Attributes:
+        rejected_version: the version the vendor has just refused; the answer then comes from the store.
+        min_seconds: a token with less life than this makes the vending side start a refresh.
+    """
+
+    rejected_version: str | None = None
+    min_seconds: int | None = None
+
+    def payload(self) -> dict[str, str | int]:
+        """The direct-invoke event: only what is set."""
+        fields = {"rejected_version": self.rejected_version, "min_seconds": self.min_seconds}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A token as handed out.
+
+    Attributes:
+        token: the token.
+        expires_in: seconds of life left when it was handed out. Preferred to ``token.expires_at`` for
+            decisions, because it does not depend on two clocks agreeing (RFC 6749 §5.1).
+        cache_seconds: how long the vending side allows it to be kept without asking again.
+    """
+
+    token: Token
+    expires_in: float
+    cache_seconds: float
+
+
+class TokenSource(Protocol):
+    """Where tokens come from. Used by one thread at a time."""
+
+    def fetch(self, request: TokenRequest) -> Answer:
+        """Ask once.
+
+        Raises:
+            TokenClientError: one of the leaves in ``_errors``; nothing else is raised on purpose.
+        """
+
+
+def parse_answer(body: bytes | str) -> Answer:
+    """Read the answer of either door.
+
+    Unknown fields are ignored, so that a newer function can add some.
+
+    Raises:
+        UnexpectedAnswer: it is not JSON, or a field is missing or not of its type. The message names the
+            field only.
+    """
+    document = _json_object(body)
+    if document is None:
+        raise UnexpectedAnswer("the vending function's answer is not a JSON object")
+    access_token = _field(document, "access_token", str)
+    if not access_token.isascii() or not access_token.isprintable() or not access_token:
+        raise UnexpectedAnswer("the vending function's answer holds an access_token that fits in no header")
+    if _field(document, "token_type", str).lower() != "bearer":
+        raise UnexpectedAnswer("the vending function's answer is not a bearer token")
+    version = _field(document, "version", str)
+    if not version:
+        raise UnexpectedAnswer("the vending function's answer has an empty version")
+    return Answer(
+        token=Token(access_token, version=version, expires_at=_instant(document, "expires_at")),
+        expires_in=_seconds(document, "expires_in"),
+        cache_seconds=_seconds(document, "cache_seconds"),
+    )
+
+
+def error_named(
+    name: str, message: str | None = None, *, retry_after: float | None = None
+) -> TokenClientError:
+    """The exception for an error name of the contract; unknown names are failures of the function.
+
+    Args:
+        name: the error's name on the wire.
+        message: the function's own words, for names of the contract only. An unknown error's text is not
+            ours, and nobody can tell what is in it, so it is dropped.
+        retry_after: seconds, where the function gave some.
+    """
+    kind = _ERRORS.get(name)
+    if kind is None:
+        return VendingUnavailable(
+            f"the vending function failed ({name}); its log says why",
+            retry_after=retry_after,
+            remote_error=name,
+        )
+    text = f"{name}: {message}" if message else name
+    return kind(text, retry_after=retry_after, remote_error=name)
+
+
+def function_error(payload: bytes | str) -> TokenClientError:
+    """The exception for a direct invoke that carried the ``FunctionError`` header.
+
+    The function puts ``{"error", "message", "retry_after"?}`` as JSON in ``errorMessage``. That is read
+    first: ``errorType`` is a class name that a runtime or an emulator may replace.
+    """
+    document = _json_object(payload) or {}
+    message = document.get("errorMessage")
+    detail = _json_object(message) if isinstance(message, str) else None
+    if detail is not None and isinstance(detail.get("error"), str):
+        return error_named(
+            str(detail["error"]),
+            _text(detail.get("message")),
+            retry_after=_retry_after(detail.get("retry_after")),
+        )
+    error_type = document.get("errorType")
+    return error_named(error_type if isinstance(error_type, str) and error_type else "no error type given")
+
+
+def problem(status: int, body: bytes | str, retry_after_header: str | None) -> TokenClientError:
+    """The exception for an HTTP answer that is not 200: RFC 9457 problem details, or a gateway's own error
+    page.
+
+    The function's own name for the error decides; where there is none the status does.
+    """
+    document = _json_object(body) or {}
+    retry_after = _retry_after(document.get("retry_after"))
+    if retry_after is None:
+        retry_after = _retry_after(retry_after_header)
+    name = document.get("error")
+    if isinstance(name, str) and name:
+        return error_named(name, _text(document.get("detail")), retry_after=retry_after)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return CallerNotAllowed(
+            f"AWS refused this caller's signature or permission (HTTP {status}): the caller needs both"
+            " lambda:InvokeFunctionUrl and lambda:InvokeFunction, for example by the stack's caller policy"
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return VendingUnavailable(f"the vending function answered HTTP {status}", retry_after=retry_after)
+    if status in _NOT_OUR_DOOR:
+        return ConfigurationError(f"the URL answered HTTP {status}: it is not a vending function's")
+    return UnexpectedAnswer(f"the vending function answered HTTP {status}")
+
+
+def _json_object(text: bytes | str) -> Mapping[str, object] | None:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _field(document: Mapping[str, object], name: str, kind: type[str]) -> str:
+    value = document.get(name)
+    if not isinstance(value, kind):
+        raise UnexpectedAnswer(f"the vending function's answer has no {name}, or not as text")
+    return value
+
+
+def _seconds(document: Mapping[str, object], name: str) -> float:
+    value = document.get(name)
+    # bool is a subclass of int; the bound keeps NaN and infinity out as well.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**11:
+        raise UnexpectedAnswer(f"the vending function's answer has no {name}, or not in seconds")
+    return float(value)
+
+
+def _instant(document: Mapping[str, object], name: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(_field(document, name, str))
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise UnexpectedAnswer(f"the vending function's answer has no {name} in RFC 3339")
+    return instant.astimezone(UTC)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _retry_after(value: object) -> float | None:
+    """Seconds from a JSON number or a Retry-After header; a header with a date (a gateway's) counts as none
+    given.
+    """
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
+        return None
+    return float(value)

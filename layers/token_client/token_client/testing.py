@@ -1,0 +1,142 @@
+"""What the tests of a caller need: a vending function that is not there.
+
+::
+
+    from token_client import TokenClient
+    from token_client.testing import FakeTokenSource
+
+    source = FakeTokenSource()
+    client = TokenClient(source=source)
+    assert client.get().version == "version-1"
+
+    source.kill()  # somebody else minted: the vendor refuses version-1 from now on
+    assert not source.accepts(client.auth_header()["Authorization"])
+    client.reject("version-1")
+    assert client.get().version == "version-2"
+
+With pytest, ``pytest_plugins = ["token_client.pytest_plugin"]`` in the root ``conftest.py`` gives the fixture
+``personr_tokens``: a ``FakeTokenSource`` that every ``TokenClient`` uses while the test runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ._errors import (
+    CallerNotAllowed,
+    ConfigurationError,
+    InvalidRequest,
+    TokenClientError,
+    TokenUnavailable,
+    UnexpectedAnswer,
+    VendingUnavailable,
+)
+from ._token import Token
+from ._wire import Answer, TokenRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Answer",
+    "CallerNotAllowed",
+    "ConfigurationError",
+    "FakeTokenSource",
+    "InvalidRequest",
+    "TokenRequest",
+    "TokenUnavailable",
+    "UnexpectedAnswer",
+    "VendingUnavailable",
+]
+
+
+class FakeTokenSource:
+    """A vending function in memory: tokens ``token-1``, ``token-2``, … of versions ``version-1``,
+    ``version-2``, …
+
+    It behaves as the real one does in the large: it hands out the current token, and a rejection of the
+    current version mints the next one. Safe for threads.
+
+    Args:
+        lifetime_seconds: how long a token lives from its minting.
+        cache_seconds: how long callers are told to keep it.
+        clock: seconds since the epoch; give the client the same.
+
+    Attributes:
+        requests: everything that was asked, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        lifetime_seconds: float = 31_536_000,
+        cache_seconds: float = 300,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.requests: list[TokenRequest] = []
+        self._lifetime_seconds = lifetime_seconds
+        self._cache_seconds = cache_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: deque[TokenClientError] = deque()
+        self._number = 0
+        self._dead = False
+        self._mint()
+
+    @property
+    def version(self) -> str:
+        """The current version."""
+        return f"version-{self._number}"
+
+    @property
+    def access_token(self) -> str:
+        """The current token's plaintext."""
+        return f"token-{self._number}"
+
+    def fail_with(self, *errors: TokenClientError) -> None:
+        """Let the next requests fail, one with each of these."""
+        with self._lock:
+            self._failures.extend(errors)
+
+    def kill(self) -> None:
+        """Let the vendor refuse the current token; it stays the one handed out until somebody reports it."""
+        with self._lock:
+            self._dead = True
+
+    def replace(self) -> None:
+        """Mint a new token, as the schedule does: the old one is dead from here on."""
+        with self._lock:
+            self._mint()
+
+    def accepts(self, authorization: str | None) -> bool:
+        """Whether the vendor would accept this ``Authorization`` header: for a fake vendor of your own."""
+        with self._lock:
+            return not self._dead and authorization == f"Bearer {self.access_token}"
+
+    def fetch(self, request: TokenRequest) -> Answer:
+        """What the client calls."""
+        with self._lock:
+            self.requests.append(request)
+            if self._failures:
+                raise self._failures.popleft()
+            now = self._clock()
+            if request.rejected_version == self.version or now >= self._expires_at:
+                self._mint()
+            return Answer(
+                token=Token(
+                    self.access_token,
+                    version=self.version,
+                    expires_at=datetime.fromtimestamp(self._expires_at, tz=UTC),
+                ),
+                expires_in=self._expires_at - now,
+                cache_seconds=self._cache_seconds,
+            )
+
+    def _mint(self) -> None:
+        self._number += 1
+        self._dead = False
+        self._expires_at = self._clock() + self._lifetime_seconds
