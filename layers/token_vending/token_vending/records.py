@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _EARLY_DEATHS = re.compile(r"^(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)$", re.DOTALL)
 
-_REMEDY_FOR_TOKEN = (  # noqa: S105 - a sentence
+_REMEDY_FOR_TOKEN = (
     "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
     'or mint anew by invoking the refresh function with {"force": true}.'
 )
