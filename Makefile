@@ -6,21 +6,84 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+export SAM_CLI_TELEMETRY := 0
+
 PYTHON ?=
-BASE_PYTHON = $$(PYTHON="$(PYTHON)" scripts/find-python)
+BASE_PYTHON = "$$(PYTHON="$(PYTHON)" scripts/find-python)"
 VENV := .build/venv/bin
-SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .build/sam/bin/sam
+RUN := $(VENV)/python
+SAM := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .build/sam/bin/sam
+# Further arguments for pytest: make test ARGS='-k latch -x'
+ARGS ?=
 
 .PHONY: help
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-##@ environment
+##@ Environment
 
 .PHONY: setup
 setup:  ## make or update the virtual environments under .build/
-	@"$(BASE_PYTHON)" scripts/bootstrap.py setup
+	@$(BASE_PYTHON) scripts/bootstrap.py setup
 
 .PHONY: lock
-lock:  ## resolve requirements/*.in again, keeping pins that still fit (UPGRADE=1: take newer ones)
-	@"$(BASE_PYTHON)" scripts/bootstrap.py lock $(if $(UPGRADE),--upgrade)
+lock:  ## resolve requirements/*.in again, keeping pins that still fit (UPGRADE=1 takes newer ones)
+	@$(BASE_PYTHON) scripts/bootstrap.py lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean:  ## remove everything that was generated
+	rm -rf .build .aws-sam
+
+##@ Product
+
+.PHONY: build
+build: setup  ## sam build, unless these sources are built already
+	@$(RUN) scripts/build.py --deployable
+
+.PHONY: demo
+demo: setup  ## the whole story on this machine, in less than three minutes
+	@PYTHONPATH=scripts:. $(RUN) scripts/demo.py
+
+##@ Tests and checks
+
+.PHONY: test
+test: build  ## every test: unit, contract, infrastructure, integration, end to end
+	@$(RUN) -m pytest -n 2 $(ARGS)
+
+.PHONY: unit
+unit: setup  ## the tests that need nothing started
+	@$(RUN) -m pytest tests/unit $(ARGS)
+
+.PHONY: e2e
+e2e: build  ## the tests on the embedded stack
+	@$(RUN) -m pytest tests/e2e $(ARGS)
+
+.PHONY: check
+check: setup lint types imports template locks  ## lints, types, import contracts, template, locks
+
+.PHONY: lint
+lint: setup
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+
+.PHONY: types
+types: setup
+	@$(VENV)/mypy .
+
+.PHONY: imports
+imports: setup
+	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-color
+
+.PHONY: template
+template: setup
+	@.build/sam/bin/cfn-lint template.yaml
+	@$(SAM) validate --lint --template template.yaml
+
+.PHONY: locks
+locks: setup
+	@$(BASE_PYTHON) scripts/bootstrap.py check
+
+.PHONY: format
+format: setup  ## let ruff mend what it can
+	@$(VENV)/ruff check --fix-only --quiet .
+	@$(VENV)/ruff format .

@@ -1,10 +1,11 @@
 """Builds the template by `sam build` into .build/artifacts/, unless these very sources are built already.
 
-    build.py        prints the folder that holds the built template.yaml and its artefacts
+    build.py                  prints the folder that holds the built template.yaml and its artefacts
+    build.py --deployable     the same into .aws-sam/build, where `sam deploy` looks for it
 
-A folder is named by the hash of everything that goes into it and is never written to again. So tests
-that run at the same time share it, and a build in between takes nothing away from them. (`sam build`
-alone builds into .aws-sam/, as `sam deploy` expects it.)
+A folder under .build/artifacts/ is named by the hash of everything that goes into it and is never
+written to again. So tests that run at the same time share it, and a build in between takes nothing
+away from them.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ import bootstrap
 
 ROOT = bootstrap.ROOT
 ARTIFACTS = bootstrap.BUILD / "artifacts"
+DEPLOYABLE = ROOT / ".aws-sam" / "build"
 SOURCES = (
     "template.yaml",
     "functions",
@@ -45,13 +47,26 @@ def build() -> Path:
         if folder.exists():
             os.utime(folder)
         else:
-            bootstrap.make_environment("sam", quiet=True)
             with tempfile.TemporaryDirectory(dir=bootstrap.BUILD, prefix=".building-") as temporary:
                 _sam_build(Path(temporary) / "built")
                 (Path(temporary) / "built").rename(folder)
         for old in sorted(ARTIFACTS.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_BUILDS]:
             shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def build_deployable() -> Path:
+    """Afterwards .aws-sam/build holds the artefacts of the sources as they are now."""
+    stamp = DEPLOYABLE / ".sources"
+    bootstrap.BUILD.mkdir(exist_ok=True)
+    with (bootstrap.BUILD / ".deployable.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = fingerprint()
+        # A build by hand removes the stamp with the rest of the folder.
+        if not stamp.exists() or stamp.read_text(encoding="ascii") != wanted:
+            _sam_build(DEPLOYABLE)
+            stamp.write_text(wanted, encoding="ascii")
+    return DEPLOYABLE
 
 
 def fingerprint() -> str:
@@ -67,6 +82,7 @@ def fingerprint() -> str:
 
 
 def _sam_build(folder: Path) -> None:
+    bootstrap.make_environment("sam", quiet=True)
     sam = bootstrap.BUILD / "sam" / "bin" / "sam"
     environment = {
         **os.environ,
@@ -91,4 +107,4 @@ def _sam_build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(build())
+    print(build_deployable() if "--deployable" in sys.argv[1:] else build())

@@ -27,8 +27,8 @@ LAYER_PREFIX = "/opt/python"
 FUNCTION_PREFIX = "/var/task"
 # The earliest time a zip file can hold.
 FIXED_TIME_SECONDS = 315532800
-# Of the 400 services that botocore describes, those that the functions speak to.
-AWS_SERVICES = {"lambda", "secretsmanager"}
+# Of the 400 services that botocore describes, the one that the functions make a client of.
+AWS_SERVICES = {"secretsmanager"}
 # Kept of a package's metadata: what scanners recognise a package by, and its licence.
 KEPT_METADATA = re.compile(r"^(METADATA|licen[cs]es?|licen[cs]e.*|notice.*|copying.*)$", re.IGNORECASE)
 UNWANTED = ("__pycache__", "*.py[co]", "*.egg-info", "Makefile", "pyproject.toml")
@@ -76,8 +76,11 @@ def build_client_layer(folder: Path) -> None:
 
 def build_function(name: str, folder: Path) -> None:
     """Afterwards folder holds the function's own modules; everything else is in the layer."""
+    source = ROOT / "functions" / name
+    if not (source / "app.py").is_file():
+        sys.exit(f"{source / 'app.py'} is missing")
     _emptied(folder)
-    _copy(ROOT / "functions" / name, folder)
+    _copy(source, folder)
     _finish(folder, folder, FUNCTION_PREFIX)
 
 

@@ -1,0 +1,81 @@
+"""What holds for every test: nothing leaves this machine, and nobody's AWS settings come in."""
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+ROOT = Path(__file__).resolve().parent.parent
+LIVE = bool(os.environ.get("AWS_SAM_STACK_NAME"))
+# Names that no resolver knows (RFC 6761), for the tests of a failing resolution.
+UNRESOLVABLE = (".invalid", ".test")
+END_TO_END = ROOT / "tests" / "e2e"
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),
+    database=DirectoryBasedExampleDatabase(ROOT / ".build" / "hypothesis"),
+)
+settings.load_profile("default")
+
+
+class LeftTheMachineError(BaseException):
+    """A test tried to reach another machine. Not an Exception, so that no product code can swallow it."""
+
+
+def _stay_on_loopback(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect":
+        address = arguments[1]
+    elif event == "socket.getaddrinfo":
+        address = arguments[:2]
+    else:
+        return
+    if isinstance(address, tuple) and not _is_here(address[0]):
+        raise LeftTheMachineError(f"{event}: {address}")
+
+
+def _is_here(host: str | bytes | None) -> bool:
+    name = host.decode(errors="replace") if isinstance(host, bytes) else host
+    if name in {None, "", "localhost"} or str(name).endswith(UNRESOLVABLE):
+        return True
+    try:
+        return ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        return False
+
+
+def _forget_the_machines_aws_settings() -> None:
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+            del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+if not LIVE:
+    _forget_the_machines_aws_settings()
+    sys.addaudithook(_stay_on_loopback)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests first and on one worker, since they share a stack; a file's tests stay together."""
+    items.sort(key=lambda item: END_TO_END not in item.path.parents)
+    for item in items:
+        if END_TO_END in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+        elif item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
