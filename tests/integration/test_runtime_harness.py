@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 import urllib3
 from botocore.auth import SigV4Auth
@@ -134,8 +135,6 @@ def test_unsigned_and_badly_signed_requests_are_forbidden(toy: LambdaFunction) -
 
 
 def test_lambda_runs_what_is_wired_and_records_the_rest(toy: LambdaFunction) -> None:
-    import boto3  # noqa: PLC0415 - only here
-
     with LambdaService() as service:
         client = boto3.client(
             "lambda",

@@ -285,12 +285,9 @@ class SecretsManager(LoopbackServer):
     def _describe_secret(self, body: Mapping[str, Any]) -> dict[str, Any]:
         secret = self._find(_required(body, "SecretId"))
         stages = {v.version_id: sorted(v.stages) for v in secret.versions.values() if v.stages}
-        return {
-            "ARN": secret.arn,
-            "Name": secret.name,
-            "CreatedDate": secret.created,
-            "VersionIdsToStages": stages,
-        }
+        answer = {"ARN": secret.arn, "Name": secret.name, "CreatedDate": secret.created}
+        # A secret without any version has no such field.
+        return {**answer, "VersionIdsToStages": stages} if stages else answer
 
     def _get_secret_value(self, body: Mapping[str, Any]) -> dict[str, Any]:
         secret = self._find(_required(body, "SecretId"))

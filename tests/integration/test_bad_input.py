@@ -1,0 +1,126 @@
+"""What people get wrong: a clear error that names the field and the mend; nothing lost, nothing minted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import assert_no_leak
+from tests.integration.world import CREDENTIALS, TOKEN, World
+from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+
+COLON_EMAIL = "service:account@example.com"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "named"),
+    [
+        ("", "never set"),
+        ("{not json", "not valid JSON"),
+        ([1, 2], "not a JSON object"),
+        ({}, "'email'"),
+        ({"email": DEFAULT_EMAIL}, "'password'"),
+        ({"password": DEFAULT_PASSWORD}, "'email'"),
+        ({"email": DEFAULT_EMAIL, "password": ""}, "'password'"),
+        ({"email": DEFAULT_EMAIL, "password": 7}, "'password'"),
+        ({"email": COLON_EMAIL, "password": DEFAULT_PASSWORD}, "colon"),
+        ({"email": f"{DEFAULT_EMAIL}\n", "password": DEFAULT_PASSWORD}, "control character"),
+    ],
+)
+def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> None:
+    with World(credentials=credentials) as world:
+        result = world.tick()
+        assert result.error_type == "ConfigurationError", result
+        assert named in result.problem["message"]
+        assert "put-secret-value" in result.problem["message"]
+        assert DEFAULT_PASSWORD not in result.error_message
+        assert world.vendor_calls == 0
+        assert world.stored is None
+        world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+        assert world.tick().payload["outcome"] == "refreshed"
+        assert world.holds()
+        assert_no_leak(world)
+
+
+def test_username_serves_for_email() -> None:
+    with World(credentials={"username": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}) as world:
+        assert world.tick().payload["outcome"] == "refreshed"
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://enterprise.personr.co/api/1.1/wf", "ftp://127.0.0.1/x", "nonsense", "https://"]
+)
+def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None:
+    with World(environment={"PERSONR_BASE_URL": base_url}) as world:
+        result = world.tick()
+        assert result.error_type == "ConfigurationError", result
+        assert "PERSONR_BASE_URL" in result.problem["message"]
+        assert world.vendor_calls == 0
+        assert world.stored is None
+        assert_no_leak(world)
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"froce": True}, "froce"),
+        ({"force": "yes"}, "force"),
+        ({"rejected_version": 7}, "rejected_version"),
+        ({"id": ""}, "id"),
+        ([], "object"),
+        ("tick", "object"),
+        (None, "object"),
+    ],
+)
+def test_a_bad_refresh_event_is_an_invalid_request(world: World, event: Any, named: str) -> None:
+    result = world.refresh.invoke(event)
+    assert result.error_type == "InvalidRequest", result
+    assert named in result.problem["message"]
+    assert world.wire.calls == []
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"min_second": 1}, "min_second"),
+        ({"min_seconds": -1}, "min_seconds"),
+        ({"min_seconds": "1"}, "min_seconds"),
+    ],
+)
+def test_a_bad_vend_event_is_an_invalid_request(world: World, event: Any, named: str) -> None:
+    world.mint_first()
+    result = world.vend.invoke(event)
+    assert result.error_type == "InvalidRequest", result
+    assert named in result.problem["message"]
+    assert world.wire.calls == []
+
+
+@pytest.mark.parametrize(
+    "edited", ["oops", json.dumps([1]), json.dumps({"access_token": "x"}), json.dumps({"a": 1})]
+)
+def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: World, edited: str) -> None:
+    version = world.mint_first()
+    edited_version = world.secrets.put(TOKEN, edited)
+    before = world.secrets.snapshot()
+    for result in (world.tick(), world.tick(rejected_version=edited_version)):
+        assert result.error_type == "ConfigurationError", result
+        assert "token secret" in result.problem["message"]
+        assert "force" in result.problem["message"]
+    assert world.ask().error_type == "ConfigurationError"
+    assert world.vendor_calls == 0
+    assert world.secrets.snapshot() == before
+    # The mend that the message names.
+    assert world.tick(force=True).payload["outcome"] == "refreshed"
+    assert world.holds()
+    assert world.version not in (version, edited_version)
+
+
+def test_refused_credentials_are_sent_once(world: World) -> None:
+    world.vendor.set_password("another one")
+    assert world.tick().error_type == "CredentialsRefused"
+    assert world.tick().payload["outcome"] == "refused"
+    assert world.tick().payload["outcome"] == "refused"
+    assert len(world.vendor.mint_requests) == 1
+    world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "another one"})
+    assert world.tick().payload["outcome"] == "refreshed"
+    assert world.holds()

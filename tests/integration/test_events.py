@@ -1,0 +1,117 @@
+"""Every event in events/ does against the built functions what its name says."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import assert_no_leak
+from tests.integration.world import World
+from tests.runtime import Artefact
+from tests.runtime.artefacts import ROOT
+from tests.stand_ins.secrets_manager import ACCOUNT_ID
+
+EVENTS = ROOT / "events"
+EXAMPLE_VERSION = "3f1c2c1e-6a57-4d2b-9d55-0c6f1a9b8e70"
+"""The version that the events in the folder name."""
+
+
+def event(name: str, version: str | None = None) -> Any:
+    """Read an event, with this stack's version in place of the one written there."""
+    text = (EVENTS / f"{name}.json").read_text()
+    return json.loads(text if version is None else text.replace(EXAMPLE_VERSION, version))
+
+
+@pytest.fixture
+def built() -> Iterator[World]:
+    try:
+        Artefact.built("RefreshFunction")
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    caller = event("http-vend")["requestContext"]["authorizer"]["iam"]["userArn"].split("/")[1]
+    environment = {"ALLOWED_CALLERS": f"arn:aws:iam::123456789012:role/{caller}"}
+    with World(environment=environment, artefact=Artefact.built) as made:
+        yield made
+        assert_no_leak(made)
+
+
+def check_schedule_tick(world: World) -> None:
+    assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "refreshed"
+    assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "fresh"
+    assert world.holds()
+
+
+def check_forced_refresh(world: World) -> None:
+    world.mint_first()
+    assert world.refresh.invoke(event("forced-refresh")).payload["outcome"] == "refreshed"
+    assert world.refresh.invoke(event("forced-refresh")).payload["outcome"] == "fresh"
+    assert world.vendor.mint_count() == 2
+
+
+def check_direct_vend(world: World) -> None:
+    version = world.mint_first()
+    assert world.vend.invoke(event("direct-vend")).payload["version"] == version
+
+
+def check_direct_vend_rejected(world: World) -> None:
+    version = world.mint_first()
+    assert world.vend.invoke(event("direct-vend-rejected")).payload["version"] == version
+    result = world.vend.invoke(event("direct-vend-rejected", version))
+    assert result.error_type == "TokenUnavailable"
+    assert [one.event for one in world.lambda_service.invocations] == [{"rejected_version": version}]
+
+
+def check_http_vend(world: World) -> None:
+    version = world.mint_first()
+    answer = world.vend.invoke(event("http-vend")).payload
+    assert answer["statusCode"] == 200, answer
+    assert answer["headers"]["ETag"] == f'"{version}"'
+    assert answer["headers"]["Cache-Control"] == "no-store"
+    assert json.loads(answer["body"])["access_token"] == world.stored_token
+
+
+def check_http_conditional(world: World) -> None:
+    version = world.mint_first()
+    assert world.vend.invoke(event("http-conditional")).payload["statusCode"] == 200
+    assert world.vend.invoke(event("http-conditional", version)).payload["statusCode"] == 304
+
+
+def check_http_rejection(world: World) -> None:
+    version = world.mint_first()
+    assert world.vend.invoke(event("http-rejection")).payload["statusCode"] == 200
+    answer = world.vend.invoke(event("http-rejection", version)).payload
+    assert answer["statusCode"] == 503
+    assert int(answer["headers"]["Retry-After"]) > 0
+    assert json.loads(answer["body"])["error"] == "TokenUnavailable"
+
+
+CHECKS: dict[str, Callable[[World], None]] = {
+    "schedule-tick": check_schedule_tick,
+    "forced-refresh": check_forced_refresh,
+    "direct-vend": check_direct_vend,
+    "direct-vend-rejected": check_direct_vend_rejected,
+    "http-vend": check_http_vend,
+    "http-conditional": check_http_conditional,
+    "http-rejection": check_http_rejection,
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("*.json")))
+def test_the_event_does_what_its_name_says(built: World, name: str) -> None:
+    CHECKS[name](built)
+
+
+def test_every_event_is_checked() -> None:
+    assert {path.stem for path in EVENTS.glob("*.json")} == set(CHECKS)
+
+
+def test_a_principal_that_is_not_listed_is_refused(built: World) -> None:
+    built.mint_first()
+    stranger = event("http-vend")
+    arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/someone-else/session"
+    stranger["requestContext"]["authorizer"]["iam"]["userArn"] = arn
+    answer = built.vend.invoke(stranger).payload
+    assert answer["statusCode"] == 403
+    assert built.wire.calls == []
+    assert any(record.get("audit", {}).get("caller") == arn for record in built.vend.log_records)

@@ -1,0 +1,209 @@
+"""Everything around the two functions, put together: secrets, vendor, Lambda, and the wire between."""
+
+import base64
+import contextlib
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
+from tests.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
+from tests.runtime.function_url import CALLER
+from tests.stand_ins.lambda_service import LambdaService
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
+from tests.stand_ins.wire import Wire
+
+CREDENTIALS = "credentials"
+TOKEN = "token"
+MINT = f"POST {MINT_PATH}"
+STORE = "secretsmanager"
+VENDOR = "vendor"
+LAMBDA = "lambda"
+LEASE_SECONDS = 55
+MIN_AGE_SECONDS = 900
+REFRESH_TIMEOUT_SECONDS = 45.0
+VEND_TIMEOUT_SECONDS = 10.0
+
+
+class World:
+    """One service account's stack with everything real but AWS and the vendor, which are stand-ins.
+
+    The functions reach all of them through :class:`Wire` only, so that it counts every call and can break any.
+    ``current`` code is run: what `sam build` made if that is up to date, else the sources.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        credentials: object | None = None,
+        artefact: Callable[[str], Artefact] = Artefact.current,
+        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
+    ) -> None:
+        self._stack = contextlib.ExitStack()
+        self._environment = dict(environment or {})
+        self._artefact = artefact
+        self._refresh_timeout_seconds = refresh_timeout_seconds
+        self.secrets = SecretsManager()
+        self.vendor = PersonrServer()
+        self.lambda_service = LambdaService()
+        self._credentials = (
+            {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD} if credentials is None else credentials
+        )
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            for server in (self.secrets, self.vendor, self.lambda_service):
+                stack.enter_context(server)
+            self.credentials_arn = self.secrets.create(CREDENTIALS)
+            if self._credentials != "":
+                self.secrets.put(CREDENTIALS, self._credentials)
+            self.token_arn = self.secrets.create(TOKEN)
+            upstreams = {
+                STORE: self.secrets.url,
+                VENDOR: self.vendor.url,
+                LAMBDA: self.lambda_service.url,
+            }
+            self.wire = stack.enter_context(Wire(upstreams))
+            self.refresh = stack.enter_context(self._function(REFRESH, "refresh", self._refresh_variables()))
+            self.vend = stack.enter_context(self._function(VEND, "vend", self._vend_variables()))
+            self.lambda_service.wire("refresh", self.refresh.run)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _function(self, logical_id: str, name: str, variables: Mapping[str, str]) -> LambdaFunction:
+        seconds = self._refresh_timeout_seconds if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
+        return LambdaFunction(
+            self._artefact(logical_id), {**variables, **self._environment}, name=name, timeout_seconds=seconds
+        )
+
+    def _common_variables(self) -> dict[str, str]:
+        return {
+            "TOKEN_SECRET_ID": self.token_arn,
+            "STACK_NAME": "integration",
+            "RENEW_BEFORE_DAYS": "30",
+            "MAX_AGE_DAYS": "21",
+            "MIN_AGE_SECONDS": str(MIN_AGE_SECONDS),
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.wire.url(STORE),
+            "AWS_ENDPOINT_URL_LAMBDA": self.wire.url(LAMBDA),
+        }
+
+    def _refresh_variables(self) -> dict[str, str]:
+        return {
+            **self._common_variables(),
+            "CREDENTIALS_SECRET_ID": self.credentials_arn,
+            "PERSONR_BASE_URL": f"{self.wire.url(VENDOR)}/api/1.1/wf",
+        }
+
+    def _vend_variables(self) -> dict[str, str]:
+        return {
+            **self._common_variables(),
+            "CACHE_SECONDS": "300",
+            "ALLOWED_CALLERS": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service",
+            "REFRESH_FUNCTION_NAME": f"arn:aws:lambda:eu-west-1:{ACCOUNT_ID}:function:refresh:live",
+        }
+
+    # --- doing --------------------------------------------------------------------------------------------
+
+    def tick(self, **fields: Any) -> Result:
+        """Run the refresh function for an event of these fields; each call is another event unless it has an id."""
+        return self.refresh.invoke(fields)
+
+    def ask(self, **fields: Any) -> Result:
+        """Invoke the vend function directly."""
+        return self.vend.invoke(fields)
+
+    @contextlib.contextmanager
+    def function_url(self) -> Any:
+        """A Function URL in front of the vend function."""
+        with FunctionUrl(self.vend.run, [CALLER]) as url:
+            yield url
+
+    def mint_first(self) -> str:
+        """Mint the first token; return its version. The wire's log starts anew afterwards."""
+        result = self.tick()
+        assert result.ok, result
+        assert result.payload["outcome"] == "refreshed"
+        self.wire.reset_log()
+        return str(result.payload["version"])
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    @property
+    def stored(self) -> dict[str, Any] | None:
+        """What AWSCURRENT holds; None while there is no version."""
+        value = self.secrets.value(TOKEN)
+        return dict(value) if value is not None else None
+
+    @property
+    def stored_token(self) -> str | None:
+        """The access token that AWSCURRENT holds."""
+        stored = self.stored
+        return None if stored is None else stored.get("access_token")
+
+    @property
+    def version(self) -> str | None:
+        """The version that AWSCURRENT lies on."""
+        return self.secrets.version_of(TOKEN)
+
+    def holds(self) -> bool:
+        """The invariant: AWSCURRENT is the token that works at the vendor."""
+        return self.vendor.is_live(self.stored_token)
+
+    @property
+    def store_calls(self) -> int:
+        """Calls to Secrets Manager since the wire's log was reset."""
+        return self.wire.count(STORE)
+
+    @property
+    def vendor_calls(self) -> int:
+        """Calls to the vendor since the wire's log was reset."""
+        return self.wire.count(VENDOR)
+
+    @property
+    def logs(self) -> str:
+        """Everything that both functions wrote."""
+        return self.refresh.logs + self.vend.logs
+
+    def secret_texts(self) -> list[str]:
+        """Every text that must never be seen in a log: the password, the Basic value, every token; also as JSON
+        and percent-encoding write them.
+        """
+        basic = base64.b64encode(f"{DEFAULT_EMAIL}:{DEFAULT_PASSWORD}".encode()).decode()
+        plain = [DEFAULT_PASSWORD, basic, *self.vendor.ever_minted]
+        forms = [form(text) for text in plain for form in (str, lambda t: json.dumps(t)[1:-1], quote)]
+        return sorted(set(forms))
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def let_lease_pass(self) -> None:
+        """Make every intent older than its lease, as a minute does."""
+        for version, content in self.secrets.versions(TOKEN).items():
+            if "intent" in content:
+                self.secrets.rewrite(TOKEN, version, lambda intent: _shift(intent, LEASE_SECONDS + 5))
+        self.secrets.age(TOKEN, LEASE_SECONDS + 5)
+
+    def age_token(self, seconds: float) -> None:
+        """Make the current token this much older, as waiting does."""
+        version = self.version
+        assert version is not None
+        self.secrets.rewrite(TOKEN, version, lambda token: _shift(token, seconds))
+        self.secrets.age(TOKEN, seconds)
+
+
+def _shift(record: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Move every time in a stored record into the past."""
+    shifted = dict(record)
+    for name in ("started_at", "issued_at", "expires_at", "suspect_until"):
+        if shifted.get(name):
+            moment = dt.datetime.fromisoformat(shifted[name]) - dt.timedelta(seconds=seconds)
+            shifted[name] = moment.isoformat().replace("+00:00", "Z")
+    return shifted
