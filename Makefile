@@ -72,7 +72,7 @@ types: setup
 
 .PHONY: imports
 imports: setup
-	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-color
+	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-logo
 
 .PHONY: template
 template: setup
