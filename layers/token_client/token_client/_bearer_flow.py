@@ -5,7 +5,7 @@ httpx,
 do it, each in its own way::
 
     TakeToken()      → a Token
-    Send(token)      → True if the vendor refused the token, else False
+    Send(token)      → a Reply
     Report(version)  → None
 
 The protocol: send once; when refused, report the version, take the next token, and send once more. Never a
@@ -16,6 +16,8 @@ time: whatever the second answer is, it is the answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ._errors import RequestNotRepeatable
@@ -24,7 +26,23 @@ from ._token import Token
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-REFUSED_STATUS = 401
+
+class Reply(Enum):
+    """What an answer says about the token it was asked with."""
+
+    ACCEPTED = auto()
+    REFUSED = auto()
+
+    @classmethod
+    def to(cls, status: int, *, carried_token: bool) -> Reply:
+        """Read it from the answer's status.
+
+        Args:
+            status: the HTTP status.
+            carried_token: whether the request that was answered last carried the token. A redirect to another
+                host goes without it, and that host's 401 says nothing about the token.
+        """
+        return cls.REFUSED if carried_token and status == HTTPStatus.UNAUTHORIZED else cls.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,7 @@ class Report:
 
 
 Step = TakeToken | Send | Report
-Outcome = Token | bool | None
+Outcome = Token | Reply | None
 
 
 def bearer_flow(*, repeatable: bool) -> Generator[Step, Outcome]:
@@ -63,8 +81,7 @@ def bearer_flow(*, repeatable: bool) -> Generator[Step, Outcome]:
     token = yield TakeToken()
     if not isinstance(token, Token):
         raise TypeError("TakeToken must be answered with a Token")
-    refused = yield Send(token)
-    if not refused:
+    if (yield Send(token)) is not Reply.REFUSED:
         return
     yield Report(token.version)
     if not repeatable:

@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - half of the names are the contract's
 """What can go wrong for a caller.
 
 ::

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ._bearer_flow import REFUSED_STATUS, Outcome, Report, Send, TakeToken, bearer_flow
+from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -40,7 +40,7 @@ class HttpxAuth(httpx.Auth):
                 case Send(token):
                     header = f"Bearer {token.access_token()}"
                     request.headers["Authorization"] = header
-                    outcome = _was_refused((yield request), header)
+                    outcome = _reply((yield request), header)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Driven by ``httpx.AsyncClient``; what blocks is done in a thread."""
@@ -64,14 +64,13 @@ class HttpxAuth(httpx.Auth):
                 case Send(token):
                     header = f"Bearer {token.access_token()}"
                     request.headers["Authorization"] = header
-                    outcome = _was_refused((yield request), header)
+                    outcome = _reply((yield request), header)
 
 
-def _was_refused(response: httpx.Response, header: str) -> bool:
-    # httpx takes the header off a redirect to another host: that host's 401 says nothing about the token.
-    if response.request.headers.get("Authorization") != header:
-        return False
-    return response.status_code == REFUSED_STATUS
+def _reply(response: httpx.Response, header: str) -> Reply:
+    # httpx takes the header off a redirect to another host.
+    carried = response.request.headers.get("Authorization") == header
+    return Reply.to(response.status_code, carried_token=carried)
 
 
 def _is_multipart(request: httpx.Request) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from ._bearer_flow import REFUSED_STATUS, Outcome, Report, Send, TakeToken, bearer_flow
+from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
 from ._direct import IDLE_SECONDS
 from ._errors import ConfigurationError
 from ._http_door import is_loopback
@@ -137,7 +137,7 @@ class BearerPool:
                         replay.rewind()
                     bearer = {"Authorization": f"Bearer {token.access_token()}"}
                     response = self._send(method, url, {**headers, **bearer}, options)
-                    outcome = response.status == REFUSED_STATUS and _same_origin(url, response)
+                    outcome = Reply.to(response.status, carried_token=_same_origin(url, response))
         if response is None:
             raise AssertionError("the flow always sends")
         return response
@@ -165,13 +165,9 @@ def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _same_origin(url: str, response: urllib3.BaseHTTPResponse) -> bool:
-    """Whether the answer is from where the token was sent: a redirect elsewhere goes without it, so its 401
-    is no news.
-    """
+    """Whether the answer is from where the token was sent: urllib3 takes it off a redirect to elsewhere."""
     final = response.geturl()
-    if not final:
-        return True
-    if final.startswith("/"):
+    if not final or final.startswith("/"):
         return True
     asked, answered = urlsplit(url), urlsplit(final)
     return (asked.scheme, asked.netloc) == (answered.scheme, answered.netloc)

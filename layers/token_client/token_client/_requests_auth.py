@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests.auth
 
-from ._bearer_flow import REFUSED_STATUS, Outcome, Report, Send, TakeToken, bearer_flow
+from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
 from ._replay import Replay
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RequestsAuth(requests.auth.AuthBase):
             # requests takes the header off a redirect to another host: that host's 401 says nothing about the
             # token.
             carried = response.request.headers.get("Authorization") == header
-            if response.status_code != REFUSED_STATUS or not carried:
+            if Reply.to(response.status_code, carried_token=carried) is not Reply.REFUSED:
                 return response
             return self._heal(response, token, replay, options)
 
@@ -44,7 +44,7 @@ class RequestsAuth(requests.auth.AuthBase):
         flow = bearer_flow(repeatable=replay.possible)
         next(flow)
         flow.send(token)
-        outcome: Outcome = True
+        outcome: Outcome = Reply.REFUSED
         while True:
             try:
                 step = flow.send(outcome)

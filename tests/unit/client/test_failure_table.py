@@ -1,4 +1,4 @@
-"""The whole table: the state of the held token × the outcome of asking for a new one.
+"""The whole table: the state of the held token by the outcome of asking for a new one.
 
 Each row says what the caller gets, whether the caller's thread waited for the request, and what is left in the log.
 """

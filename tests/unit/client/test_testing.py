@@ -1,0 +1,42 @@
+"""What is offered to the tests of callers."""
+
+from __future__ import annotations
+
+from token_client import TokenClient, TokenUnavailable
+from token_client.testing import FakeTokenSource
+
+pytest_plugins = ["token_client.pytest_plugin"]
+
+made_at_import = TokenClient("nobody-calls-this")
+
+
+def test_a_killed_token_is_replaced_when_it_is_reported() -> None:
+    source = FakeTokenSource()
+    client = TokenClient(source=source)
+    first = client.get()
+
+    source.kill()
+    assert not source.accepts(client.auth_header()["Authorization"])
+    client.reject(first.version)
+
+    assert client.get().version == "version-2"
+    assert source.accepts(client.auth_header()["Authorization"])
+
+
+def test_failures_come_in_order_and_once() -> None:
+    source = FakeTokenSource()
+    source.fail_with(TokenUnavailable("minting", retry_after=0), TokenUnavailable("minting", retry_after=0))
+    client = TokenClient(source=source, sleep=lambda _seconds: None)
+
+    assert client.get().version == "version-1"
+    assert len(source.requests) == 3
+
+
+def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource) -> None:
+    assert made_at_import.get().access_token() == personr_tokens.access_token
+    assert TokenClient().get().version == "version-1"
+
+
+def test_nothing_of_one_test_is_left_for_the_next(personr_tokens: FakeTokenSource) -> None:
+    assert made_at_import.get().version == "version-1"
+    assert len(personr_tokens.requests) == 1

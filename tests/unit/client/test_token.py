@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from token_client import Token
+
+SECRET = "bus|1700000000000x123|secret"
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def token(text: str = SECRET) -> Token:
+    return Token(text, version="v1", expires_at=NOON)
+
+
+def test_the_plaintext_leaves_by_its_method_only() -> None:
+    assert token().access_token() == SECRET
+    for shown in (repr(token()), str(token()), f"{token()}", f"{[token()]}", str(copy.deepcopy(token()))):
+        assert shown.count(SECRET) == 0
+
+
+def test_it_is_not_pickled() -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(token())
+
+
+def test_it_is_not_turned_into_json_or_a_dictionary() -> None:
+    with pytest.raises(TypeError):
+        json.dumps(token())
+    with pytest.raises(TypeError):
+        vars(token())
+
+
+@pytest.mark.parametrize("name", ["version", "expires_at", "anything"])
+def test_it_does_not_change(name: str) -> None:
+    frozen: Any = token()
+    with pytest.raises(AttributeError):
+        setattr(frozen, name, "other")
+
+
+def test_two_are_equal_when_all_of_them_is() -> None:
+    assert token() == token()
+    assert hash(token()) == hash(token())
+    assert token() != token("another")
+    assert token() != Token(SECRET, version="v1", expires_at=NOON + timedelta(seconds=1))
+
+
+def test_the_fingerprint_tells_tokens_apart_without_showing_them() -> None:
+    assert token().fingerprint == token().fingerprint
+    assert token().fingerprint != token("another").fingerprint
+
+
+def test_an_expiry_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        Token(SECRET, version="v1", expires_at=datetime(2030, 1, 1))  # noqa: DTZ001 - that is the point

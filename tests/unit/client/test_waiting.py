@@ -1,0 +1,108 @@
+"""Waiting for a token that is being made: within the caller's deadline, then a clear error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from token_client import TokenClient, TokenUnavailable, VendingUnavailable
+from token_client._cache import PAUSE_LAST_SECONDS
+
+from .fakes import ScriptedSource
+
+if TYPE_CHECKING:
+    from .conftest import Clock
+
+
+@pytest.fixture
+def source(clock: Clock) -> ScriptedSource:
+    return ScriptedSource(clock)
+
+
+def client(source: ScriptedSource, clock: Clock, wait_seconds: float = 20) -> TokenClient:
+    return TokenClient(
+        source=source, wait_seconds=wait_seconds, clock=clock, sleep=clock.sleep, chance=lambda: 0.5
+    )
+
+
+def test_it_waits_as_long_as_advised_and_not_less(source: ScriptedSource, clock: Clock) -> None:
+    source.fails(TokenUnavailable("minting", retry_after=5))
+    source.gives("first")
+
+    client(source, clock).get()
+
+    assert len(clock.slept) == 1
+    assert 5 <= clock.slept[0] <= 6
+
+
+def test_it_asks_again_until_the_deadline(source: ScriptedSource, clock: Clock) -> None:
+    for _ in range(4):
+        source.fails(TokenUnavailable("minting", retry_after=5))
+
+    with pytest.raises(TokenUnavailable, match="minting") as caught:
+        client(source, clock, wait_seconds=20).get()
+
+    assert sum(clock.slept) <= 20
+    assert len(source.requests) == 4
+    assert caught.value.retry_after == 5
+
+
+def test_it_does_not_wait_for_what_cannot_be_in_time(source: ScriptedSource, clock: Clock) -> None:
+    source.fails(TokenUnavailable("younger than the minimum age", retry_after=900))
+
+    with pytest.raises(TokenUnavailable) as caught:
+        client(source, clock).get()
+
+    assert clock.slept == []
+    assert caught.value.retry_after == 900
+
+
+def test_the_deadline_of_a_call_goes_before_the_clients(source: ScriptedSource, clock: Clock) -> None:
+    source.fails(TokenUnavailable("minting", retry_after=30))
+    source.gives("first")
+
+    assert client(source, clock, wait_seconds=0).get(wait_seconds=60).version == "first"
+
+
+def test_pauses_after_failures_grow_to_a_ceiling(source: ScriptedSource, clock: Clock) -> None:
+    for _ in range(12):
+        source.fails(VendingUnavailable("Lambda answered 500"))
+    source.gives("first")
+
+    client(source, clock, wait_seconds=300).get()
+
+    assert clock.slept == sorted(clock.slept)
+    assert clock.slept[-1] == PAUSE_LAST_SECONDS * 0.5
+
+
+def test_a_token_that_another_thread_got_meanwhile_ends_the_wait(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    shared = client(source, clock)
+    source.fails(TokenUnavailable("minting", retry_after=5))
+    source.gives("first")
+
+    def other_thread() -> None:
+        clock.while_sleeping = None
+        clock.now += 1
+        shared.get()
+
+    clock.while_sleeping = other_thread
+
+    assert shared.get().version == "first"
+    assert len(source.requests) == 2
+
+
+def test_a_long_freeze_in_the_middle_of_a_wait_ends_with_one_more_try(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    source.fails(TokenUnavailable("minting", retry_after=5))
+    source.gives("first")
+
+    def frozen() -> None:
+        clock.now += 3600
+
+    clock.while_sleeping = frozen
+
+    assert client(source, clock).get().version == "first"
