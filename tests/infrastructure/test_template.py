@@ -1,0 +1,516 @@
+"""What the template promises, read off the template after SAM's transform."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.infrastructure import cloudformation
+from tests.infrastructure.cloudformation import ACCOUNT, REGION, STACK, Stack
+from token_vending import due, settings
+from token_vending.callers import AllowedCallers
+
+EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
+STANDBY = "arn:aws:secretsmanager:eu-central-1:210987654321:secret:hr/standby-GhIjKl"
+VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
+
+PARAMETERS = {
+    "PersonrBaseUrl", "CredentialsSecretArn", "ScheduleExpression", "RenewBeforeDays", "MaxAgeDays",
+    "MinAgeSeconds", "CacheSeconds", "AllowedCallers", "CallerAccountIds", "AlarmEmail", "LogRetentionDays",
+    "ReservedRefreshConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl",
+}  # fmt: skip
+OUTPUTS = {
+    "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
+    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "DashboardUrl",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    """With every parameter at its default."""
+    return Stack()
+
+
+@pytest.fixture(scope="module")
+def full_stack() -> Stack:
+    """With everything that a parameter can add."""
+    return Stack(
+        {
+            "CredentialsSecretArn": EXISTING,
+            "StandbyCredentialsSecretArn": STANDBY,
+            "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
+            "AlarmEmail": "night@example.com",
+            "ReservedRefreshConcurrency": "1",
+            "VendProvisionedConcurrency": "2",
+        }
+    )
+
+
+CALLER_PATTERNS = [
+    "arn:aws:iam::123456789012:role/payroll",
+    "arn:aws:iam::123456789012:role/payroll-*",
+    "arn:aws:iam::123456789012:role/teams/payroll",
+    "arn:aws:iam::123456789012:role/*/payroll",
+    "arn:aws:iam::123456789012:user/people/*",
+    "arn:aws-cn:iam::123456789012:user/anna",
+    "arn:aws-us-gov:iam::123456789012:role/payroll",
+]
+
+
+def allow(sid: str, action: Any, resource: Any, condition: Any = None) -> dict[str, Any]:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
+    return statement if condition is None else {**statement, "Condition": {"StringEquals": condition}}
+
+
+# --------------------------------------------------------------------------------------------- the contract
+
+
+def test_the_parameters_of_the_contract_exist() -> None:
+    assert set(cloudformation.source()["Parameters"]) >= PARAMETERS
+
+
+def test_every_parameter_is_described_grouped_and_labelled() -> None:
+    template = cloudformation.source()
+    parameters = template["Parameters"]
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(parameters)
+    assert set(interface["ParameterLabels"]) == set(parameters)
+    assert [name for name, spec in parameters.items() if not spec.get("Description")] == []
+
+
+def test_every_parameter_limits_what_it_takes_and_says_so() -> None:
+    for name, spec in cloudformation.source()["Parameters"].items():
+        assert spec.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}, name
+        if "AllowedPattern" in spec:
+            assert spec["ConstraintDescription"].startswith("must be "), name
+
+
+def test_every_default_is_allowed_by_its_own_pattern() -> None:
+    for name, spec in cloudformation.source()["Parameters"].items():
+        if "AllowedPattern" in spec:
+            assert re.fullmatch(spec["AllowedPattern"], spec["Default"]), name
+
+
+def test_the_outputs_of_the_contract_exist(stack: Stack) -> None:
+    assert set(stack.outputs) == OUTPUTS
+
+
+def test_callers_are_pointed_at_the_alias(stack: Stack) -> None:
+    assert stack.outputs["VendFunctionArn"] == "${VendFunctionAliaslive}"
+    assert stack.properties("VendFunctionAliaslive")["Name"] == "live"
+    assert stack.properties("RefreshFunctionAliaslive")["Name"] == "live"
+
+
+def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
+    stack: Stack, full_stack: Stack
+) -> None:
+    assert stack.outputs["CredentialsSecretArn"] == "${CredentialsSecret.Id}"
+    assert full_stack.outputs["CredentialsSecretArn"] == EXISTING
+    assert "CredentialsSecret" not in full_stack.resources
+    environment = full_stack.properties("RefreshFunction")["Environment"]["Variables"]
+    assert environment["CREDENTIALS_SECRET_ID"] == EXISTING
+    assert environment["STANDBY_CREDENTIALS_SECRET_ID"] == STANDBY
+
+
+# ------------------------------------------------------------------------------------- what parameters take
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "allowed"),
+    [
+        ("PersonrBaseUrl", "https://enterprise.personr.co/api/1.1/wf", True),
+        ("PersonrBaseUrl", "https://enterprise.personr.co/api/1.1/wf/", False),
+        ("PersonrBaseUrl", "http://enterprise.personr.co/api/1.1/wf", False),
+        ("PersonrBaseUrl", "http://127.0.0.1:8080/api/1.1/wf", True),
+        ("PersonrBaseUrl", "http://127.0.0.1.example.com/wf", False),
+        ("PersonrBaseUrl", "http://localhost.example.com/wf", False),
+        ("PersonrBaseUrl", "https://user:secret@enterprise.personr.co/wf", False),
+        ("PersonrBaseUrl", "https://enterprise.personr.co/wf?x=1", False),
+        ("PersonrBaseUrl", "", False),
+        ("ProbeUrl", "https://enterprise.personr.co/api/1.1/wf/whoami", True),
+        ("ProbeUrl", "http://enterprise.personr.co/whoami", False),
+        ("CredentialsSecretArn", EXISTING, True),
+        ("CredentialsSecretArn", "hr/personr", False),
+        ("CredentialsSecretArn", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*", False),
+        ("StandbyCredentialsSecretArn", STANDBY, True),
+        ("ScheduleExpression", "rate(1 minute)", True),
+        ("ScheduleExpression", "rate(15 minutes)", True),
+        ("ScheduleExpression", "cron(0/15 * * * ? *)", True),
+        ("ScheduleExpression", "at(2026-11-24T00:00:00)", False),
+        ("ScheduleExpression", "rate(0 minutes)", False),
+        ("AllowedCallers", "arn:aws:iam::123456789012:role/teams/*", False),
+        *(("AllowedCallers", pattern, True) for pattern in CALLER_PATTERNS),
+        ("AllowedCallers", "arn:aws-eu:iam::123456789012:role/payroll", False),
+        ("AllowedCallers", "arn:aws:iam::*:role/payroll", False),
+        ("AllowedCallers", "arn:aws:iam::123456789012:*", False),
+        ("AllowedCallers", "arn:aws:iam::123456789012:root", False),
+        ("AllowedCallers", "arn:aws:sts::123456789012:assumed-role/payroll/session", False),
+        ("AllowedCallers", "arn:aws:iam::123456789012:role/", False),
+        ("AllowedCallers", "*", False),
+        ("CallerAccountIds", "123456789012", True),
+        ("CallerAccountIds", "12345678901", False),
+        ("CallerAccountIds", "*", False),
+        ("AlarmEmail", "night@example.com", True),
+        ("AlarmEmail", "night", False),
+    ],
+)
+def test_a_parameter_takes_only_what_it_can_mean(parameter: str, value: str, *, allowed: bool) -> None:
+    pattern = cloudformation.source()["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is allowed
+
+
+# ------------------------------------------------------------------------------------------------ functions
+
+
+@pytest.mark.parametrize("name", ["RefreshFunction", "VendFunction"])
+def test_a_function_runs_on_arm64_with_json_logs_in_its_own_group(stack: Stack, name: str) -> None:
+    function = stack.properties(name)
+    assert function["Architectures"] == ["arm64"]
+    assert function["Runtime"] == "python3.13"
+    assert function["Handler"] == "app.handler"
+    assert function["LoggingConfig"]["LogFormat"] == "JSON"
+    group = stack.properties(function["LoggingConfig"]["LogGroup"].strip("${}"))
+    assert int(group["RetentionInDays"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [("RefreshFunction", settings.REFRESH_VARIABLES), ("VendFunction", settings.VEND_VARIABLES)],
+)
+def test_a_function_is_told_exactly_what_it_reads(
+    stack: Stack, name: str, variables: tuple[str, ...]
+) -> None:
+    assert stack.properties(name)["Environment"]["Variables"].keys() == set(variables)
+
+
+def test_the_functions_can_read_the_defaults_and_the_full_settings(stack: Stack, full_stack: Stack) -> None:
+    for each in (stack, full_stack):
+        refresh, vend = (
+            {k: str(v) for k, v in each.properties(name)["Environment"]["Variables"].items()}
+            for name in ("RefreshFunction", "VendFunction")
+        )
+        settings.RefreshSettings.read(refresh)
+        settings.VendSettings.read(vend)
+
+
+@pytest.mark.parametrize("value", CALLER_PATTERNS)
+def test_every_caller_pattern_that_deploys_also_starts(value: str) -> None:
+    allowed = AllowedCallers.parse([value])
+    assert not allowed.unmatchable
+
+
+OTHER_VALUES = {
+    "PersonrBaseUrl": "https://other.example.com/wf",
+    "CredentialsSecretArn": EXISTING,
+    "StandbyCredentialsSecretArn": STANDBY,
+    "ProbeUrl": "https://other.example.com/whoami",
+    "ScheduleExpression": "rate(5 minutes)",
+    "RenewBeforeDays": "31",
+    "MaxAgeDays": "22",
+    "MinAgeSeconds": "901",
+    "CacheSeconds": "301",
+    "AllowedCallers": "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b",
+    "CallerAccountIds": "111111111111",
+    "AlarmEmail": "night@example.com",
+    "CompositeAlarm": "false",
+    "LogRetentionDays": "30",
+    "LogLevel": "ERROR",
+    "ReservedRefreshConcurrency": "1",
+    "VendSnapStart": "PublishedVersions",
+    "VendProvisionedConcurrency": "1",
+}
+# Properties of the function itself, which a version does not carry.
+UNVERSIONED = {"ReservedConcurrentExecutions"}
+
+
+def test_every_parameter_is_tried_with_another_value() -> None:
+    assert OTHER_VALUES.keys() == cloudformation.source()["Parameters"].keys()
+
+
+@pytest.mark.parametrize("parameter", OTHER_VALUES)
+def test_a_parameter_that_reaches_a_function_changes_the_number_of_the_settings(
+    stack: Stack, parameter: str
+) -> None:
+    """SAM itself publishes no version for it, and the alias would go on with the old value."""
+
+    def versioned(of: Stack, function: str) -> dict[str, Any]:
+        return {k: v for k, v in of.properties(function).items() if k not in UNVERSIONED}
+
+    other = Stack({parameter: OTHER_VALUES[parameter]})
+    reaches = any(versioned(stack, f) != versioned(other, f) for f in ("RefreshFunction", "VendFunction"))
+    assert (stack.properties("Settings")["Content"] != other.properties("Settings")["Content"]) is reaches
+
+
+@pytest.mark.parametrize("name", ["RefreshFunction", "VendFunction"])
+def test_the_number_of_the_settings_makes_a_new_function_version(stack: Stack, name: str) -> None:
+    version = stack.properties(f"{name}Aliaslive")["FunctionVersion"].removesuffix(".Version}").strip("${")
+    # Lambda refuses to publish a function that has not changed, hence in the function as well.
+    assert "${Settings.VersionNumber}" in stack.properties(name)["Description"]
+    assert "${Settings.VersionNumber}" in stack.properties(version)["Description"]
+    assert stack.resources[version]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_settings_can_be_read_by_a_person(full_stack: Stack) -> None:
+    assert json.loads(full_stack.properties("Settings")["Content"])["CredentialsSecretArn"] == EXISTING
+
+
+def test_the_lease_outlives_the_refresh_function_and_ends_before_lambdas_first_retry(stack: Stack) -> None:
+    timeout = stack.properties("RefreshFunction")["Timeout"]
+    assert timeout < due.LEASE.total_seconds() < 60
+
+
+def test_a_failed_refresh_is_retried_and_then_kept(stack: Stack) -> None:
+    config = stack.properties("RefreshFunctionEventInvokeConfig")
+    assert config["Qualifier"] == "live"
+    assert config["MaximumRetryAttempts"] == 2
+    assert config["MaximumEventAgeInSeconds"] == 900
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == "${RefreshFailureQueue.Arn}"
+
+
+def test_concurrency_is_reserved_only_on_demand(stack: Stack, full_stack: Stack) -> None:
+    assert "ReservedConcurrentExecutions" not in stack.properties("RefreshFunction")
+    assert full_stack.properties("RefreshFunction")["ReservedConcurrentExecutions"] == "1"
+
+
+def test_warm_starts_are_bought_only_on_demand(stack: Stack, full_stack: Stack) -> None:
+    assert stack.properties("VendFunction")["SnapStart"] == {"ApplyOn": "None"}
+    assert "ProvisionedConcurrencyConfig" not in stack.properties("VendFunctionAliaslive")
+    assert full_stack.properties("VendFunctionAliaslive")["ProvisionedConcurrencyConfig"] == {
+        "ProvisionedConcurrentExecutions": "2"
+    }
+
+
+def test_the_url_asks_for_a_signature_and_belongs_to_the_alias(stack: Stack) -> None:
+    url = stack.properties("VendFunctionUrl")
+    assert url["AuthType"] == "AWS_IAM"
+    assert url["TargetFunctionArn"] == "${VendFunctionAliaslive}"
+
+
+# -------------------------------------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenSecret"])
+def test_a_secret_is_created_without_a_value_and_with_our_key(stack: Stack, name: str) -> None:
+    properties = stack.properties(name)
+    assert not properties.keys() & {"SecretString", "GenerateSecretString"}
+    assert properties["KmsKeyId"] == "${EncryptionKey.Arn}"
+
+
+@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenSecret", "EncryptionKey"])
+def test_what_cannot_be_made_again_outlives_the_stack(stack: Stack, name: str) -> None:
+    assert stack.resources[name]["DeletionPolicy"] == "Retain"
+    assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_key_rotates_and_only_the_account_administers_it(stack: Stack) -> None:
+    key = stack.properties("EncryptionKey")
+    assert key["EnableKeyRotation"] is True
+    (statement,) = key["KeyPolicy"]["Statement"]
+    assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+
+
+@pytest.mark.parametrize("name", ["RefreshFailureQueue", "ScheduleFailureQueue"])
+def test_a_queue_is_encrypted_and_keeps_its_messages_for_a_fortnight(stack: Stack, name: str) -> None:
+    queue = stack.properties(name)
+    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+# ------------------------------------------------------------------------------------------------- schedule
+
+
+def test_the_schedule_ticks_the_refresh_alias_with_an_id_of_its_own(stack: Stack) -> None:
+    schedule = stack.properties("Schedule")
+    assert schedule["ScheduleExpression"] == "rate(15 minutes)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert schedule["Target"]["Arn"] == "${RefreshFunctionAliaslive}"
+    assert json.loads(schedule["Target"]["Input"]) == {
+        "id": "<aws.scheduler.execution-id>",
+        "scheduled_time": "<aws.scheduler.scheduled-time>",
+    }
+
+
+def test_a_tick_that_cannot_be_delivered_is_retried_and_then_kept(stack: Stack) -> None:
+    target = stack.properties("Schedule")["Target"]
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": 900}
+    assert target["DeadLetterConfig"] == {"Arn": "${ScheduleFailureQueue.Arn}"}
+
+
+# ---------------------------------------------------------------------------------------------------- roles
+
+
+def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[dict[str, Any]]:
+    token = "${TokenSecret.Id}"
+    return [
+        allow("ReadCredentials", "secretsmanager:GetSecretValue", credentials),
+        allow(
+            "ReadAndWriteToken",
+            [
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+            ],
+            token,
+        ),
+        allow(
+            "DecryptSecrets",
+            "kms:Decrypt",
+            "${EncryptionKey.Arn}",
+            {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": decryptable},
+        ),
+        allow(
+            "EncryptToken",
+            "kms:GenerateDataKey",
+            "${EncryptionKey.Arn}",
+            {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": token},
+        ),
+        allow("ReportFailure", "sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
+        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${RefreshLogGroup.Arn}"),
+    ]
+
+
+def test_the_refresh_role_may_do_exactly_this(stack: Stack) -> None:
+    assert list(stack.statements("RefreshRole").values()) == refresh_statements(
+        ["${CredentialsSecret.Id}"], ["${TokenSecret.Id}", "${CredentialsSecret.Id}"]
+    )
+
+
+def test_with_existing_secrets_the_refresh_role_may_decrypt_those_two_and_no_more(full_stack: Stack) -> None:
+    statements = full_stack.statements("RefreshRole")
+    existing = statements.pop("DecryptExistingCredentials")
+    standby = statements.pop("DecryptStandbyCredentials")
+    assert list(statements.values()) == refresh_statements([EXISTING, STANDBY], ["${TokenSecret.Id}"])
+    assert existing == allow(
+        "DecryptExistingCredentials",
+        "kms:Decrypt",
+        f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*",
+        {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": EXISTING},
+    )
+    assert standby == allow(
+        "DecryptStandbyCredentials",
+        "kms:Decrypt",
+        "arn:aws:kms:eu-central-1:210987654321:key/*",
+        {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": STANDBY},
+    )
+
+
+def test_the_vend_role_may_do_exactly_this(stack: Stack) -> None:
+    assert list(stack.statements("VendRole").values()) == [
+        allow("ReadToken", "secretsmanager:GetSecretValue", "${TokenSecret.Id}"),
+        allow(
+            "DecryptToken",
+            "kms:Decrypt",
+            "${EncryptionKey.Arn}",
+            {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": "${TokenSecret.Id}"},
+        ),
+        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
+        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${VendLogGroup.Arn}"),
+    ]
+
+
+def test_the_schedules_role_may_do_exactly_this(stack: Stack) -> None:
+    assert list(stack.statements("ScheduleRole").values()) == [
+        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
+        allow("KeepLostTick", "sqs:SendMessage", "${ScheduleFailureQueue.Arn}"),
+    ]
+
+
+def test_a_caller_gets_both_actions_that_a_url_needs_and_nothing_else(stack: Stack) -> None:
+    assert list(stack.statements("CallerPolicy").values()) == [
+        allow("Ask", "lambda:InvokeFunction", "${VendFunctionAliaslive}"),
+        allow(
+            "AskOverHttp",
+            "lambda:InvokeFunctionUrl",
+            "${VendFunctionAliaslive}",
+            {"lambda:FunctionUrlAuthType": "AWS_IAM"},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "service"),
+    [
+        ("RefreshRole", "lambda.amazonaws.com"),
+        ("VendRole", "lambda.amazonaws.com"),
+        ("ScheduleRole", "scheduler.amazonaws.com"),
+    ],
+)
+def test_a_role_is_assumed_by_its_service_only(stack: Stack, role: str, service: str) -> None:
+    (statement,) = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": service}
+    assert statement["Action"] == "sts:AssumeRole"
+
+
+def test_the_schedules_role_serves_no_schedule_of_another_account(stack: Stack) -> None:
+    (statement,) = stack.properties("ScheduleRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == ACCOUNT
+
+
+def test_no_role_brings_a_policy_that_is_not_written_here(full_stack: Stack) -> None:
+    roles = full_stack.of_type("AWS::IAM::Role")
+    assert set(roles) == {"RefreshRole", "VendRole", "ScheduleRole"}
+    assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
+
+
+def all_statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in (*stack.of_type("AWS::IAM::Role"), *stack.of_type("AWS::IAM::ManagedPolicy")):
+        for statement in stack.statements(name).values():
+            yield name, statement
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_no_statement_has_a_wildcard_in_its_actions(full_stack: Stack) -> None:
+    wild = [s["Sid"] for _, s in all_statements(full_stack) if any("*" in a for a in as_list(s["Action"]))]
+    assert wild == []
+
+
+def test_a_wildcard_in_a_resource_is_bound_to_one_secret_by_its_condition(full_stack: Stack) -> None:
+    for name, statement in all_statements(full_stack):
+        if any("*" in resource for resource in as_list(statement["Resource"])):
+            assert statement["Action"] == "kms:Decrypt", (name, statement["Sid"])
+            bound = statement["Condition"]["StringEquals"]
+            assert bound["kms:EncryptionContext:SecretARN"] in (EXISTING, STANDBY)
+            assert bound["kms:ViaService"] == VIA_SECRETS_MANAGER
+
+
+# -------------------------------------------------------------------------------------------------- callers
+
+
+def test_without_caller_accounts_nobody_outside_the_account_may_call(stack: Stack) -> None:
+    assert stack.of_type("AWS::Lambda::Permission") == {}
+    assert stack.of_type("AWS::Lambda::LayerVersionPermission") == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_each_caller_account_gets_both_url_permissions_on_the_alias_and_the_layer(count: int) -> None:
+    accounts = [str(digit) * 12 for digit in range(1, count + 1)]
+    stack = Stack({"CallerAccountIds": ",".join(accounts)})
+    granted = {
+        (p["Principal"], p["Action"], p.get("FunctionUrlAuthType"), p["FunctionName"])
+        for p in stack.of_type("AWS::Lambda::Permission").values()
+    }
+    assert granted == {
+        (account, action, auth, "${VendFunctionAliaslive}")
+        for account in accounts
+        for action, auth in (("lambda:InvokeFunction", None), ("lambda:InvokeFunctionUrl", "AWS_IAM"))
+    }
+    layers = stack.of_type("AWS::Lambda::LayerVersionPermission").values()
+    assert [layer["Principal"] for layer in layers] == accounts
+
+
+def test_the_patterns_of_callers_reach_the_function_as_one_list() -> None:
+    callers = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:user/b"
+    environment = Stack({"AllowedCallers": callers}).properties("VendFunction")["Environment"]["Variables"]
+    assert environment["ALLOWED_CALLERS"] == callers
+
+
+def test_the_stacks_name_is_what_the_metrics_are_told_apart_by(stack: Stack) -> None:
+    for name in ("RefreshFunction", "VendFunction"):
+        assert stack.properties(name)["Environment"]["Variables"]["STACK_NAME"] == STACK
