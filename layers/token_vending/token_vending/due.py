@@ -104,7 +104,7 @@ def decide(  # noqa: PLR0911 - one return a reason reads as the table it is
         return Verdict.UNFINISHED_INTENT
     if token is None:
         return Verdict.NO_TOKEN
-    if request.force and token.run != request.run:
+    if request.by_a_person and token.run != request.run:
         return Verdict.FORCED
     if token.credentials_version != state.credentials_version:
         return Verdict.CREDENTIALS_CHANGED
@@ -113,7 +113,7 @@ def decide(  # noqa: PLR0911 - one return a reason reads as the table it is
     if rules.max_age is not None and token.age(now) >= rules.max_age:
         return Verdict.TOO_OLD
     if request.rejected_version is not None:
-        return _judge_rejection(token, request.rejected_version, rules, now)
+        return _judge_version(token, request, rules, now)
     return Verdict.ALREADY_SERVED if request.force else Verdict.FRESH
 
 
@@ -144,12 +144,12 @@ def choose_account(
     """The first account, in order of preference, whose credentials may be sent; None if all are latched.
 
     `refusals` maps a refused credentials version to the run that was refused (None: not known). Only a
-    person's `force` sends latched credentials again, and once: not in the retries of the same event.
+    person sends latched credentials again, and once: not in the retries of the same event.
     """
     for account in accounts:
         if account.version not in refusals:
             return account
-        if request.force and refusals[account.version] != request.run:
+        if request.by_a_person and refusals[account.version] != request.run:
             return account
     return None
 
@@ -167,11 +167,14 @@ def _expires_soon(token: Token, rules: Rules, now: datetime) -> bool:
     return True
 
 
-def _judge_rejection(token: Token, rejected_version: str, rules: Rules, now: datetime) -> Verdict:
-    if rejected_version != token.version:
+def _judge_version(token: Token, request: RefreshRequest, rules: Rules, now: datetime) -> Verdict:
+    if request.rejected_version != token.version:
         return Verdict.REJECTED_VERSION_NOT_CURRENT
     if token.age(now) < rules.min_age and not token.suspect(now):
         return Verdict.TOO_YOUNG_TO_REJECT
+    if request.force:
+        # Not reported dead, but too short-lived for a caller. That is no early death.
+        return Verdict.FORCED
     # This death counts too: the third within the hour is no accident, and minting once more would only
     # kill the token of whoever mints with our account.
     if len(recent_early_deaths(token, now)) + 1 >= FOREIGN_MINTER_DEATHS:

@@ -133,8 +133,8 @@ class TokenVendor:
             raise TokenUnavailable(f"The token has expired. {said}", retry_after=_seconds(RETRY_AFTER))
         cache_seconds = min(_seconds(self.cache_for), expires_in)
         if expires_in < request.min_seconds and token.age(now) >= self.min_age:
-            # One id for everybody who finds this version too short-lived: it is served once.
-            event = {"id": f"min-seconds/{token.version}", "force": True}
+            # Names the version, so that it is served once for everybody, and not by sending latched credentials.
+            event = {"id": f"min-seconds/{token.version}", "force": True, "rejected_version": token.version}
             warning = (
                 f"Too short-lived for a caller. {self._start(event, f'min-seconds/{token.version}', now)}"
             )

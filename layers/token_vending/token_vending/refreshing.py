@@ -151,7 +151,7 @@ class _Run:
             record = self._store.read_current()
         except ConfigurationError:
             # A secret that somebody overwrote by hand: minting is right only if a person asks for it.
-            if not self._request.force:
+            if not self._request.by_a_person:
                 raise
             return None
         # The first version of a secret is AWSCURRENT whatever labels were asked for, an intent included.
@@ -211,7 +211,7 @@ class _Run:
             if not label.startswith(REFUSED_PREFIX):
                 continue
             run = None
-            if self._request.force:
+            if self._request.by_a_person:
                 record = self._store.read_version(version)
                 run = record.run if isinstance(record, Intent) else None
             refusals[label.removeprefix(REFUSED_PREFIX)] = run

@@ -17,12 +17,21 @@ _MAX_MIN_SECONDS = 366 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class RefreshRequest:
-    """One run of the refresh function. `run` is derived from the event, so that a re-delivery is recognised."""
+    """One run of the refresh function. `run` is derived from the event, so that a re-delivery is recognised.
+
+    `force` together with `rejected_version` is what the vend function asks for a caller who needs a longer
+    life than that version has: replace it if it is still the current one, within the minimum age.
+    """
 
     run: str
     force: bool = False
     rejected_version: str | None = None
     scheduled_time: str | None = None
+
+    @property
+    def by_a_person(self) -> bool:
+        """Whether it is an operator's own `force`, which overrides what protects against callers and ticks."""
+        return self.force and self.rejected_version is None
 
     @classmethod
     def parse(cls, event: object, *, default_id: str) -> "RefreshRequest":
