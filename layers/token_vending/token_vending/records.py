@@ -17,11 +17,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _EARLY_DEATHS = re.compile(r"^(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)$", re.DOTALL)
 
-_REMEDY_FOR_TOKEN = (
+_MEND_RECORD = (
     "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
     'or mint anew by invoking the refresh function with {"force": true}.'
 )
-_REMEDY_FOR_CREDENTIALS = (
+_MEND_CREDENTIALS = (
     "Store it with: aws secretsmanager put-secret-value --secret-id <credentials secret> "
     '--secret-string \'{"email": "...", "password": "..."}\''
 )
@@ -59,14 +59,14 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent:
 
     Raises ConfigurationError naming the field that is missing or wrong.
     """
-    fields = _object(secret_string, f"Version {version} of the token secret", _REMEDY_FOR_TOKEN)
+    fields = _object(secret_string, f"Version {version} of the token secret", _MEND_RECORD)
     if "intent" in fields and "access_token" not in fields:
         return _read_intent(version, fields)
 
     def fault(name: str, what: str) -> ConfigurationError:
         return ConfigurationError(
             f"Version {version} of the token secret is not a token this stack wrote: "
-            f"field {name!r} {what}. {_REMEDY_FOR_TOKEN}"
+            f"field {name!r} {what}. {_MEND_RECORD}"
         )
 
     def text(name: str) -> str:
@@ -106,26 +106,26 @@ def read_credentials(version: str, secret_string: str | None, *, account: str = 
     Raises ConfigurationError naming the field and the command that mends it.
     """
     name = f"The {account + ' ' if account else ''}credentials secret"
-    fields = _object(secret_string, name, _REMEDY_FOR_CREDENTIALS)
+    fields = _object(secret_string, name, _MEND_CREDENTIALS)
     email_field = "email" if "email" in fields or "username" not in fields else "username"
     for field in (email_field, "password"):
         value = fields.get(field)
         if not isinstance(value, str) or not value.strip():
             what = "is missing" if field not in fields else "is not a non-empty string"
-            raise ConfigurationError(f"{name}: field {field!r} {what}. {_REMEDY_FOR_CREDENTIALS}")
+            raise ConfigurationError(f"{name}: field {field!r} {what}. {_MEND_CREDENTIALS}")
         if _CONTROL.search(value):
             raise ConfigurationError(
                 f"{name}: field {field!r} holds a control character (a newline from a file?), "
-                f"which HTTP Basic cannot carry (RFC 7617). {_REMEDY_FOR_CREDENTIALS}"
+                f"which HTTP Basic cannot carry (RFC 7617). {_MEND_CREDENTIALS}"
             )
         if _SURROGATE.search(value):
             raise ConfigurationError(
-                f"{name}: field {field!r} is not valid Unicode. {_REMEDY_FOR_CREDENTIALS}"
+                f"{name}: field {field!r} is not valid Unicode. {_MEND_CREDENTIALS}"
             )
     if ":" in fields[email_field]:
         raise ConfigurationError(
             f"{name}: field {email_field!r} holds a colon, which HTTP Basic cannot carry in a user name "
-            f"(RFC 7617 §2). {_REMEDY_FOR_CREDENTIALS}"
+            f"(RFC 7617 §2). {_MEND_CREDENTIALS}"
         )
     return Credentials(
         version=f"{account}:{version}" if account else version,
@@ -136,7 +136,7 @@ def read_credentials(version: str, secret_string: str | None, *, account: str = 
 
 def no_credentials(secret_id: str) -> ConfigurationError:
     """The error for a credentials secret that has no value yet, or does not exist."""
-    return ConfigurationError(f"The credentials secret {secret_id} was never set. {_REMEDY_FOR_CREDENTIALS}")
+    return ConfigurationError(f"The credentials secret {secret_id} was never set. {_MEND_CREDENTIALS}")
 
 
 def _read_intent(version: str, fields: dict[str, Any]) -> Intent:
