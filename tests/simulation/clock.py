@@ -1,0 +1,37 @@
+"""Time that passes only when somebody says so."""
+
+import heapq
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class SimulatedClock:
+    """A `ports.Clock`. Whatever was arranged with `at` happens while time passes over its moment."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now = now
+        self._arranged: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def at(self, moment: datetime, happens: Callable[[], None]) -> None:
+        """Arrange something for later."""
+        heapq.heappush(self._arranged, (moment, next(self._order), happens))
+
+    def advance(self, duration: timedelta) -> None:
+        """Let time pass."""
+        until = self._now + duration
+        while self._arranged and self._arranged[0][0] <= until:
+            moment, _, happens = heapq.heappop(self._arranged)
+            self._now = max(self._now, moment)
+            happens()
+        self._now = until
+
+    def sleep(self, seconds: float) -> None:
+        """In place of `time.sleep`."""
+        self.advance(timedelta(seconds=seconds))

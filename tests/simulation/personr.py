@@ -1,0 +1,106 @@
+"""The vendor's rules in memory: one live token an account, a mint kills the one before."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from token_vending.ports import Clock, Minted
+
+LIFETIME = timedelta(seconds=31_536_000)
+IDLE_LIFETIME = timedelta(days=30)
+"""Bubble drops a token that nobody uses for so long; each use extends it."""
+
+
+class Origin(StrEnum):
+    """Who minted."""
+
+    OURS = "ours"
+    LATE = "ours, long after we stopped waiting"
+    FOREIGN = "somebody else with our account"
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """One mint that took effect."""
+
+    token: str
+    email: str
+    at: datetime
+    origin: Origin
+
+
+@dataclass(slots=True)
+class _Account:
+    password: str
+    live: str | None = None
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+
+
+class WrongCredentialsError(Exception):
+    """INVALID_LOGIN_CREDENTIALS."""
+
+
+class SimulatedPersonr:
+    """The vendor's state. `history` holds every mint, oldest first; `sent` every password that was tried."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        self.history: list[Mint] = []
+        self.sent: list[tuple[str, str]] = []
+        self.lifetime = LIFETIME
+        self.idle_lifetime: timedelta | None = IDLE_LIFETIME
+
+    def set_password(self, email: str, password: str) -> None:
+        """Make or change an account; its live token stays alive."""
+        self._accounts.setdefault(email, _Account(password)).password = password
+
+    def mint(self, email: str, password: str, origin: Origin = Origin.OURS) -> Minted:
+        """Kills the live token and makes the next. Raises WrongCredentialsError, and then kills nothing."""
+        if origin is Origin.OURS:
+            self.sent.append((email, password))
+        account = self._accounts.get(email)
+        if account is None or account.password != password:
+            raise WrongCredentialsError
+        return self._mint(email, account, origin)
+
+    def mint_elsewhere(self, email: str, origin: Origin = Origin.FOREIGN) -> Minted:
+        """What somebody else does who has the same account."""
+        return self._mint(email, self._accounts[email], origin)
+
+    def kill(self, email: str) -> None:
+        """Log the account out."""
+        self._accounts[email].live = None
+
+    def works(self, token: str) -> bool:
+        """Whether a call with this token would be answered."""
+        now = self._clock()
+        return any(account.live == token and self._alive(account, now) for account in self._accounts.values())
+
+    def use(self, token: str) -> bool:
+        """A call with this token: whether it was answered. Counts against the idle lifetime."""
+        if not self.works(token):
+            return False
+        for account in self._accounts.values():
+            if account.live == token:
+                account.used_at = self._clock()
+        return True
+
+    def live_token(self, email: str) -> str | None:
+        """The account's live token, or None."""
+        account = self._accounts[email]
+        return account.live if self._alive(account, self._clock()) else None
+
+    def _mint(self, email: str, account: _Account, origin: Origin) -> Minted:
+        now = self._clock()
+        token = f"bus|{len(self.history) + 1:08d}|{origin.name}"
+        account.live, account.expires_at, account.used_at = token, now + self.lifetime, now
+        self.history.append(Mint(token, email, now, origin))
+        return Minted(token, self.lifetime, user_id="1x1")
+
+    def _alive(self, account: _Account, now: datetime) -> bool:
+        if account.live is None or account.expires_at is None or account.used_at is None:
+            return False
+        idle = self.idle_lifetime is not None and now - account.used_at >= self.idle_lifetime
+        return now < account.expires_at and not idle
