@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import requests.auth
     import urllib3
 
-    from ._direct import AwsSession
+    from ._aws import AwsSession
     from ._pool import BearerPool
     from ._token import Token
     from ._wire import TokenSource

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import botocore.config
 import botocore.exceptions
 import botocore.session
 
+from ._aws import AwsSession, translated
+from ._connections import CONNECT_SECONDS, is_idle
 from ._errors import CallerNotAllowed, ConfigurationError, TokenClientError, VendingUnavailable
 from ._wire import Answer, TokenRequest, function_error, parse_answer
 
@@ -19,13 +21,6 @@ if TYPE_CHECKING:
 
 # The stack publishes the function under this alias, and the caller policy allows no other way to it.
 ALIAS = "live"
-
-# A connection unused for this long is opened anew before use: the environment may have been frozen or
-# restored from a snapshot meanwhile, and a dead connection shows itself only by a timeout. Below every idle
-# timeout on the way.
-IDLE_SECONDS = 50.0
-
-CONNECT_SECONDS = 3.0
 
 # arn:partition:lambda:region:account:function:name
 _ARN_PARTS = 7
@@ -45,13 +40,6 @@ _BAD_CREDENTIALS = {
     "MissingAuthenticationTokenException",
     "IncompleteSignature",
 }
-
-
-class AwsSession(Protocol):
-    """What a ``boto3.Session`` and a ``botocore.session.Session`` have in common."""
-
-    def get_credentials(self) -> Any:  # noqa: ANN401 - botocore is untyped
-        """The credentials to sign with, or None."""
 
 
 class DirectInvoke:
@@ -97,7 +85,7 @@ class DirectInvoke:
     def fetch(self, request: TokenRequest) -> Answer:
         """See ``TokenSource``."""
         now = self._clock()
-        if not 0 <= now - self._used_at < IDLE_SECONDS:
+        if is_idle(self._used_at, now):
             self._client.close()
         try:
             response = self._client.invoke(
@@ -107,19 +95,16 @@ class DirectInvoke:
             )
             payload = response["Payload"].read()
         except botocore.exceptions.ClientError as error:
-            raise self._translated(error) from error
-        except botocore.exceptions.HTTPClientError as error:
-            raise VendingUnavailable(f"Lambda could not be reached: {type(error).__name__}") from error
+            raise self._refusal(error) from error
         except botocore.exceptions.BotoCoreError as error:
-            # No credentials, no region, a malformed name: said by botocore before anything was sent.
-            raise ConfigurationError(f"the vending function cannot be called: {error}") from error
+            raise translated(error, self._function_name) from error
         finally:
             self._used_at = self._clock()
         if response.get("FunctionError"):
             raise function_error(payload)
         return parse_answer(payload)
 
-    def _translated(self, error: botocore.exceptions.ClientError) -> TokenClientError:
+    def _refusal(self, error: botocore.exceptions.ClientError) -> TokenClientError:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in _DENIED:

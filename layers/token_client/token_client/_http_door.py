@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from http import HTTPStatus
@@ -15,7 +14,8 @@ import botocore.exceptions
 import botocore.session
 import urllib3
 
-from ._direct import CONNECT_SECONDS, IDLE_SECONDS, AwsSession
+from ._aws import AwsSession, translated
+from ._connections import CONNECT_SECONDS, is_idle, is_loopback
 from ._errors import ConfigurationError, UnexpectedAnswer, VendingUnavailable
 from ._wire import Answer, TokenRequest, parse_answer, problem
 
@@ -63,16 +63,22 @@ class HttpDoor:
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=call_timeout_seconds),
             # Both requests may be repeated, the report of a rejection too. A redirect is an answer: it is not
-            # followed, because what is signed is meant for this host alone.
+            # followed, because what is signed is meant for this host alone. Retry-After is the cache's
+            # business: urllib3 would sleep through it without a deadline.
             retries=urllib3.Retry(
-                total=1, redirect=False, status=0, allowed_methods=None, raise_on_redirect=False
+                total=1,
+                redirect=False,
+                status=False,
+                allowed_methods=None,
+                raise_on_redirect=False,
+                respect_retry_after_header=False,
             ),
         )
 
     def fetch(self, request: TokenRequest) -> Answer:
         """See ``TokenSource``."""
         now = self._clock()
-        if not 0 <= now - self._used_at < IDLE_SECONDS:
+        if is_idle(self._used_at, now):
             self._pool.clear()
         if request.rejected_version is not None:
             method, target = "POST", f"{self._url}/token/rejections"
@@ -115,7 +121,7 @@ class HttpDoor:
             )
             signer.add_auth(request)
         except botocore.exceptions.BotoCoreError as error:
-            raise ConfigurationError(f"the request could not be signed: {error}") from error
+            raise translated(error, self._url) from error
         return dict(request.headers.items())
 
 
@@ -139,16 +145,6 @@ def checked_url(url: str) -> str:
     if not host or parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("the vending URL must be of the form https://host/path, and nothing more")
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its name or address; nothing is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def signing_scope(host: str) -> tuple[str | None, str | None]:

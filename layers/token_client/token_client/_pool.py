@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 import urllib3
 
 from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
-from ._direct import IDLE_SECONDS
+from ._connections import is_idle, is_loopback
 from ._errors import ConfigurationError
-from ._http_door import is_loopback
 from ._replay import Replay
 
 if TYPE_CHECKING:
@@ -152,10 +151,10 @@ class BearerPool:
             self._used_at = self._clock()
 
     def _leave_dead_connections(self) -> None:
-        """After a long pause, or a clock that jumped, open connections anew; see ``IDLE_SECONDS``."""
+        """After a long pause, or a clock that jumped, open connections anew."""
         with self._lock:
             now = self._clock()
-            if not 0 <= now - self._used_at < IDLE_SECONDS:
+            if is_idle(self._used_at, now):
                 self._pool.clear()
             self._used_at = now
 

@@ -44,9 +44,10 @@ def test_importing_it_and_making_one_imports_no_library() -> None:
     assert not loaded & {"boto3", "botocore", "urllib3", "requests", "httpx", "pytest", "token_vending"}
 
 
-def test_the_pool_needs_no_requests_and_no_httpx() -> None:
+def test_the_pool_needs_urllib3_and_no_more() -> None:
     assert not loaded_after("import token_client\ntoken_client.TokenClient('f').http") & {
         "boto3",
+        "botocore",
         "requests",
         "httpx",
     }

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from token_client import TokenClient
+from token_client.testing import FakeTokenSource
+
+from .vendor import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def source() -> FakeTokenSource:
+    return FakeTokenSource()
+
+
+@pytest.fixture
+def client(source: FakeTokenSource) -> TokenClient:
+    return TokenClient(source=source)
+
+
+@pytest.fixture
+def vendor(source: FakeTokenSource) -> Iterator[Vendor]:
+    with Vendor(source) as server:
+        yield server
+
+
+@pytest.fixture
+def elsewhere(source: FakeTokenSource) -> Iterator[Vendor]:
+    """Another host (another port is one), to which redirects lead."""
+    with Vendor(source) as server:
+        yield server

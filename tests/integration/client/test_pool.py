@@ -1,0 +1,209 @@
+"""`client.http` against a real server."""
+
+from __future__ import annotations
+
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+from token_client import ConfigurationError, RequestNotRepeatable, TokenClient, TokenUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from token_client.testing import FakeTokenSource
+
+    from .vendor import Vendor
+
+BODY = b"once more, please"
+
+
+def generated() -> Iterator[bytes]:
+    yield BODY
+
+
+def test_a_request_carries_the_token(client: TokenClient, vendor: Vendor) -> None:
+    answer = client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert answer.status == 200
+    assert vendor.authorizations == ["Bearer token-1"]
+
+
+def test_a_killed_token_costs_one_more_request_and_no_failure(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    client.http.request("GET", f"{vendor.url}/whoami")
+    source.kill()
+
+    answer = client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert answer.status == 200
+    assert vendor.authorizations == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+    assert [request.rejected_version for request in source.requests] == [None, "version-1"]
+
+
+@pytest.mark.parametrize(
+    ("make", "sent"),
+    [
+        (lambda: {"body": BODY}, BODY),
+        (lambda: {"body": BODY.decode()}, BODY),
+        (lambda: {"body": io.BytesIO(BODY)}, BODY),
+        (lambda: {"json": {"id": "ü"}}, '{"id":"ü"}'.encode()),
+        (lambda: {"fields": {"id": "5"}, "encode_multipart": False}, b"id=5"),
+        (lambda: {"fields": iter([("id", "5")]), "encode_multipart": False}, b"id=5"),
+    ],
+    ids=["bytes", "text", "file", "json", "form", "form from an iterator"],
+)
+def test_a_body_that_can_be_sent_again_is(
+    client: TokenClient,
+    vendor: Vendor,
+    source: FakeTokenSource,
+    make: Callable[[], dict[str, Any]],
+    sent: bytes,
+) -> None:
+    source.kill()
+
+    answer = client.http.request("POST", f"{vendor.url}/create", **make())
+
+    assert answer.status == 200
+    assert vendor.bodies == [sent, sent]
+
+
+def test_a_file_is_wound_back_to_where_it_stood(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, tmp_path: Path
+) -> None:
+    source.kill()
+    (tmp_path / "upload").write_bytes(b"skipped" + BODY)
+    with (tmp_path / "upload").open("rb") as file:
+        file.seek(len(b"skipped"))
+        client.http.request("POST", f"{vendor.url}/create", body=file)
+
+    assert vendor.bodies == [BODY, BODY]
+
+
+def test_a_stream_is_sent_once_and_its_error_says_so(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    source.kill()
+
+    with pytest.raises(RequestNotRepeatable, match="version-1"):
+        client.http.request("POST", f"{vendor.url}/create", body=generated())
+
+    assert vendor.bodies == [BODY]
+    assert client.http.request("POST", f"{vendor.url}/create", body=generated()).status == 200
+
+
+def test_a_second_refusal_is_the_answer(client: TokenClient, vendor: Vendor, source: FakeTokenSource) -> None:
+    vendor.refuses_everything = True
+
+    answer = client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert answer.status == 401
+    assert len(vendor.seen) == 2
+
+
+def test_no_next_token_in_time_is_an_error_and_not_a_401(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    client.get()
+    source.kill()
+    source.fail_with(TokenUnavailable("too young to be replaced", retry_after=900))
+
+    with pytest.raises(TokenUnavailable, match="too young"):
+        client.http.request("GET", f"{vendor.url}/whoami")
+
+
+def test_another_status_is_passed_through(client: TokenClient, vendor: Vendor) -> None:
+    assert client.http.request("GET", f"{vendor.url}/redirect?to=/x", redirect=False).status == 307
+    assert len(vendor.seen) == 1
+
+
+def test_a_redirect_on_the_same_host_keeps_the_token(client: TokenClient, vendor: Vendor) -> None:
+    assert client.http.request("GET", f"{vendor.url}/redirect?to=/whoami").status == 200
+
+
+def test_a_redirect_to_another_host_loses_the_token_and_its_401_is_not_reported(
+    client: TokenClient, vendor: Vendor, elsewhere: Vendor, source: FakeTokenSource
+) -> None:
+    answer = client.http.request("GET", f"{vendor.url}/redirect?to={elsewhere.url}/whoami")
+
+    assert answer.status == 401
+    assert elsewhere.authorizations == [None]
+    assert [request.rejected_version for request in source.requests] == [None]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://personr.example/x",
+        "http://127.0.0.1@personr.example/x",
+        "http://127.0.0.1.evil.example/",
+        "/x",
+    ],
+)
+def test_a_token_goes_over_https_or_to_loopback_only(client: TokenClient, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        client.http.request("GET", url)
+
+
+def test_an_authorization_of_the_callers_is_replaced_and_other_headers_stay(
+    client: TokenClient, vendor: Vendor
+) -> None:
+    headers = {"authorization": "Basic bXk6b3du", "X-Trace": "5"}
+    client.http.request("GET", f"{vendor.url}/whoami", headers=headers)
+
+    assert vendor.authorizations == ["Bearer token-1"]
+    assert vendor.seen[0].headers["x-trace"] == "5"
+    assert headers == {"authorization": "Basic bXk6b3du", "X-Trace": "5"}
+
+
+def test_an_unread_answer_is_healed_too(client: TokenClient, vendor: Vendor, source: FakeTokenSource) -> None:
+    source.kill()
+
+    answer = client.http.request("POST", f"{vendor.url}/create", body=BODY, preload_content=False)
+
+    assert answer.read() == BODY
+    answer.release_conn()
+    assert len(vendor.connections) == 1, "the refused answer's connection is used again"
+
+
+def test_connections_are_kept_and_after_a_long_pause_opened_anew(
+    source: FakeTokenSource, vendor: Vendor
+) -> None:
+    now = [time.time()]
+    client = TokenClient(source=source, clock=lambda: now[0])
+    for _ in range(3):
+        client.http.request("GET", f"{vendor.url}/whoami")
+    assert len(vendor.connections) == 1
+
+    now[0] += 120  # frozen meanwhile
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert len(vendor.connections) == 2
+
+
+def test_threads_share_one_healing(client: TokenClient, vendor: Vendor, source: FakeTokenSource) -> None:
+    client.get()
+    source.kill()
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(
+            pool.map(lambda _: client.http.request("GET", f"{vendor.url}/whoami").status, range(64))
+        )
+
+    assert answers == [200] * 64
+    assert [request.rejected_version for request in source.requests] == [None, "version-1"]
+
+
+def test_the_callers_own_pool_is_used(source: FakeTokenSource, vendor: Vendor) -> None:
+    own = urllib3.PoolManager(headers={"User-Agent": "orders/1.0"}, timeout=5)
+    client = TokenClient(source=source, http_pool=own)
+
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert vendor.seen[0].headers["user-agent"] == "orders/1.0"
