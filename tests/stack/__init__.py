@@ -2,7 +2,7 @@
 for Personr beside it.
 """
 
-from tests.stack.embedded import EmbeddedStack, Reply, StackError, User
+from tests.stack.embedded import Caller, EmbeddedStack, Reply, StackError, User, Version
 from tests.stack.ministack import MiniStack
 
-__all__ = ["EmbeddedStack", "MiniStack", "Reply", "StackError", "User"]
+__all__ = ["Caller", "EmbeddedStack", "MiniStack", "Reply", "StackError", "User", "Version"]

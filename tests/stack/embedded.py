@@ -5,24 +5,34 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import boto3
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 
 import bootstrap
 import build
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
+from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
 from tests.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
+ROOT = Path(__file__).resolve().parents[2]
+CALLER = Path(__file__).with_name("caller.py")
 STACK_NAME = "token-vending"
 BUCKET = "artifacts"
 DEPLOYED_WITHIN_SECONDS = 120.0
@@ -56,7 +66,46 @@ class User:
 
     name: str
     arn: str
-    session: boto3.Session
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    @property
+    def session(self) -> boto3.Session:
+        """A session with this user's key."""
+        return _session(self.access_key_id, self.secret_access_key)
+
+
+class Caller:
+    """A process that holds nothing but an IAM user's keys and the vend function's name."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """The answer to one of caller.py's commands (see there)."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise StackError("the caller has no pipes")
+        stdin.write(f"{command}\n")
+        stdin.flush()
+        line = stdout.readline()
+        if not line:
+            raise StackError(f"the caller ended ({self._process.poll()})")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the token secret, as its history shows it."""
+
+    version_id: str
+    labels: tuple[str, ...]
+    created: datetime
+    kind: str
+    """token, intent, or empty."""
+    alive: bool
+    """Whether the vendor takes the token."""
 
 
 class EmbeddedStack:
@@ -86,18 +135,21 @@ class EmbeddedStack:
         self._tell = tell or (lambda _step, _seconds: None)
         self._closing = contextlib.ExitStack()
         self._user_count = 0
+        self._template = ""
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opening:
-            opening.enter_context(_sigterm_raises())
+            opening.enter_context(sigterm_raises())
             opening.enter_context(self.personr)
             with self._step("build the template (sam build)"):
                 artifacts = build.build()
             with self._step("start the AWS emulator (MiniStack)"):
                 opening.enter_context(self.ministack)
                 self.client("s3").create_bucket(Bucket=BUCKET)
+            self._template = str(artifacts / "template.yaml")
             with self._step("deploy the template (sam deploy)"):
-                self._deploy(str(artifacts / "template.yaml"))
+                self.deploy()
+            self._empty_the_secrets()
             if self._with_credentials:
                 self.put_credentials()
             self._closing = opening.pop_all()
@@ -129,7 +181,7 @@ class EmbeddedStack:
         for policy_arn in policy_arns:
             iam.attach_user_policy(UserName=name, PolicyArn=policy_arn)
         key = iam.create_access_key(UserName=name)["AccessKey"]
-        return User(name, arn, _session(key["AccessKeyId"], key["SecretAccessKey"]))
+        return User(name, arn, key["AccessKeyId"], key["SecretAccessKey"])
 
     def put_credentials(self, email: str = DEFAULT_EMAIL, password: str = DEFAULT_PASSWORD) -> None:
         """Put the service account's credentials where an operator puts them."""
@@ -154,6 +206,66 @@ class EmbeddedStack:
             SecretId=self.outputs["TokenSecretArn"], IncludeDeprecated=True
         )["Versions"]
         return next((v["VersionId"] for v in versions if "AWSCURRENT" in v.get("VersionStages", ())), None)
+
+    def versions(self) -> list[Version]:
+        """The token secret's history, oldest first."""
+        manager = self.client("secretsmanager")
+        listed = manager.list_secret_version_ids(
+            SecretId=self.outputs["TokenSecretArn"], IncludeDeprecated=True
+        )["Versions"]
+        versions = []
+        for entry in listed:
+            text = manager.get_secret_value(
+                SecretId=self.outputs["TokenSecretArn"], VersionId=entry["VersionId"]
+            ).get("SecretString")
+            held = json.loads(text) if text else {}
+            token = held.get("access_token")
+            kind = "token" if token else "intent" if "intent" in held else "empty"
+            labels = tuple(sorted(entry.get("VersionStages", ())))
+            alive = self.personr.is_live(token)
+            versions.append(Version(entry["VersionId"], labels, entry["CreatedDate"], kind, alive))
+        return sorted(versions, key=lambda version: (version.created, version.kind == "token"))
+
+    @contextlib.contextmanager
+    def caller(self, user: User) -> Iterator[Caller]:
+        """A caller in a process of its own, with this user's keys."""
+        environment = {
+            **self.ministack.environment,
+            "AWS_ACCESS_KEY_ID": user.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": user.secret_access_key,
+            "PERSONR_TOKEN_FUNCTION": self.outputs["VendFunctionArn"],
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(ROOT / "layers" / "token_client"),
+        }
+        process = subprocess.Popen(
+            [sys.executable, str(CALLER), f"{self.personr.url}{WHOAMI_PATH}"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield Caller(process)
+        finally:
+            process.kill()
+            process.communicate()
+
+    def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
+        """Status and body of a request to the function's URL, signed by this user or not at all."""
+        url = self.outputs["VendUrl"].rstrip("/") + path
+        request = AWSRequest(method, url, headers={"Host": urlsplit(url).netloc})
+        if user is not None:
+            keys = ReadOnlyCredentials(user.access_key_id, user.secret_access_key, None)
+            SigV4Auth(keys, "lambda", REGION).add_auth(request)
+        answer = urllib3.request(
+            method,
+            self.ministack.url + path,
+            headers=dict(request.headers.items()),
+            timeout=30,
+            retries=False,
+        )
+        return answer.status, answer.data
 
     def wait_for[T](self, what: str, look: Callable[[], T | None], within_seconds: float) -> T:
         """The first answer of `look` that is true.
@@ -181,11 +293,11 @@ class EmbeddedStack:
         events.sort(key=lambda event: event["timestamp"])
         return [line for event in events for line in event["message"].splitlines() if line.strip()]
 
-    # ------------------------------------------------------------------------------------------------------
-
-    def _deploy(self, template: str) -> None:
+    def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
+        """Deploy the built template, again if you like, with these parameters over the stack's own."""
         given = {**PARAMETERS, "PersonrBaseUrl": self.personr.base_url, **self._parameters}
-        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
+        given |= parameters or {}
+        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", self._template]
         command += ["--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
         command += ["--config-env", "embedded"]
@@ -217,6 +329,17 @@ class EmbeddedStack:
         stack = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
+    def _empty_the_secrets(self) -> None:
+        # CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one.
+        manager = self.client("secretsmanager")
+        for output in ("CredentialsSecretArn", "TokenSecretArn"):
+            for version in manager.list_secret_version_ids(SecretId=self.outputs[output])["Versions"]:
+                manager.update_secret_version_stage(
+                    SecretId=self.outputs[output],
+                    VersionStage="AWSCURRENT",
+                    RemoveFromVersionId=version["VersionId"],
+                )
+
     def _invoke(self, name: str, payload: Mapping[str, Any], session: boto3.Session | None) -> Reply:
         answer = self.client("lambda", session).invoke(FunctionName=name, Payload=json.dumps(payload))
         return Reply(json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"))
@@ -233,7 +356,7 @@ def _session(access_key_id: str, secret_access_key: str) -> boto3.Session:
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """Let SIGTERM unwind the stack, as Ctrl-C does, so that what was started is ended."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,0 +1,75 @@
+"""From the schedule to the caller, on the deployed template."""
+
+import json
+
+import pytest
+
+from tests.stack import EmbeddedStack, Version
+
+HEALED_WITHIN_SECONDS = 30.0
+# The first test waits for a deployment and for a schedule of one minute.
+pytestmark = pytest.mark.timeout(240)
+
+
+def current(stack: EmbeddedStack) -> Version:
+    return next(version for version in stack.versions() if "AWSCURRENT" in version.labels)
+
+
+def test_the_schedule_mints_the_first_token_by_itself(minted: EmbeddedStack) -> None:
+    reports = [json.loads(line) for line in minted.log_lines("refresh") if '"refresh":{' in line]
+    assert reports[0]["refresh"]["outcome"] == "refreshed"
+    assert reports[0]["refresh"]["reason"] == "no_token"
+    assert minted.personr.mint_count() == 1
+    assert current(minted).alive
+
+
+def test_a_tick_with_a_fresh_token_mints_nothing(minted: EmbeddedStack) -> None:
+    mints = minted.personr.mint_count()
+    reply = minted.refresh({"id": "an-extra-tick"})
+    assert (reply.function_error, reply.payload["outcome"]) == (None, "fresh")
+    assert minted.personr.mint_count() == mints
+
+
+def test_a_caller_in_another_process_gets_the_token_and_uses_it(minted: EmbeddedStack) -> None:
+    user = minted.create_user((minted.outputs["CallerPolicyArn"],))
+    with minted.caller(user) as caller:
+        assert caller.ask("get")["version"] == minted.current_version()
+        assert caller.ask("try")["status"] == 200
+
+
+def test_a_token_killed_elsewhere_is_healed_by_the_caller_that_finds_it_dead(minted: EmbeddedStack) -> None:
+    user = minted.create_user((minted.outputs["CallerPolicyArn"],))
+    with minted.caller(user) as caller:
+        before = caller.ask("get")
+        minted.personr.mint_elsewhere()
+        mints = minted.personr.mint_count()
+        assert caller.ask("try")["status"] == 401
+        after = caller.ask("use")
+        assert after["status"] == 200
+        assert after["version"] != before["version"]
+        assert after["seconds"] < HEALED_WITHIN_SECONDS
+    assert minted.personr.mint_count() == mints + 1
+
+
+def test_of_the_whole_history_only_the_current_token_is_alive(minted: EmbeddedStack) -> None:
+    forced = minted.refresh({"id": "forced-for-the-history", "force": True})
+    assert forced.payload["outcome"] == "refreshed"
+    versions = minted.versions()
+    assert [version.version_id for version in versions if version.alive] == [forced.payload["version"]]
+    assert current(minted).version_id == forced.payload["version"]
+
+
+def test_a_forced_refresh_that_is_delivered_twice_mints_once(minted: EmbeddedStack) -> None:
+    mints = minted.personr.mint_count()
+    first = minted.refresh({"id": "delivered-twice", "force": True})
+    second = minted.refresh({"id": "delivered-twice", "force": True})
+    assert [first.payload["outcome"], second.payload["outcome"]] == ["refreshed", "fresh"]
+    assert minted.personr.mint_count() == mints + 1
+
+
+def test_a_new_deployment_leaves_the_token_alone(minted: EmbeddedStack) -> None:
+    version = minted.current_version()
+    minted.deploy({"CacheSeconds": "30"})
+    assert minted.current_version() == version
+    reply = minted.vend()
+    assert (reply.payload["version"], reply.payload["cache_seconds"]) == (version, 30)
