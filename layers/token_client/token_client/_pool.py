@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 
+# As many threads can call the vendor at once without urllib3 warning that it throws a connection away.
+KEPT_CONNECTIONS = 64
+
 
 class BearerPool:
     """``request`` as urllib3's, with the token.
@@ -48,7 +51,7 @@ class BearerPool:
     ) -> None:
         self._client = client
         self._pool = pool or urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=10
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=KEPT_CONNECTIONS
         )
         self._clock = clock
         self._lock = threading.Lock()

@@ -1,0 +1,147 @@
+"""The client through both doors of the real functions, and the vendor's stand-in behind them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.personr import WHOAMI_PATH
+from tests.runtime import FunctionUrl
+from tests.runtime.function_url import CALLER, Principal
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STRANGER = Principal(
+    "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
+)
+
+
+class Time:
+    """The wall clock, which a sleep moves on at once, after everything under way has ended."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ahead = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        wake_at = self() + seconds
+        with self._lock:  # threads that sleep at the same time wait for the same end, and sleep once
+            self._world.lambda_service.settle()
+            self._ahead = max(self._ahead, wake_at - time.time())
+
+
+@pytest.fixture(params=["direct", "http"])
+def client(
+    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TokenClient]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", CALLER.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CALLER.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", world.lambda_service.url)
+    clock = Time(world)
+    options: dict[str, Any] = {"clock": clock, "sleep": clock.sleep, "min_seconds": 60}
+    if request.param == "direct":
+        world.lambda_service.wire("vend", world.vend.run)
+        yield TokenClient("vend", **options)
+    else:
+        with FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
+            yield TokenClient(url=url.url, **options)
+
+
+def whoami(client: TokenClient, world: World) -> int:
+    return client.http.request("GET", f"{world.vendor.url}{WHOAMI_PATH}").status
+
+
+def test_the_token_works_at_the_vendor(client: TokenClient, world: World) -> None:
+    version = world.mint_first()
+
+    assert client.get().version == version
+    assert whoami(client, world) == 200
+
+
+def test_the_first_token_is_waited_for(client: TokenClient, world: World) -> None:
+    assert whoami(client, world) == 200
+    assert world.vendor.mint_count() == 1
+
+
+def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: World) -> None:
+    world.mint_first()
+    client.get()
+    world.age_token(MIN_AGE_SECONDS + 60)
+    world.vendor.mint_elsewhere()
+
+    assert whoami(client, world) == 200
+    assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
+    assert world.holds()
+
+
+def test_many_threads_heal_with_one_mint(client: TokenClient, world: World) -> None:
+    world.mint_first()
+    client.get()
+    world.age_token(MIN_AGE_SECONDS + 60)
+    world.vendor.mint_elsewhere()
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: whoami(client, world), range(32)))
+
+    assert answers == [200] * 32
+    assert world.vendor.mint_count() == 3
+
+
+def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
+    client: TokenClient, world: World
+) -> None:
+    world.mint_first()
+    client.get()
+    assert world.tick(force=True).payload["outcome"] == "refreshed"
+
+    assert whoami(client, world) == 200
+    assert world.vendor.mint_count() == 2
+
+
+def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, world: World) -> None:
+    world.mint_first()
+    client.get()
+    world.vendor.mint_elsewhere()
+
+    with pytest.raises(TokenUnavailable) as caught:
+        whoami(client, world)
+
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 20
+    assert world.vendor.mint_count() == 2
+
+
+def test_a_request_the_function_does_not_take_is_named(client: TokenClient, world: World) -> None:
+    world.mint_first()
+    client._cache._min_seconds = -1
+
+    with pytest.raises(InvalidRequest, match="min_seconds"):
+        client.get()
+
+
+def test_a_caller_that_is_not_listed_is_refused_over_http(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", STRANGER.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", STRANGER.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    world.mint_first()
+    with (
+        FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url,
+        pytest.raises(CallerNotAllowed, match="AllowedCallers"),
+    ):
+        TokenClient(url=url.url).get()
