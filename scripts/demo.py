@@ -1,0 +1,191 @@
+"""Tells in a terminal what the product does, while it really happens on this machine.
+
+The project's own template is built, deployed onto a local AWS emulator and left to its schedule; a
+caller in another process, with nothing but an IAM user's key, lives through the death of a token. Ends
+with 0 only if every step held.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.stack import EmbeddedStack, StackError
+
+FIRES_WITHIN_SECONDS = 90.0
+HEALED_WITHIN_SECONDS = 30.0
+OK = 200
+UNAUTHORIZED = 401
+HAND_OUTS = 2
+SHORT = 8
+
+
+class DidNotHold(Exception):
+    """A step of the story did not happen as told."""
+
+
+class Story:
+    """Writes the steps with the time since the start and the time each took."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def chapter(self, title: str) -> None:
+        """A heading."""
+        self._console.print(f"\n[bold]{title}[/bold]")
+
+    def line(self, text: str, seconds: float | None = None) -> None:
+        """One thing that has happened."""
+        took = "" if seconds is None else f" [dim]({seconds:.1f} s)[/dim]"
+        self._console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {text}{took}")
+
+    def table(self, table: Table) -> None:
+        """A table, as wide as the terminal."""
+        self._console.print(table)
+
+    @contextmanager
+    def waiting(self, for_what: str) -> Iterator[None]:
+        """A spinner in a terminal; in a pipe, one line that says what is awaited."""
+        if not self._console.is_terminal:
+            self.line(f"... {for_what}")
+            yield
+            return
+        with self._console.status(f"{for_what}"):
+            yield
+
+    def held(self, claim: str, *, is_so: bool, seconds: float | None = None) -> None:
+        """Writes the claim down if it is so.
+
+        Raises:
+            DidNotHold: if not.
+        """
+        if not is_so:
+            raise DidNotHold(claim)
+        self.line(f"[green]✓[/green] {claim}", seconds)
+
+
+def main() -> int:
+    """Tells the story; the exit status."""
+    story = Story()
+    try:
+        _tell(story)
+    except (DidNotHold, StackError, RuntimeError) as failure:
+        story.line(f"[red]✗ did not hold:[/red] {failure}")
+        return 1
+    except KeyboardInterrupt:
+        story.line("interrupted; everything that was started has been ended")
+        return 130
+    story.chapter(f"Everything held, in {story.seconds:.0f} s. Nothing is left running.")
+    return 0
+
+
+def _tell(story: Story) -> None:
+    story.chapter("1. The template, deployed")
+    with ExitStack() as closing:
+        with story.waiting("building, starting the emulator, deploying"):
+            stack = closing.enter_context(EmbeddedStack(with_credentials=False, tell=story.line))
+        _the_schedule_mints(story, stack)
+        _a_caller_heals_a_dead_token(story, stack)
+        _a_stranger_is_refused(story, stack)
+        _what_is_on_record(story, stack)
+
+
+def _the_schedule_mints(story: Story, stack: EmbeddedStack) -> None:
+    story.chapter("2. The schedule fires and mints")
+    stack.put_credentials()
+    story.line("the service account's credentials are put into the credentials secret")
+    began = time.monotonic()
+    with story.waiting("the schedule fires every minute; nobody else asks for anything"):
+        stack.wait_for("the schedule fires", lambda: stack.personr.mint_count() > 0, FIRES_WITHIN_SECONDS)
+        version = stack.wait_for("the token is stored", stack.current_version, HEALED_WITHIN_SECONDS)
+    story.held(
+        f"the schedule fired, Personr minted once, version {version[:SHORT]} is current",
+        is_so=stack.personr.mint_count() == 1,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _a_caller_heals_a_dead_token(story: Story, stack: EmbeddedStack) -> None:
+    story.chapter("3. A caller uses the token, and outlives its death")
+    user = stack.create_user((stack.outputs["CallerPolicyArn"],))
+    with stack.caller(user) as caller:
+        first = caller.ask("get")
+        story.held(
+            f"{user.name}, another process with the caller policy and no other right, gets {_short(first)}",
+            is_so=first.get("version") == stack.current_version(),
+            seconds=first["seconds"],
+        )
+        tried = caller.ask("try")
+        story.held("Personr takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
+        stack.personr.mint_elsewhere()
+        story.line("somebody else mints with the same account: Personr kills our token")
+        refused = caller.ask("try")
+        story.held(
+            "Personr refuses it (401)",
+            is_so=refused.get("status") == UNAUTHORIZED,
+            seconds=refused["seconds"],
+        )
+        with story.waiting("the caller reports the version and waits for the next one"):
+            healed = caller.ask("heal")
+        story.held(
+            f"the caller reported {_short(first)} and holds {_short(healed)}",
+            is_so="error" not in healed and healed["version"] != first["version"],
+            seconds=healed["seconds"],
+        )
+        tried = caller.ask("try")
+        story.held("Personr takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
+
+
+def _a_stranger_is_refused(story: Story, stack: EmbeddedStack) -> None:
+    story.chapter("4. Who has no grant gets nothing")
+    stranger = stack.create_user()
+    with stack.caller(stranger) as caller:
+        answer = caller.ask("get")
+    story.held(
+        f"{stranger.name}, an IAM user without the caller policy, is refused ({answer.get('error')})",
+        is_so=answer.get("error") == "CallerNotAllowed",
+    )
+    status, _ = stack.http("GET", "/token")
+    story.held(f"an unsigned request to the URL is refused ({status})", is_so=status in {401, 403})
+
+
+def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
+    story.chapter("5. What is on record")
+    audits = [json.loads(line)["audit"] for line in stack.log_lines("vend") if '"audit":{' in line]
+    table = Table("outcome", "version", "fingerprint", "rejected", title="audit lines of the vend function")
+    for audit in audits:
+        cells = (audit.get(name) or "" for name in ("outcome", "version", "fingerprint", "rejected_version"))
+        table.add_row(*(cell[:12] for cell in cells))
+    story.table(table)
+    versions = stack.versions()
+    table = Table("version", "created", "labels", "holds", "alive at Personr", title="the token secret")
+    for version in versions:
+        alive = {True: "yes", False: "no"}[version.alive] if version.kind == "token" else ""
+        created = f"{version.created:%H:%M:%S}"
+        table.add_row(version.version_id[:SHORT], created, " ".join(version.labels), version.kind, alive)
+    story.table(table)
+    handed_out = sum(audit.get("outcome") == "handed_out" for audit in audits)
+    story.held(f"the audit lines tell of all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
+    current = [version.alive for version in versions if "AWSCURRENT" in version.labels]
+    story.held("the current version is the token that Personr minted last", is_so=current == [True])
+    lines = stack.log_lines("refresh") + stack.log_lines("vend")
+    leaked = any(token in line for line in lines for token in stack.personr.ever_minted)
+    story.held(f"none of {len(lines)} log lines holds a token", is_so=not leaked)
+
+
+def _short(answer: dict[str, str]) -> str:
+    return str(answer.get("version") or answer.get("error"))[:SHORT]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
