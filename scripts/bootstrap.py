@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,14 @@ def make_environment(name: str, *, quiet: bool = False) -> None:
 
 
 def make_uv() -> Path:
-    """The path of a uv that pip has checked against the hashes in requirements/uv.txt."""
+    """The path of a uv that pip has checked against the hashes in requirements/uv.txt.
+
+    It and whatever this process starts will trust the system's certificates, where there are any: a
+    company's own authority is there, and not in uv.
+    """
+    known = ssl.get_default_verify_paths()
+    if known.cafile or known.capath:
+        os.environ.setdefault("UV_SYSTEM_CERTS", "1")
     lock_file = REQUIREMENTS / "uv.txt"
     folder = BUILD / UV_ENVIRONMENT
     uv = folder / "bin" / "uv"
