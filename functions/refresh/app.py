@@ -4,13 +4,22 @@ from functools import cache
 from typing import Any
 
 from token_vending.errors import TokenVendingError
+from token_vending.refreshing import Refresher
 from token_vending.requests import RefreshRequest
 from token_vending.telemetry import RefreshTelemetry
 from token_vending.wiring import build_refresher
 
 telemetry = RefreshTelemetry()
-# Lazily, so that a bad setting is an error of the run: with an error type, a retry, a dead letter and an alarm.
-refresher = cache(build_refresher)
+
+
+@cache
+def refresher() -> Refresher:
+    """Built lazily, so that a bad setting is an error of the run: with an error type, a retry, a dead letter and
+    an alarm.
+    """
+    built = build_refresher()
+    built.seen = telemetry.seen
+    return built
 
 
 def handler(event: Any, context: Any) -> dict[str, str | None]:  # noqa: ANN401

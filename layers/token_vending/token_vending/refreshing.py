@@ -16,6 +16,7 @@ from enum import StrEnum
 from token_vending.credentials import Credentials, account_of
 from token_vending.due import (
     LATE_MINT_WINDOW,
+    LEASE,
     Rules,
     State,
     Verdict,
@@ -99,6 +100,8 @@ class Refresher:
     rules: Rules = field(default_factory=Rules)
     standby: CredentialsSource | None = None
     probe: bool = False
+    seen: Callable[[Token | None], None] = lambda _current: None
+    """Told what the store holds whenever a run has read it, and so also in a run that fails later."""
     unstored: Unstored | None = field(default=None, repr=False)
     """A minted token that no store has taken yet; the next run in this process tries again."""
 
@@ -155,7 +158,9 @@ class _Run:
                 raise
             return None
         # The first version of a secret is AWSCURRENT whatever labels were asked for, an intent included.
-        return record if isinstance(record, Token) else None
+        token = record if isinstance(record, Token) else None
+        self._use.seen(token)
+        return token
 
     def _own_credentials(self, token: Token | None) -> Credentials:
         """The present credentials of the account that minted the token."""
@@ -296,7 +301,8 @@ class _Run:
             minted, began = minting.mint(account)
         except CredentialsRefused:
             self._latch(intent, account, labels)
-            self._give_back(intent, open_question=False)
+            # A refusal mints nothing, but it says nothing either about what may have been minted before it.
+            self._give_back(intent, open_question=open_question or minting.ambiguous)
             raise
         except (MintError, ConfigurationError):
             self._give_back(intent, open_question=open_question or minting.ambiguous)
@@ -318,8 +324,13 @@ class _Run:
         left_open = state.unfinished
         may_land_late = ambiguous or (
             left_open is not None
-            and (left_open.started_at is None or began - left_open.started_at < LATE_MINT_WINDOW)
+            # That run may have sent its last attempt just before its lease was over.
+            and (left_open.started_at is None or began - left_open.started_at < LEASE + LATE_MINT_WINDOW)
         )
+        suspect_until = began + LATE_MINT_WINDOW if may_land_late else None
+        if suspect_until is None and state.token is not None and state.token.suspect(began):
+            # What could have killed the token before this one can kill this one too.
+            suspect_until = state.token.suspect_until
         deaths = recent_early_deaths(state.token, began)
         return Token(
             version=self._use.new_version(),
@@ -329,7 +340,7 @@ class _Run:
             reason=verdict,
             run=self._request.run,
             user_id=minted.user_id,
-            suspect_until=began + LATE_MINT_WINDOW if may_land_late else None,
+            suspect_until=suspect_until,
             early_deaths=(*deaths, began) if verdict is Verdict.REJECTED else deaths,
             _secret=minted.access_token,
         )

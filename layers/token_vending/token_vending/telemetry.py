@@ -19,6 +19,7 @@ from token_vending.token import utc_now
 
 if TYPE_CHECKING:
     from token_vending.refreshing import Report
+    from token_vending.token import Token
 
 NAMESPACE = "TokenVending"
 
@@ -51,6 +52,28 @@ class RefreshTelemetry(_Telemetry):
 
     def __init__(self) -> None:
         super().__init__("refresh")
+        self._seconds_left: float | None = None
+
+    @contextmanager
+    def run(self, request_id: str) -> Iterator[None]:
+        """As for every function; a run that knows what the token has left tells it, failed or not."""
+        self._seconds_left = None
+        with super().run(request_id):
+            try:
+                yield
+            finally:
+                self._tell_life()
+
+    def seen(self, current: "Token | None") -> None:
+        """Takes note of the token that the store holds: without one, nothing is left."""
+        left = current.remaining(utc_now()).total_seconds() if current is not None else 0.0
+        self._seconds_left = max(0.0, left)
+
+    def _tell_life(self) -> None:
+        if self._seconds_left is not None:
+            self._metrics.add_metric(
+                name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=self._seconds_left
+            )
 
     def done(self, report: "Report") -> None:
         """One line, the warnings before it, and the metrics of a run that did not fail."""
@@ -66,11 +89,9 @@ class RefreshTelemetry(_Telemetry):
             self._count("CredentialsLatched")
         if report.reason == "foreign_minter":
             self._count("ForeignMinter")
-        if token is not None:
-            left = token.remaining(utc_now()).total_seconds()
-            self._metrics.add_metric(
-                name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=max(0.0, left)
-            )
+        self.seen(token)
+        # Zeros between the failures: whether any run succeeds can be told from this one metric.
+        self._count("RefreshFailed", 0)
 
     def failed(self, error: TokenVendingError) -> None:
         """The metrics of a run that raises; the runtime writes the line."""
