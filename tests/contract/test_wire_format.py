@@ -1,0 +1,275 @@
+"""The wire format, held by three: docs/schemas and docs/openapi.yaml, the vending package, and the client.
+
+None of them imports another; here they meet.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import openapi_spec_validator
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from referencing import Registry, Resource
+
+from token_client import _wire
+from token_vending import doors, errors
+from token_vending.callers import AllowedCallers
+from token_vending.errors import ConfigurationError, InvalidRequest, StoreUnavailable
+from token_vending.handing_out import TokenVendor
+from token_vending.requests import VendRequest, parse_rejection
+from token_vending.token import Intent, Token, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from token_vending.audit import AuditEvent
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMAS = {
+    path.name.removesuffix(".schema.json"): json.loads(path.read_text())
+    for path in (DOCS / "schemas").iterdir()
+}
+OPENAPI = yaml.safe_load((DOCS / "openapi.yaml").read_text())
+REGISTRY: Registry[Any] = Registry().with_resources(
+    (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
+)
+ROLE = "arn:aws:iam::111122223333:role/orders"
+SESSION = "arn:aws:sts::111122223333:assumed-role/orders/session"
+
+
+def complaints(name: str, document: object) -> list[str]:
+    validator = jsonschema.Draft202012Validator(
+        SCHEMAS[name], registry=REGISTRY, format_checker=jsonschema.FormatChecker()
+    )
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def token(life: timedelta = timedelta(days=300), version: str = "a-version-of-32-characters-and-up") -> Token:
+    now = utc_now()
+    return Token(
+        version=version,
+        issued_at=now - timedelta(days=1),
+        expires_at=now + life,
+        credentials_version="c",
+        reason="test",
+        run="run-1",
+        _secret="bus|1700000000000x1|secret",
+    )
+
+
+class Store:
+    """A token secret with one content, or a failure."""
+
+    def __init__(self, content: Token | Intent | Exception | None) -> None:
+        self._content = content
+
+    def read_current(self) -> Token | Intent | None:
+        if isinstance(self._content, Exception):
+            raise self._content
+        return self._content
+
+
+class Refresh:
+    """A refresh function that is started and does nothing."""
+
+    def start(self, event: Mapping[str, object]) -> None:
+        pass
+
+
+def vendor(content: Token | Intent | Exception | None) -> TokenVendor:
+    return TokenVendor(Store(content), Refresh(), utc_now)
+
+
+def nowhere(_event: AuditEvent) -> None:
+    pass
+
+
+def http_event(
+    method: str = "GET", path: str = "/token", body: str | None = None, caller: str = SESSION, **query: str
+) -> dict[str, Any]:
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "headers": {},
+        "requestContext": {
+            "http": {"method": method, "path": path},
+            "stage": "$default",
+            "authorizer": {"iam": {"userArn": caller}},
+        },
+        "queryStringParameters": query,
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+# --- the documents themselves -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_one_and_its_examples_fit(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["examples"]
+    for example in SCHEMAS[name]["examples"]:
+        assert complaints(name, example) == []
+
+
+def test_the_openapi_page_is_one() -> None:
+    openapi_spec_validator.validate(OPENAPI, base_uri=(DOCS / "openapi.yaml").as_uri())
+
+
+def test_the_examples_of_the_openapi_page_fit_their_schemas() -> None:
+    seen = set()
+
+    def walk(node: object) -> None:
+        if isinstance(node, dict):
+            schema = node.get("schema")
+            if isinstance(schema, dict) and "$ref" in schema and "example" in node:
+                name = Path(schema["$ref"]).name.removesuffix(".schema.json")
+                assert complaints(name, node["example"]) == []
+                seen.add(name)
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            walk(child)
+
+    walk(OPENAPI)
+
+    assert seen == {"token-answer", "rejection", "problem"}
+
+
+def test_one_list_of_error_names_for_all() -> None:
+    leaves = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type)
+        and issubclass(value, errors.TokenVendingError)
+        and not value.__subclasses__()
+    }
+
+    assert set(SCHEMAS["error-message"]["properties"]["error"]["enum"]) == leaves
+    assert set(SCHEMAS["problem"]["properties"]["error"]["enum"]) == leaves
+    assert set(_wire._ERRORS) == leaves
+
+
+# --- requests ---------------------------------------------------------------------------------------------
+
+texts = st.one_of(st.text(max_size=5), st.sampled_from(["v" * 256, "v" * 257]))
+values = st.one_of(st.none(), st.booleans(), st.integers(-2, 31_622_401), st.floats(), texts, st.lists(texts))
+fields = st.sampled_from(["rejected_version", "min_seconds", "version", "force", ""])
+requests = st.one_of(values, st.dictionaries(fields, values, max_size=3))
+
+
+def is_taken(parse: Any, request: object) -> bool:
+    try:
+        parse(request)
+    except InvalidRequest:
+        return False
+    return True
+
+
+def has_unprintable_text(request: object) -> bool:
+    """What the function refuses beyond the schema: JSON Schema has no word for it that every language reads."""
+    return isinstance(request, dict) and any(
+        isinstance(value, str) and not value.isprintable() for value in request.values()
+    )
+
+
+@given(requests)
+def test_the_function_takes_what_the_schema_allows(request: object) -> None:
+    if isinstance(request, dict) and any(isinstance(value, float) for value in request.values()):
+        return  # 1.0 is an integer to JSON Schema, and none to the function
+    allowed = complaints("token-request", request) == [] and not has_unprintable_text(request)
+
+    assert is_taken(VendRequest.parse, request) == allowed
+
+
+@given(requests)
+def test_the_door_takes_the_rejections_the_schema_allows(request: object) -> None:
+    allowed = complaints("rejection", request) == [] and not has_unprintable_text(request)
+
+    assert is_taken(parse_rejection, json.dumps(request)) == allowed
+
+
+@given(st.one_of(st.none(), st.text(min_size=1, max_size=9)), st.one_of(st.none(), st.integers(0, 99)))
+def test_what_the_client_asks_fits_the_schema(version: str | None, seconds: int | None) -> None:
+    assert complaints("token-request", _wire.TokenRequest(version, seconds).payload()) == []
+
+
+# --- answers and errors -----------------------------------------------------------------------------------
+
+
+def test_both_doors_give_the_same_answer_and_the_client_reads_it() -> None:
+    current = token()
+    direct = doors.direct({}, vendor(current), nowhere)
+    response = doors.http(http_event(), vendor(current), AllowedCallers.parse([ROLE]), nowhere)
+    over_http = json.loads(response["body"])
+
+    for answer in (direct, over_http):
+        assert complaints("token-answer", answer) == []
+        read = _wire.parse_answer(json.dumps(answer))
+        assert read.token.access_token() == current.access_token()
+        assert read.token.version == current.version
+        assert abs(read.token.expires_at - current.expires_at) < timedelta(seconds=1)
+        assert read.cache_seconds == 300
+    assert {**direct, "expires_in": 0} == {**over_http, "expires_in": 0}
+    assert response["headers"]["ETag"] == f'"{current.version}"'
+
+
+FAILURES: dict[str, tuple[Token | Exception | None, dict[str, Any], int]] = {
+    "TokenUnavailable": (None, {}, 503),
+    "StoreUnavailable": (StoreUnavailable("Secrets Manager throttles."), {}, 503),
+    "ConfigurationError": (ConfigurationError("The secret holds no token of ours."), {}, 500),
+    "InvalidRequest": (token(), {"min_seconds": -1}, 400),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_direct_error_fits_its_schema_and_the_client_names_it(name: str) -> None:
+    content, request, _ = FAILURES[name]
+    with pytest.raises(errors.TokenVendingError) as caught:
+        doors.direct(request, vendor(content), nowhere)
+    payload = {"errorType": type(caught.value).__name__, "errorMessage": str(caught.value)}
+
+    assert complaints("direct-error", payload) == []
+    assert complaints("error-message", json.loads(payload["errorMessage"])) == []
+    assert _wire.function_error(json.dumps(payload)).remote_error == name
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_problem_fits_its_schema_and_the_client_names_it(name: str) -> None:
+    content, request, status = FAILURES[name]
+    event = http_event(**{field: str(value) for field, value in request.items()})
+    response = doors.http(event, vendor(content), AllowedCallers.parse([ROLE]), nowhere)
+
+    assert response["statusCode"] == status
+    assert str(status) in OPENAPI["paths"]["/token"]["get"]["responses"]
+    assert complaints("problem", json.loads(response["body"])) == []
+    read = _wire.problem(status, response["body"], response["headers"].get("Retry-After"))
+    assert read.remote_error == name
+    assert (read.retry_after is not None) == (status == 503)
+
+
+def test_a_caller_that_is_not_listed_gets_a_problem_that_the_client_names() -> None:
+    event = http_event(caller="arn:aws:sts::111122223333:assumed-role/stranger/session")
+    response = doors.http(event, vendor(token()), AllowedCallers.parse([ROLE]), nowhere)
+
+    assert complaints("problem", json.loads(response["body"])) == []
+    assert type(_wire.problem(403, response["body"], None)).__name__ == "CallerNotAllowed"
+
+
+def test_a_rejection_of_the_current_version_says_when_to_come_back_through_both_doors() -> None:
+    current = token()
+    with pytest.raises(errors.TokenUnavailable) as caught:
+        doors.direct({"rejected_version": current.version}, vendor(current), nowhere)
+    direct = _wire.function_error(json.dumps({"errorType": "x", "errorMessage": str(caught.value)}))
+    body = json.dumps({"version": current.version})
+    event = http_event("POST", "/token/rejections", body)
+    response = doors.http(event, vendor(current), AllowedCallers.parse([ROLE]), nowhere)
+    over_http = _wire.problem(response["statusCode"], response["body"], None)
+
+    assert direct.retry_after == over_http.retry_after == 5
