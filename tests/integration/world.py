@@ -111,6 +111,23 @@ class World:
             "REFRESH_FUNCTION_NAME": f"arn:aws:lambda:eu-west-1:{ACCOUNT_ID}:function:refresh:live",
         }
 
+    def start_over(self) -> None:
+        """Make it as new, but for the refresh function's warm process and the logs: a start less to wait for."""
+        self.lambda_service.settle()
+        self.lambda_service.allow()
+        self.lambda_service.forget()
+        self.wire.clear_faults()
+        self.secrets.allow()
+        self.secrets.empty(TOKEN)
+        self.secrets.empty(CREDENTIALS)
+        self.secrets.put(CREDENTIALS, self._credentials)
+        self.vendor.reset_script()
+        self.vendor.set_password(DEFAULT_PASSWORD)
+        self.vendor.kill()
+        # It remembers what it has handed out.
+        self.vend.go_cold()
+        self.wire.reset_log()
+
     # --- doing --------------------------------------------------------------------------------------------
 
     def tick(self, **fields: Any) -> Result:

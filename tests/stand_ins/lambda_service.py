@@ -72,6 +72,12 @@ class LambdaService(LoopbackServer):
         """Stop refusing."""
         self._refusal = None
 
+    def forget(self) -> None:
+        """Forget the records."""
+        with self._lock:
+            self.invocations.clear()
+            self.failed_events.clear()
+
     def settle(self, timeout_seconds: float = 60) -> None:
         """Wait until every asynchronous run started so far has ended."""
         with self._lock:

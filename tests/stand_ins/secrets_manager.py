@@ -134,6 +134,13 @@ class SecretsManager(LoopbackServer):
         with self._lock:
             return self._add_version(self._find(name), str(uuid.uuid4()), text, set(stages)).version_id
 
+    def empty(self, name: str) -> None:
+        """Forget a secret's versions, as if it had just been created."""
+        with self._lock:
+            secret = self._find(name)
+            secret.versions.clear()
+            secret.destroyed.clear()
+
     def value(self, name: str, stage: str = "AWSCURRENT") -> Any:
         """Return the parsed JSON of the version that holds a label; None if none does."""
         with self._lock:

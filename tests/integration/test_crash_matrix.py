@@ -1,0 +1,386 @@
+"""Killed before and after every outbound call: what AWS runs next puts it right.
+
+The real function runs in the Lambda runtime client. A call is stopped at the wire, the process gets SIGKILL,
+and only then the call is dropped or let through. Afterwards comes what AWS would do: the asynchronous retry of
+the same event a minute later, then the next schedule tick.
+
+Each scenario pins the calls that it makes, so the matrix cannot lose a point unnoticed.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.integration.conftest import assert_no_leak
+from tests.integration.records import Record, note
+from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, World
+from tests.personr import DEFAULT_EMAIL
+from tests.runtime import LambdaFunction, Pending, Result
+from tests.runtime.function import KILLED
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.stand_ins.wire import hold_after, hold_before
+
+REQUEST_ID = "11111111-2222-4333-8444-555555555555"
+"""Lambda keeps the request id through the asynchronous retries of an event."""
+DAY = 86_400
+NEW_PASSWORD = "a new one"
+
+GET, DESCRIBE, PUT, STAGE = "GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"
+REFRESH_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:refresh:live"
+INVOKE = f"POST /2015-03-31/functions/{quote(REFRESH_ARN, safe='')}/invocations"
+
+
+class Moment(StrEnum):
+    """When the process dies, and what becomes of the call."""
+
+    LOST = "before, no effect"
+    LANDS = "before, takes effect all the same"
+    AFTER = "after it took effect"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run to be killed: how it comes about, its event, and the calls it makes, in order."""
+
+    calls: tuple[str, ...]
+    prepare: Callable[[World], None]
+    event: Callable[[World], dict[str, Any]] = field(default=lambda _: {})
+    mints: int = 1
+    """How many mints it makes when nothing fails."""
+    refused: bool = False
+    """Whether the vendor refuses the credentials."""
+
+
+def no_token(_: World) -> None:
+    pass
+
+
+def too_old(world: World) -> None:
+    world.mint_first()
+    world.age_token(22 * DAY)
+
+
+def dead_by_a_foreign_mint(world: World) -> None:
+    world.mint_first()
+    world.age_token(MIN_AGE_SECONDS + 1)
+    world.vendor.mint_elsewhere()
+
+
+def left_unfinished(world: World) -> None:
+    """A run minted and died, a while ago: the stored token is dead, the lock lies on its intent."""
+    too_old(world)
+    world.vendor.mint_elsewhere()
+    leave_lock(world, run="run-that-died")
+
+
+def left_finished(world: World) -> None:
+    """A run stored its token and died before it took its lock away."""
+    world.mint_first()
+    leave_lock(world, run=str((world.stored or {})["run"]))
+
+
+def leave_lock(world: World, *, run: str) -> None:
+    started_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=LEASE_SECONDS + 5)
+    intent = {"intent": run, "started_at": started_at.isoformat(), "reason": "too_old"}
+    world.secrets.put(TOKEN, intent, ("INTENT", "MINTING"))
+
+
+def wrong_password(world: World) -> None:
+    """Somebody changed the password at the vendor. The old token still works."""
+    too_old(world)
+    world.vendor.set_password(NEW_PASSWORD)
+
+
+def working(world: World) -> None:
+    world.mint_first()
+
+
+def expired(world: World) -> None:
+    world.mint_first()
+    world.age_token(366 * DAY)
+
+
+def current_version(world: World) -> dict[str, Any]:
+    return {"rejected_version": world.version}
+
+
+READ = (GET, GET, DESCRIBE)
+UNDER_LOCK = (PUT, STAGE, GET, MINT)
+REFRESH_SCENARIOS = {
+    "first mint": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), no_token),
+    "renewal": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), too_old),
+    "rejection": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), dead_by_a_foreign_mint, current_version),
+    "forced by a person": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), working, lambda _: {"force": True}),
+    "takeover": Scenario((*READ, GET, *UNDER_LOCK, PUT, STAGE), left_unfinished),
+    "refusal": Scenario((*READ, *UNDER_LOCK, STAGE, STAGE), wrong_password, mints=0, refused=True),
+    "fresh, with a lock left behind": Scenario((*READ, GET, STAGE), left_finished, mints=0),
+}
+
+
+def points(scenarios: dict[str, Scenario]) -> list[Any]:
+    """Every (scenario, place, moment) of these scenarios."""
+    return list(_points(scenarios))
+
+
+def _points(scenarios: dict[str, Scenario]) -> Iterator[Any]:
+    for name, scenario in scenarios.items():
+        for place, operation in enumerate(scenario.calls, 1):
+            short = "mint" if operation == MINT else "Invoke" if operation == INVOKE else operation
+            for moment in Moment:
+                yield pytest.param(
+                    name,
+                    place,
+                    moment,
+                    id=f"{name}-{place} {short}-{moment.name.lower()}",
+                    # A scenario's points stay on one worker, the scenarios spread.
+                    marks=pytest.mark.xdist_group(f"crash {name} {place % 2}"),
+                )
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[World]:
+    with World() as made:
+        yield made
+        assert_no_leak(made)
+
+
+@pytest.fixture
+def stage(shared: World) -> World:
+    """A new state around what the last test left running: every start of a process counts here."""
+    shared.start_over()
+    return shared
+
+
+@pytest.mark.parametrize("name", REFRESH_SCENARIOS)
+def test_the_matrix_has_every_call_of_a_run(stage: World, name: str) -> None:
+    scenario = REFRESH_SCENARIOS[name]
+    scenario.prepare(stage)
+    event, mints = scenario.event(stage), stage.vendor.mint_count()
+    stage.wire.reset_log()
+    stage.refresh.invoke(event, REQUEST_ID)
+    assert tuple(call.operation for call in stage.wire.calls) == scenario.calls
+    assert stage.vendor.mint_count() - mints == scenario.mints
+
+
+@pytest.mark.parametrize(("name", "place", "moment"), points(REFRESH_SCENARIOS))
+def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
+    stage: World, name: str, place: int, moment: Moment, record_property: Record
+) -> None:
+    scenario = REFRESH_SCENARIOS[name]
+    scenario.prepare(stage)
+    event = scenario.event(stage)
+    before = Before(stage, scenario)
+    kill_at(stage, stage.refresh, event, place, moment)
+    works_after_kill = stage.holds()
+
+    stage.let_lease_pass()
+    retry = stage.refresh.invoke(event, REQUEST_ID)
+    mended = before.check_mended(retry)
+    note(
+        record_property,
+        "crash",
+        scenario=name,
+        place=place,
+        operation=scenario.calls[place - 1],
+        moment=moment,
+        token_works_meanwhile=works_after_kill,
+        retry=outcome(retry),
+        **mended,
+    )
+
+
+@pytest.mark.parametrize("name", REFRESH_SCENARIOS)
+def test_a_run_killed_after_its_last_call_is_not_served_twice(
+    stage: World, name: str, record_property: Record
+) -> None:
+    scenario = REFRESH_SCENARIOS[name]
+    scenario.prepare(stage)
+    event = scenario.event(stage)
+    before = Before(stage, scenario)
+    fault, hold = hold_before()
+    stage.wire.reset_log()
+    stage.wire.inject(fault, index=len(scenario.calls))
+    pending = stage.refresh.start(event, REQUEST_ID)
+    assert isinstance(pending, Pending), pending
+    assert hold.wait(10)
+    # Everything was done, only Lambda does not hear of it.
+    pending.environment.api.hold_answers.set()
+    hold.forward()
+    assert pending.environment.api.answer_held.wait(10)
+    pending.kill()
+    assert pending.wait().error_type == KILLED
+    stage.wire.clear_faults()
+
+    stage.let_lease_pass()
+    retry = stage.refresh.invoke(event, REQUEST_ID)
+    assert retry.payload["outcome"] == ("refused" if scenario.refused else "fresh"), retry
+    mended = before.check_mended(retry)
+    assert mended["mints"] == scenario.mints
+    note(
+        record_property,
+        "crash",
+        scenario=name,
+        place=len(scenario.calls) + 1,
+        operation="the answer to Lambda",
+        moment=Moment.LOST,
+        token_works_meanwhile=True,
+        retry=outcome(retry),
+        **mended,
+    )
+
+
+@pytest.mark.parametrize("place", [3, 4, 5, 6, 7, 8, 9])
+def test_a_redelivery_before_the_lease_is_over_does_not_mint_beside_a_run_that_may_live(
+    stage: World, place: int
+) -> None:
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    kill_at(stage, stage.refresh, {}, place, Moment.AFTER)
+    at_death = stage.vendor.mint_count()
+    locked = "MINTING" in stage.secrets.labels(TOKEN)
+    result = stage.refresh.invoke({}, REQUEST_ID)
+    stored = place >= 8
+    if locked and not stored:
+        assert result.payload["outcome"] == "busy", result
+        assert stage.vendor.mint_count() == at_death
+    else:
+        assert result.payload["outcome"] == ("fresh" if stored else "refreshed"), result
+        assert stage.holds()
+    assert stage.vendor.mint_count() <= mints + 1
+
+
+# --- handing out ------------------------------------------------------------------------------------------------
+
+
+VEND_SCENARIOS = {
+    "hand-out": Scenario((GET,), working, mints=0),
+    "hand-out without a token": Scenario((GET, INVOKE), no_token),
+    "rejection of a dead token": Scenario((GET, INVOKE), dead_by_a_foreign_mint, current_version),
+    "hand-out of an expired token": Scenario((GET, INVOKE), expired),
+}
+
+
+@pytest.mark.parametrize(("name", "place", "moment"), points(VEND_SCENARIOS))
+def test_a_killed_hand_out_is_put_right_by_the_callers_next_try(
+    stage: World, name: str, place: int, moment: Moment, record_property: Record
+) -> None:
+    scenario = VEND_SCENARIOS[name]
+    start_vend(stage)
+    scenario.prepare(stage)
+    event = scenario.event(stage)
+    mints = stage.vendor.mint_count()
+    kill_at(stage, stage.vend, event, place, moment)
+
+    first = stage.ask(**event)
+    stage.lambda_service.settle()
+    second = stage.ask(**event)
+    assert second.ok, second
+    assert stage.vendor.is_live(second.payload["access_token"])
+    # A caller that asks again does not cost a second mint.
+    assert stage.vendor.mint_count() == mints + scenario.mints
+    assert stage.lambda_service.failed_events == []
+    assert "MINTING" not in stage.secrets.labels(TOKEN)
+    note(
+        record_property,
+        "crash-vend",
+        scenario=name,
+        place=place,
+        operation="Invoke" if scenario.calls[place - 1] == INVOKE else scenario.calls[place - 1],
+        moment=moment,
+        first=first.error_type or "the token",
+        second=second.error_type or "the token",
+        mints=stage.vendor.mint_count() - mints,
+    )
+
+
+@pytest.mark.parametrize("name", VEND_SCENARIOS)
+def test_the_matrix_has_every_call_of_a_hand_out(stage: World, name: str) -> None:
+    scenario = VEND_SCENARIOS[name]
+    start_vend(stage)
+    scenario.prepare(stage)
+    stage.lambda_service.refuse("TooManyRequestsException", 400)  # so that no refresh mixes its calls in
+    stage.wire.reset_log()
+    stage.vend.invoke(scenario.event(stage))
+    assert tuple(call.operation for call in stage.wire.calls) == scenario.calls
+
+
+# --- how -------------------------------------------------------------------------------------------------------
+
+
+def start_vend(world: World) -> None:
+    """Get the function's start over with while there is no token, so that what is killed is the request alone."""
+    assert world.ask(nonsense=1).error_type == "InvalidRequest"
+
+
+def kill_at(world: World, function: LambdaFunction, event: Any, place: int, moment: Moment) -> None:
+    """Start the function and kill it at its call number `place`."""
+    fault, hold = hold_after() if moment is Moment.AFTER else hold_before()
+    world.wire.reset_log()
+    world.wire.inject(fault, index=place)
+    pending = function.start(event, REQUEST_ID)
+    assert isinstance(pending, Pending), pending
+    assert hold.wait(10), "the call was never made"
+    pending.kill()
+    if moment is Moment.LANDS:
+        hold.forward()
+    else:
+        hold.drop()
+    assert pending.wait().error_type == KILLED
+    world.wire.clear_faults()
+
+
+def outcome(result: Result) -> str:
+    """The outcome, or the error's name."""
+    return str(result.payload["outcome"]) if result.ok else str(result.error_type)
+
+
+class Before:
+    """The state before the run that is killed, to compare with what the following runs make of it."""
+
+    def __init__(self, world: World, scenario: Scenario) -> None:
+        self._world = world
+        self._scenario = scenario
+        self._mints = world.vendor.mint_count()
+        self._requests = len(world.vendor.mint_requests)
+        self._versions = set(world.secrets.versions(TOKEN))
+
+    def check_mended(self, retry: Result) -> dict[str, Any]:
+        """After the retry; runs the next tick and checks how the crash ended."""
+        world = self._world
+        assert world.holds(), "the stored current token works at the vendor"
+        if self._scenario.refused:
+            self._check_latched(retry)
+        else:
+            assert outcome(retry) in ("refreshed", "fresh"), retry
+        mints = world.vendor.mint_count() - self._mints
+        assert mints <= self._scenario.mints + 1
+        requests = len(world.vendor.mint_requests)
+        tick = world.tick()
+        assert outcome(tick) == ("refused" if self._scenario.refused else "fresh"), tick
+        assert len(world.vendor.mint_requests) == requests, "the next tick has nothing left to do"
+        self._check_no_lock()
+        assert self._versions <= set(world.secrets.versions(TOKEN))
+        assert world.secrets.destroyed(TOKEN) == []
+        return {"mints": mints, "tick": outcome(tick)}
+
+    def _check_latched(self, retry: Result) -> None:
+        world = self._world
+        assert outcome(retry) in ("CredentialsRefused", "refused"), retry
+        assert world.vendor.mint_count() == self._mints
+        assert len(world.vendor.mint_requests) - self._requests <= 2, "refused credentials are not hammered"
+
+    def _check_no_lock(self) -> None:
+        world = self._world
+        if not self._scenario.refused:
+            assert "MINTING" not in world.secrets.labels(TOKEN)
+            return
+        # A lock whose lease is over holds nobody up: the right credentials are used at once.
+        world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": NEW_PASSWORD})
+        assert outcome(world.tick()) == "refreshed"
+        assert world.holds()
+        assert "MINTING" not in world.secrets.labels(TOKEN)
