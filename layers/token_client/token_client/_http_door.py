@@ -90,10 +90,16 @@ class HttpDoor:
         headers = self._signed(method, target, body)
         try:
             response = self._pool.request(
-                method, target, body=body, headers=headers, redirect=False, preload_content=False
+                method,
+                target,
+                body=body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                enforce_content_length=True,  # the default only since urllib3 2
             )
             try:
-                answer = response.read(LARGEST_ANSWER_BYTES + 1, decode_content=True)
+                answer = _read(response)
             finally:
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:
@@ -123,6 +129,20 @@ class HttpDoor:
         except botocore.exceptions.BotoCoreError as error:
             raise translated(error, self._url) from error
         return dict(request.headers.items())
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body, and at most one byte more of it than an answer may have.
+
+    Read until nothing comes: only then does urllib3 say that an answer was cut short.
+    """
+    body = b""
+    while len(body) <= LARGEST_ANSWER_BYTES:
+        part = response.read(LARGEST_ANSWER_BYTES + 1 - len(body), decode_content=True)
+        if not part:
+            break
+        body += part
+    return body
 
 
 def checked_url(url: str) -> str:

@@ -1,0 +1,111 @@
+"""The OpenAPI page against the vend function: every answer to generated requests is of the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests.auth
+import schemathesis
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.integration.world import World
+from tests.runtime import FunctionUrl
+from tests.runtime.function_url import CALLER, Principal
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = schemathesis.openapi.from_path(Path(__file__).parents[3] / "docs" / "openapi.yaml")
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+STRANGER = Principal(
+    "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
+)
+OPERATIONS = [("/token", "GET"), ("/token/rejections", "POST")]
+
+
+class Signed(requests.auth.AuthBase):
+    """Signs as a caller does."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._credentials = Credentials(principal.access_key, principal.secret_key)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        signed = AWSRequest(request.method, request.url, data=request.body)
+        SigV4Auth(self._credentials, "lambda", REGION).add_auth(signed)
+        request.headers.update(dict(signed.headers))
+        return request
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[tuple[World, FunctionUrl]]:
+    with World() as world, FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
+        world.mint_first()
+        yield world, url
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_generated_requests_are_answered_as_the_page_says(
+    stack: tuple[World, FunctionUrl], path: str, method: str
+) -> None:
+    _, url = stack
+    statuses: set[int] = set()
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+        database=None,
+    )
+    @given(case=PAGE[path][method].as_strategy())
+    def ask(case: Any) -> None:
+        response = case.call(base_url=url.url, auth=Signed(CALLER), timeout=20)
+        statuses.add(response.status_code)
+        case.validate_response(response, checks=CHECKS)
+
+    ask()
+
+    assert 200 in statuses
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], path: str, method: str) -> None:
+    world, url = stack
+    operation = PAGE[path][method]
+    version = world.version
+    assert version is not None
+    good: dict[str, Any] = {} if method == "GET" else {"body": {"version": "one-before"}}
+    cases: dict[int, tuple[dict[str, Any], Principal]] = {
+        200: (good, CALLER),
+        400: ({"query": {"min_seconds": "soon"}} if method == "GET" else {"body": {}}, CALLER),
+        403: (good, STRANGER),
+    }
+    if method == "GET":
+        cases[304] = ({"headers": {"If-None-Match": f'"{version}"'}}, CALLER)
+    else:
+        cases[503] = ({"body": {"version": version}}, CALLER)
+    for status, (request, principal) in cases.items():
+        case = operation.Case(media_type="application/json" if method == "POST" else None, **request)
+        response = case.call(base_url=url.url, auth=Signed(principal), timeout=20)
+        assert response.status_code == status
+        case.validate_response(response, checks=CHECKS[1:])
