@@ -15,9 +15,11 @@ import argparse
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import bootstrap
 
@@ -29,6 +31,13 @@ FUNCTION_PREFIX = "/var/task"
 FIXED_TIME_SECONDS = 315532800
 # Of the 400 services that botocore describes, the one that the functions make a client of.
 AWS_SERVICES = {"secretsmanager"}
+# https://www.amazontrust.com/repository/: Amazon Trust Services' roots, and the two that have cross-signed them.
+AWS_ROOTS = {
+    *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
+    "Starfield Services Root Certificate Authority - G2",
+    "Starfield Class 2 Certification Authority",
+}
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # Kept of a package's metadata: what scanners recognise a package by, and its licence.
 KEPT_METADATA = re.compile(r"^(METADATA|licen[cs]es?|licen[cs]e.*|notice.*|copying.*)$", re.IGNORECASE)
 UNWANTED = ("__pycache__", "*.py[co]", "*.egg-info", "Makefile", "pyproject.toml")
@@ -64,6 +73,9 @@ def build_vending_layer(folder: Path) -> None:
     shutil.rmtree(python / "bin", ignore_errors=True)
     _refuse_native_code(python)
     _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
+    write_aws_roots(
+        python / "botocore" / "cacert.pem", python / "token_vending" / "adapters" / "aws-roots.pem"
+    )
     _finish(folder, python, LAYER_PREFIX)
 
 
@@ -99,6 +111,22 @@ def _prune_botocore(data: Path) -> None:
             shutil.rmtree(service)
     for example in data.rglob("examples-1.json*"):
         example.unlink()
+
+
+def write_aws_roots(every: Path, target: Path) -> None:
+    """Writes those authorities of `every` that AWS's certificates are from: what adapters/aws_trust.py reads."""
+    found: dict[str, str] = {}
+    for certificate in CERTIFICATE.findall(every.read_text(encoding="utf-8")):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=certificate)
+        subject: Any = context.get_ca_certs()[0]["subject"]
+        names = dict(pair for pairs in subject for pair in pairs)
+        name = names.get("commonName") or names.get("organizationalUnitName", "")
+        if name in AWS_ROOTS:
+            found[name] = certificate
+    if found.keys() != AWS_ROOTS:
+        sys.exit(f"{every.name} of botocore lacks {', '.join(sorted(AWS_ROOTS - found.keys()))}")
+    target.write_text("".join(f"# {name}\n{found[name]}\n" for name in sorted(found)), encoding="utf-8")
 
 
 def _prune_metadata(python: Path) -> None:

@@ -1,9 +1,13 @@
 """Mints when a mint is due: on a schedule, and when a caller reports a dead token."""
 
+from token_vending import quick_start
+
+# isort: split
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from token_vending.errors import TokenVendingError
+from token_vending.errors import ConfigurationError, TokenVendingError
 from token_vending.refreshing import Refresher
 from token_vending.requests import RefreshRequest
 from token_vending.telemetry import RefreshTelemetry
@@ -14,12 +18,17 @@ telemetry = RefreshTelemetry()
 
 @cache
 def refresher() -> Refresher:
-    """Built lazily, so that a bad setting is an error of the run: with an error type, a retry, a dead letter and
-    an alarm.
-    """
+    """Raises ConfigurationError for a bad setting."""
     built = build_refresher()
     built.seen = telemetry.seen
     return built
+
+
+# Now, while the processor is not yet shared out by memory. A bad setting is an error of the run all the same: with
+# an error type, a retry, a dead letter and an alarm.
+with suppress(ConfigurationError):
+    refresher()
+quick_start.over()
 
 
 def handler(event: Any, context: Any) -> dict[str, str | None]:  # noqa: ANN401

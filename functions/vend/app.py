@@ -1,5 +1,8 @@
 """Hands the token out: by direct invoke, and over HTTP."""
 
+from token_vending import quick_start
+
+# isort: split
 import os
 from typing import Any
 
@@ -12,6 +15,7 @@ from token_vending.wiring import build_vendor
 settings = VendSettings.read(os.environ)
 telemetry = VendTelemetry(settings.allowed_callers.unmatchable)
 vendor = build_vendor(settings)
+quick_start.over()
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401

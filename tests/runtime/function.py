@@ -261,7 +261,11 @@ class LambdaFunction:
 
 
 def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
-    """The variables that Lambda itself sets, nothing of this process's environment but PATH."""
+    """The variables that Lambda itself sets, nothing of this process's environment but PATH.
+
+    Without AWS_LAMBDA_INITIALIZATION_TYPE: where it says "on-demand", the hand-out reads the token while it
+    starts, and a test that counts calls or breaks them means those of an invocation.
+    """
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LANG": "en_US.UTF-8",
@@ -280,6 +284,5 @@ def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[1]0123456789abcdef",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": "INFO",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "_HANDLER": "app.handler",
     }

@@ -4,10 +4,11 @@ AWSPREVIOUS is always dead here: nothing falls back to it. An expired token is n
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from token_vending.errors import StoreUnavailable, TokenUnavailable
+from token_vending.errors import StoreUnavailable, TokenUnavailable, TokenVendingError
 from token_vending.ports import Clock, RefreshStarter, TokenReader
 from token_vending.requests import VendRequest
 from token_vending.token import Token, to_rfc3339
@@ -57,6 +58,17 @@ class TokenVendor:
     min_age: timedelta = timedelta(seconds=900)
     _copy: _Copy | None = field(default=None, repr=False)
     _started: dict[str, datetime] = field(default_factory=dict)
+
+    def read_ahead(self, store: TokenReader) -> None:
+        """Reads the token before anybody has asked, so that the first request finds it.
+
+        `store` is one that gives up soon. Raises nothing of ours: what cannot be read now is read when asked for.
+        """
+        now = self.clock()
+        with suppress(TokenVendingError):
+            record = store.read_current()
+            if isinstance(record, Token):
+                self._copy = _Copy(record, now, frozenset())
 
     def hand_out(self, request: VendRequest) -> HandOut:
         """The current token.

@@ -6,10 +6,12 @@ Every method may raise the errors named here and no others: foreign errors end a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from token_vending.credentials import Credentials
 from token_vending.token import Intent, Token
+
+if TYPE_CHECKING:
+    from token_vending.credentials import Credentials
 
 
 class LabelHeld(Exception):
@@ -80,14 +82,14 @@ class CredentialsSource(Protocol):
     def owns(self, credentials_version: str) -> bool:
         """Whether a token with this credentials version was minted by this account."""
 
-    def read(self) -> Credentials:
+    def read(self) -> "Credentials":
         """The account's present credentials. Raises ConfigurationError, StoreUnavailable."""
 
 
 class Vendor(Protocol):
     """Personr."""
 
-    def mint(self, credentials: Credentials, *, timeout: float) -> Minted:
+    def mint(self, credentials: "Credentials", *, timeout: float) -> Minted:
         """One POST, over within `timeout` seconds. Raises MintError's leaves and ConfigurationError."""
 
     def answers_to(self, token: Token, *, timeout: float) -> bool | None:

@@ -4,11 +4,14 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from token_vending.callers import AllowedCallers
-from token_vending.due import Rules
 from token_vending.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from token_vending.due import Rules
 
 _MOST_DIGITS = 9
 DEFAULT_BASE_URL = "https://enterprise.personr.co/api/1.1/wf"
@@ -41,13 +44,15 @@ class RefreshSettings:
     credentials_secret_id: str
     token_secret_id: str
     base_url: str
-    rules: Rules
+    rules: "Rules"
     standby_credentials_secret_id: str | None
     probe_url: str | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "RefreshSettings":
         """Raises ConfigurationError naming the variable and what it must be."""
+        from token_vending.due import Rules  # noqa: PLC0415 - the hand-out starts faster without
+
         base_url = _vendor_url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
         probe_url = _vendor_url(environment, "PROBE_URL", "") or None
         if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(base_url).hostname:
@@ -78,6 +83,12 @@ class VendSettings:
     cache_for: timedelta
     min_age: timedelta
     allowed_callers: AllowedCallers
+    read_ahead: bool = False
+    """Whether to fetch the token while starting: yes for a start that a waiting request has caused.
+
+    An instance that is made in advance would fetch a token hours before anybody asks for it, and one that becomes
+    a snapshot would carry it on to disk (AWS_LAMBDA_INITIALIZATION_TYPE).
+    """
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "VendSettings":
@@ -89,6 +100,8 @@ class VendSettings:
             cache_for=timedelta(seconds=_whole_number(environment, "CACHE_SECONDS", 300)),
             min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
             allowed_callers=AllowedCallers.parse(pattern for pattern in patterns if pattern),
+            # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+            read_ahead=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "on-demand",
         )
 
 

@@ -4,9 +4,9 @@ Each function builds its own half, and imports only that: the vend function neve
 """
 
 import os
-import random
 import time
 import uuid
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from token_vending.settings import RefreshSettings, VendSettings
@@ -19,21 +19,17 @@ if TYPE_CHECKING:
 
 def build_refresher() -> "Refresher":
     """The refresh use case on AWS and the vendor. Raises ConfigurationError for a bad environment."""
-    from botocore.config import Config
-    from botocore.session import Session
+    import urllib3
 
     from token_vending.adapters.personr import PersonrVendor
     from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
+    from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
     from token_vending.refreshing import Refresher
 
     settings = RefreshSettings.read(os.environ)
-    client = Session().create_client(
-        "secretsmanager",
-        # A store that hangs must leave time for the retries that matter: those after the mint.
-        config=Config(
-            connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}
-        ),
-    )
+    # A store that hangs must leave time for the retries that matter: those after the mint.
+    aws = SignedAws(os.environ, attempts=2, timeout=urllib3.Timeout(connect=2.0, read=4.0))
+    client = SignedSecretsManager(aws)
     standby_id = settings.standby_credentials_secret_id
     return Refresher(
         store=SecretsManagerStore(client, settings.token_secret_id),
@@ -42,7 +38,7 @@ def build_refresher() -> "Refresher":
         vendor=PersonrVendor(settings.base_url, probe_url=settings.probe_url),
         clock=utc_now,
         sleep=time.sleep,
-        jitter=random.uniform,
+        jitter=SystemRandom().uniform,
         new_version=lambda: str(uuid.uuid4()),
         rules=settings.rules,
         probe=settings.probe_url is not None,
@@ -55,10 +51,14 @@ def build_vendor(settings: VendSettings) -> "TokenVendor":
     from token_vending.handing_out import TokenVendor
 
     aws = SignedAws(os.environ)
-    return TokenVendor(
+    vendor = TokenVendor(
         store=SignedSecretReader(aws, settings.token_secret_id),
         refresh=LambdaRefreshStarter(aws, settings.refresh_function_name),
         clock=utc_now,
         cache_for=settings.cache_for,
         min_age=settings.min_age,
     )
+    if settings.read_ahead:
+        # One attempt: a start that takes longer than ten seconds is a failed one.
+        vendor.read_ahead(SignedSecretReader(aws, settings.token_secret_id, attempts=1))
+    return vendor

@@ -1,4 +1,4 @@
-"""The two secrets in AWS Secrets Manager, through botocore's client.
+"""The two secrets in AWS Secrets Manager, through botocore's client or one of the same form.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html
 """
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
 from token_vending.credentials import Credentials, account_of
@@ -209,5 +208,5 @@ def _call(
         if code in ("InvalidParameterException", "InvalidRequestException"):
             raise _Conflict(error, translated) from None
         raise translated from error
-    except (BotoCoreError, ResponseParserError) as error:
+    except BotoCoreError as error:
         raise no_answer(operation, type(error).__name__) from error

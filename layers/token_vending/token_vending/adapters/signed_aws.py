@@ -1,23 +1,24 @@
-"""AWS calls of the vend function: urllib3 for the wire, botocore's own signer, nothing else of the SDK.
+"""Calls to AWS: urllib3 for the wire, botocore's own signer, nothing else of the SDK.
 
-Why not a botocore client: a hand-out needs one GetSecretValue, and importing and building a client takes
-longer than everything else of a cold start together. docs/performance.md has the figures, docs/decisions the
-reasons. The signature is botocore's (`botocore.auth.SigV4Auth`); TLS is always verified.
+Why not a botocore client: the functions need five operations of two services, and importing and building a
+client takes longer than everything else of a cold start together. docs/performance.md has the figures,
+docs/decisions the reasons. The signature is botocore's (`botocore.auth.SigV4Auth`); TLS is always verified.
 """
 
 import json
-import random
 import time
 from collections.abc import Mapping
-from typing import Any
+from random import SystemRandom
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
 
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
+from token_vending.adapters.aws_trust import AwsTrust
 from token_vending.errors import StoreUnavailable
 from token_vending.records import read_record
 from token_vending.token import Intent, Token
@@ -30,36 +31,69 @@ _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 )
+# Asks the operating system each time: a seeded generator would be the same in every copy of a snapshot.
+_jitter = SystemRandom().uniform
+
+
+class Credentials(NamedTuple):
+    """What the signer reads. botocore's own class of this shape costs 7 % of a cold start to import."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
 
 
 class SignedAws:
-    """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own."""
+    """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    Nothing here is a secret until the first call: keys are read from the environment for each one, since a
+    copy of a snapshot has others than the process that the snapshot was taken of.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        attempts: int = ATTEMPTS,
+        timeout: urllib3.Timeout = TIMEOUT,
+    ) -> None:
         self._environment = environment
+        self._attempts = attempts
+        self._from_container: Any = None
         self._region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+        self._trust = AwsTrust(environment)
         self._pool = urllib3.PoolManager(
-            retries=False, timeout=TIMEOUT, maxsize=1, ca_certs=environment.get("AWS_CA_BUNDLE") or None
+            retries=False, timeout=timeout, maxsize=1, ssl_context=self._trust.context
         )
 
-    def post(
-        self, service: str, operation: str, path: str, headers: dict[str, str], body: bytes
+    def post(  # noqa: PLR0913
+        self,
+        service: str,
+        operation: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        attempts: int | None = None,
     ) -> tuple[int, bytes]:
-        """One request, tried up to ATTEMPTS times while it fails in passing.
+        """One request, tried up to `attempts` times while it fails in passing (by default as often as agreed).
 
         Answers (HTTP status, body). Raises StoreUnavailable when nothing usable came back.
         """
-        for attempt in range(ATTEMPTS):
-            last = attempt + 1 == ATTEMPTS
+        attempts = self._attempts if attempts is None else attempts
+        for attempt in range(attempts):
+            last = attempt + 1 == attempts
             try:
                 status, answer = self._send(service, path, headers, body)
             except (urllib3.exceptions.HTTPError, OSError) as error:
+                if isinstance(error, urllib3.exceptions.SSLError) and not last and self._trust.widen():
+                    continue
                 if last:
                     raise no_answer(operation, type(error).__name__) from error
             else:
                 if last or not (status in _TRANSIENT or error_code(answer) in _THROTTLED):
                     return status, answer
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+            time.sleep(_jitter(0, 0.1 * 2**attempt))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _send(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -87,42 +121,40 @@ class SignedAws:
         suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
         return f"https://{service}.{self._region}.{suffix}"
 
-    def _credentials(self) -> Any:  # noqa: ANN401 - any of botocore's credential classes
+    def _credentials(self) -> Any:  # noqa: ANN401 - ours, or any of botocore's classes of that shape
         key, secret = (
             self._environment.get("AWS_ACCESS_KEY_ID"),
             self._environment.get("AWS_SECRET_ACCESS_KEY"),
         )
         if key and secret:
-            return ReadOnlyCredentials(key, secret, self._environment.get("AWS_SESSION_TOKEN"))
+            return Credentials(key, secret, self._environment.get("AWS_SESSION_TOKEN"))
         # Under SnapStart Lambda gives credentials through a container endpoint instead, and renews them there.
         return self._container_credentials()
 
     def _container_credentials(self) -> Any:  # noqa: ANN401
-        from botocore.session import Session  # noqa: PLC0415 - 150 ms that only this rare path needs
+        if self._from_container is None:
+            from botocore.credentials import ContainerProvider  # noqa: PLC0415 - only this rare path needs it
 
-        credentials = Session().get_credentials()
-        if credentials is None:
+            self._from_container = ContainerProvider(environ=self._environment).load()
+        if self._from_container is None:
             raise StoreUnavailable("The function has no AWS credentials.")
-        return credentials.get_frozen_credentials()
+        # Renews them when they are about to expire.
+        return self._from_container.get_frozen_credentials()
 
 
 class SignedSecretReader:
     """The current version of the token secret as `ports.TokenReader`."""
 
-    def __init__(self, aws: SignedAws, secret_id: str) -> None:
+    def __init__(self, aws: SignedAws, secret_id: str, *, attempts: int | None = None) -> None:
         self._aws = aws
         self._secret_id = secret_id
+        self._attempts = attempts
 
     def read_current(self) -> Token | Intent | None:
         """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html"""
         operation = "GetSecretValue"
-        status, body = self._aws.post(
-            "secretsmanager",
-            operation,
-            "/",
-            {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"},
-            json.dumps({"SecretId": self._secret_id, "VersionStage": "AWSCURRENT"}).encode(),
-        )
+        arguments = {"SecretId": self._secret_id, "VersionStage": "AWSCURRENT"}
+        status, body = _secrets_manager(self._aws, operation, arguments, attempts=self._attempts)
         if status != 200:
             code = error_code(body)
             if code == "ResourceNotFoundException":
@@ -134,6 +166,40 @@ class SignedSecretReader:
             raise answered_without(operation, "VersionId")
         content = fields.get("SecretString")
         return read_record(version, content if isinstance(content, str) else None)
+
+
+class SignedSecretsManager:
+    """The operations that the refresh needs, in the form of botocore's client: what `SecretsManagerStore` takes.
+
+    Each answers AWS's JSON object, raises botocore's ClientError for an error of AWS's, and StoreUnavailable
+    when no usable answer came.
+    """
+
+    def __init__(self, aws: SignedAws) -> None:
+        self._aws = aws
+
+    def describe_secret(self, **arguments: object) -> dict[str, Any]:
+        return self._call("DescribeSecret", arguments)
+
+    def get_secret_value(self, **arguments: object) -> dict[str, Any]:
+        return self._call("GetSecretValue", arguments)
+
+    def put_secret_value(self, **arguments: object) -> dict[str, Any]:
+        return self._call("PutSecretValue", arguments)
+
+    def update_secret_version_stage(self, **arguments: object) -> dict[str, Any]:
+        return self._call("UpdateSecretVersionStage", arguments)
+
+    def _call(self, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        status, body = _secrets_manager(self._aws, operation, arguments)
+        if status != 200:
+            error: Any = {"Error": {"Code": error_code(body)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(error, operation)
+        answer = _object(body)
+        if "ARN" not in answer:
+            # All four promise it: without it this is no answer of Secrets Manager's.
+            raise answered_without(operation, "ARN")
+        return answer
 
 
 class LambdaRefreshStarter:
@@ -154,6 +220,14 @@ class LambdaRefreshStarter:
         )
         if not 200 <= status < 300:
             raise refused("Invoke", self._function, error_code(body), status)
+
+
+def _secrets_manager(
+    aws: SignedAws, operation: str, arguments: Mapping[str, object], *, attempts: int | None = None
+) -> tuple[int, bytes]:
+    headers = {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+    body = json.dumps(arguments).encode()
+    return aws.post("secretsmanager", operation, "/", headers, body, attempts=attempts)
 
 
 def error_code(body: bytes) -> str:
