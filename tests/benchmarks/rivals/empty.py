@@ -1,0 +1,5 @@
+from typing import Any
+
+
+def handler(event: Any, context: Any) -> dict[str, str]:
+    return {}
