@@ -195,8 +195,11 @@ class SteppedRun:
     def __init__(self, process: Process, work: Callable[[], Any]) -> None:
         self._process = process
         self._work = work
-        self._go = threading.Semaphore(0)
-        self._stands = threading.Semaphore(0)
+        # Locks that one thread takes and the other one gives back: the cheapest hand-over there is.
+        self._go = threading.Lock()
+        self._stands = threading.Lock()
+        self._go.acquire()
+        self._stands.acquire()
         self.pending: Call | None = None
         """The call it stands before; None once it has ended."""
         self.done = False

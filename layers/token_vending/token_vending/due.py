@@ -104,7 +104,7 @@ def decide(  # noqa: PLR0911 - one return a reason reads as the table it is
         return Verdict.UNFINISHED_INTENT
     if token is None:
         return Verdict.NO_TOKEN
-    if request.by_a_person and token.run != request.run:
+    if request.by_a_person and not request.made(token.run):
         return Verdict.FORCED
     if token.credentials_version != state.credentials_version:
         return Verdict.CREDENTIALS_CHANGED
@@ -149,7 +149,7 @@ def choose_account(
     for account in accounts:
         if account.version not in refusals:
             return account
-        if request.by_a_person and refusals[account.version] != request.run:
+        if request.by_a_person and not request.made(refusals[account.version]):
             return account
     return None
 

@@ -141,7 +141,8 @@ class _Run:
         if account is None:
             return self._report(Outcome.REFUSED, CREDENTIALS_REFUSED, token)
 
-        intent = Intent(self._use.new_version(), self._request.run, now, verdict)
+        version = self._use.new_version()
+        intent = Intent(version, self._request.attempt(version), now, verdict)
         self._store.put_intent(intent)
         if not self._lock(intent, state.lock):
             return self._report(Outcome.BUSY, verdict, token)
@@ -191,15 +192,18 @@ class _Run:
         holder = labels.get(LOCK)
         if holder is None:
             return None
+        # If the label lies on something that is no intent, nobody can be alive behind it, and nobody can say
+        # that nothing was minted under it.
+        unreadable = Intent(holder, "unreadable", None, "")
         try:
             record = self._store.read_version(holder)
         except ConfigurationError:
-            record = None
-        if isinstance(record, Intent):
-            return record
-        # The label lies on something that is no intent: nobody can be alive behind it, and nobody can say
-        # that nothing was minted under it.
-        return Intent(holder, "unreadable", None, "")
+            return unreadable
+        if record is None:
+            # A version that holds a label exists: this read lags behind the one that showed the label, and the
+            # run that wrote it may have begun a moment ago.
+            raise StoreUnavailable("The lock lies on a version that cannot be read yet.", retry_after=5)
+        return record if isinstance(record, Intent) else unreadable
 
     def _may_take_over(self, unfinished: Intent, labels: Mapping[str, str], now: datetime) -> bool:
         own = self._use.unstored
@@ -276,7 +280,7 @@ class _Run:
             and before.lock.version == unstored.intent_version
         ):
             # Nobody held the lock since this process minted: that token is still the last one minted.
-            new = replace(unstored.token, version=self._use.new_version(), run=self._request.run)
+            new = replace(unstored.token, version=self._use.new_version(), run=intent.run)
         else:
             new = self._mint(intent, state, account, labels, verdict, open_question=open_question)
         self._keep(intent, new)
@@ -309,10 +313,11 @@ class _Run:
             raise
         if minted.warning is not None:
             self._warnings.append(minted.warning)
-        return self._token(minted, began, account, state, verdict, ambiguous=minting.ambiguous)
+        return self._token(intent, minted, began, account, state, verdict, ambiguous=minting.ambiguous)
 
     def _token(  # noqa: PLR0913
         self,
+        intent: Intent,
         minted: Minted,
         began: datetime,
         account: Credentials,
@@ -338,7 +343,7 @@ class _Run:
             expires_at=began + minted.lifetime,
             credentials_version=account.version,
             reason=verdict,
-            run=self._request.run,
+            run=intent.run,
             user_id=minted.user_id,
             suspect_until=suspect_until,
             early_deaths=(*deaths, began) if verdict is Verdict.REJECTED else deaths,

@@ -34,6 +34,18 @@ class RefreshRequest:
         """Whether it is an operator's own `force`, which overrides what protects against callers and ticks."""
         return self.force and self.rejected_version is None
 
+    def attempt(self, intent_version: str) -> str:
+        """The run id that one attempt at this event leaves in its intent and its token.
+
+        Each delivery of an event makes an attempt of its own. Shared, a run id would make the intent of the
+        second delivery look finished by the token of the first one, while its mint is under way.
+        """
+        return f"{self.run}/{intent_version}"
+
+    def made(self, attempt: str | None) -> bool:
+        """Whether that run id is of an attempt at this event."""
+        return attempt is not None and attempt.partition("/")[0] == self.run
+
     @classmethod
     def parse(cls, event: object, *, default_id: str) -> "RefreshRequest":
         """From `{"id": str, "scheduled_time": str, "force": bool, "rejected_version": str}`, all optional.

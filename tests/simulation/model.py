@@ -1,0 +1,410 @@
+"""What can happen to one stack, and what must hold whatever happens.
+
+What is under test is the product's own code; what is checked is written down here anew, from the contract,
+without asking the product's decision. `test_machine` lets Hypothesis choose what happens.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Kind, Weather
+from tests.simulation.personr import Mint, Origin
+from tests.simulation.process import SteppedRun
+from tests.simulation.world import CREDENTIALS, EMAIL, STANDBY, STANDBY_EMAIL, RefreshProcess, World
+from token_vending.due import LEASE
+from token_vending.errors import TokenVendingError
+from token_vending.refreshing import Report
+from token_vending.requests import RefreshRequest, VendRequest
+from token_vending.token import Token
+
+MAX_AGE = timedelta(days=21)
+LATEST_LANDING = timedelta(minutes=5)
+
+DURATIONS = (
+    timedelta(seconds=1),
+    timedelta(seconds=9),
+    timedelta(seconds=30),
+    LEASE,
+    timedelta(seconds=61),
+    timedelta(minutes=4),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(days=8),
+    MAX_AGE,
+)
+EVENTS = ("tick", "force", "reject", "reject old", "longer life", "again", "started by vend")
+COMPLAINTS = ("none", "current", "old")
+WISHES = (0, 1, 366)
+"""Days of remaining life that a caller asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfortune:
+    """What befalls the `index`-th call of a run, and if it `goes_on` all calls after it.
+
+    `number` chooses among the kinds that fit the call, `amount` how stale a read is or how late a mint lands.
+    """
+
+    index: int
+    number: int
+    amount: int
+    goes_on: bool
+
+    CODES = 12 * 10 * 4 * 2
+
+    @classmethod
+    def decode(cls, code: int) -> "Misfortune":
+        """One of CODES misfortunes; the low ones befall the early calls, once."""
+        code, index = divmod(code, 12)
+        code, number = divmod(code, 10)
+        goes_on, amount = divmod(code, 4)
+        return cls(index, number, amount + 1, bool(goes_on))
+
+    def befalls(self, call: Call) -> bool:
+        return call.index == self.index or (self.goes_on and call.index > self.index)
+
+    def fault(self, call: Call) -> Fault:
+        kinds = VENDOR_KINDS if call.operation == MINT else AWS_KINDS
+        return Fault(kinds[self.number % len(kinds)], mutations=self.amount, seconds=self.amount * 75.0)
+
+
+@dataclass
+class Slot:
+    """One execution environment, and the run that stands in it, if any."""
+
+    process: RefreshProcess
+    run: SteppedRun | None = None
+    intents: set[str] = field(default_factory=set)
+    event: dict[str, Any] = field(default_factory=dict)
+    question_was_open: bool = False
+    """Whether, before this run took the lock, it lay on an unfinished intent."""
+    misled: bool = False
+    """Whether this run was given a stale answer."""
+
+
+class Model:
+    """One stack under everything that can happen to it. `check` after every step, `converges` at the end."""
+
+    def __init__(self, *, standby: bool = False) -> None:
+        self.standby = standby
+        self.world = World(standby=standby)
+        self.slots = [self._cold(), self._cold()]
+        self.vend = [self.world.vendor(), self.world.vendor()]
+        self.delivered: list[dict[str, Any]] = []
+        self.versions_seen: list[str] = ["00000000-never-existed-0000-000000000000"]
+        self.began = self.world.clock()
+        self.events = 0
+        self.passwords = 0
+        # What may cost a mint.
+        self.forced: set[str] = set()
+        self.complained_about: set[str] = set()
+        self.credentials_set = 0
+        self.mishaps = 0
+        # What may cost a repetition of refused credentials.
+        self.overlapping = 0
+        self.landings_seen = 0
+        self.wrong: set[tuple[str, str]] = set()
+
+    # What happens --------------------------------------------------------------------------------------
+
+    def deployed(self, right: bool) -> None:
+        self._set_credentials(right=True, standby=True)
+        self._set_credentials(right=right or self.standby)
+
+    def runs(self, slot: int, event: str, bad: Sequence[Misfortune], warm: bool) -> None:
+        """A run from beginning to end, beside whatever else is under way."""
+        given = self._event(event)
+        where = self.slots[slot]
+        if not warm or where.run is not None or where.process.wire.dead:
+            where = self._cold()
+            if self.slots[slot].run is None:
+                self.slots[slot] = where
+        if any(other.run is not None for other in self.slots):
+            self.overlapping += 1
+        try:
+            report = self.world.run(given, process=where.process, weather=self._weather(where, given, bad))
+        except (Killed, TokenVendingError):
+            return
+        self._judge(report)
+
+    def begins(self, slot: int, event: str, bad: Sequence[Misfortune]) -> None:
+        """A run that will move call by call."""
+        where = self.slots[slot]
+        if where.run is not None:
+            where.run.step()
+            self._look_after(where)
+            return
+        if where.process.wire.dead:
+            where = self.slots[slot] = self._cold()
+        self.overlapping += 1
+        given = self._event(event)
+        where.run = self.world.begin(given, process=where.process, weather=self._weather(where, given, bad))
+
+    def moves(self, slot: int, calls: int) -> None:
+        where = self.slots[slot]
+        for _ in range(calls):
+            if where.run is not None:
+                where.run.step()
+                self._look_after(where)
+                self.check()
+
+    def is_killed(self, slot: int) -> None:
+        where = self.slots[slot]
+        if where.run is not None:
+            self.mishaps += 1
+            where.run.kill()
+            self._look_after(where)
+
+    def time_passes(self, duration: timedelta) -> None:
+        self.world.clock.advance(duration)
+        for where in self.slots:
+            deadline = where.process.wire.deadline
+            if where.run is not None and deadline is not None and self.world.clock() >= deadline:
+                self.mishaps += 1
+                where.run.kill()
+                self._look_after(where)
+
+    def credentials_change(self, right: bool, standby: bool) -> None:
+        self._set_credentials(right=right, standby=standby and self.standby)
+
+    def somebody_else_mints(self) -> None:
+        self.world.personr.mint_elsewhere(EMAIL)
+
+    def a_caller_asks(self, vend: int, complaint: str, wish: int) -> None:
+        token = self.world.token()
+        rejected = None
+        if complaint == "current" and token is not None:
+            rejected = token.version
+        elif complaint == "old":
+            rejected = self.versions_seen[-1]
+        if rejected is not None:
+            self.complained_about.add(rejected)
+        if token is not None and wish:
+            self.complained_about.add(token.version)
+        now = self.world.clock()
+        try:
+            given = self.vend[vend].hand_out(VendRequest(rejected, min(wish * 86_400, 366 * 86_400)))
+        except TokenVendingError:
+            return
+        assert given.token.expires_at > now
+        assert given.expires_in > 0
+        assert given.token.version != rejected
+        assert given.cache_hit or token is not None
+        assert given.cache_hit or token is None or given.token.version == token.version
+
+    # What must hold ------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        self.current_is_the_last_one_minted_or_it_is_marked()
+        self.a_late_mint_was_reckoned_with()
+        self.mints_are_bounded()
+        self.wrong_credentials_are_not_sent_again()
+
+    def current_is_the_last_one_minted_or_it_is_marked(self) -> None:
+        token = self.world.token()
+        if token is not None and token.version not in self.versions_seen:
+            self.versions_seen.append(token.version)
+        if self._marked():
+            return
+        email = self._account(token)
+        ours = [mint for mint in self.world.personr.history if self._ours(mint, email)]
+        if token is None:
+            # Nobody holds a token that could have died.
+            return
+        assert ours, "a token in the store that nobody minted"
+        assert token.access_token() == ours[-1].token, "the stored token is dead by our own mint, unmarked"
+
+    def a_late_mint_was_reckoned_with(self) -> None:
+        history = self.world.personr.history
+        token = self.world.token()
+        new, self.landings_seen = history[self.landings_seen :], len(history)
+        if token is None or self._marked():
+            return
+        for mint in new:
+            if (
+                mint.origin is Origin.LATE
+                and mint.email == self._account(token)
+                and mint.at > token.issued_at
+            ):
+                assert token.suspect_until is not None, "killed by a late mint of ours, not suspect"
+                assert mint.at <= token.suspect_until, "killed by a late mint of ours, no longer suspect"
+
+    def mints_are_bounded(self) -> None:
+        elapsed = self.world.clock() - self.began
+        allowed = (
+            1
+            + len(self.forced)
+            + len(self.complained_about)
+            + self.credentials_set
+            + self.mishaps
+            + elapsed // MAX_AGE
+        )
+        sent = len(self.world.personr.sent)
+        assert sent <= allowed, f"{sent} mints, {allowed} reasons"
+
+    def wrong_credentials_are_not_sent_again(self) -> None:
+        times = Counter(self.world.personr.sent)
+        for credentials in self.wrong:
+            assert times[credentials] <= 1 + len(self.forced) + self.mishaps + self.overlapping
+
+    # Convergence ---------------------------------------------------------------------------------------
+
+    def ends(self) -> None:
+        """Kill what still runs, and see that everything comes right by itself."""
+        for where in self.slots:
+            if where.run is not None:
+                where.run.kill()
+        self.check()
+        self._converges()
+
+    def _converges(self) -> None:
+        """Faults stop, the lease and the late mints pass: two ticks, or a caller's report, and all is well."""
+        world = self.world
+        world.clock.advance(LATEST_LANDING + LEASE)
+        if any(password.startswith("wrong") for password in self._stored_passwords()):
+            self._set_credentials(right=True, standby=False)
+            self._set_credentials(right=True, standby=True)
+        before = len(world.personr.sent)
+        world.run({"id": "last-tick-1"})
+        assert len(world.personr.sent) <= before + 1
+        self.mishaps += 1
+        second = world.run({"id": "last-tick-2"})
+        assert second.outcome == "fresh", second
+        assert world.lock() is None
+        token = world.token()
+        assert token is not None
+        self.check()
+        if not world.token_works():
+            # Somebody else's mint, or one of ours that landed late: a caller will notice.
+            world.clock.advance(timedelta(hours=1))
+            self.complained_about.add(token.version)
+            world.run({"id": "report", "rejected_version": token.version})
+        assert world.token_works()
+        assert world.run({"id": "last-tick-3"}).outcome == "fresh"
+
+    # Inside --------------------------------------------------------------------------------------------
+
+    def _cold(self) -> Slot:
+        process = self.world.refresh_process()
+        slot = Slot(process)
+        make = process.refresher.new_version
+
+        def recorded() -> str:
+            version = make()
+            slot.intents.add(version)
+            return version
+
+        process.refresher.new_version = recorded
+        return slot
+
+    def _set_credentials(self, *, right: bool, standby: bool = False) -> None:
+        self.passwords += 1
+        password = f"{'right' if right else 'wrong'}-{self.passwords}"
+        self.credentials_set += 1
+        self.world.set_credentials(password, at_vendor=True, standby=standby)
+        if not right:
+            email = STANDBY_EMAIL if standby else EMAIL
+            self.world.personr.set_password(email, f"other-{self.passwords}")
+            self.wrong.add((email, password))
+
+    def _event(self, kind: str) -> dict[str, Any]:
+        token = self.world.token()
+        version = token.version if token is not None else self.versions_seen[0]
+        if kind == "again" and self.delivered:
+            return self.delivered[-1 - self.events % min(3, len(self.delivered))]
+        if kind == "started by vend" and self.world.started.events:
+            event: dict[str, Any] = self.world.started.events.pop()
+        else:
+            self.events += 1
+            event = {"id": f"event-{self.events}"}
+            if kind == "force":
+                event["force"] = True
+                self.forced.add(event["id"])
+            elif kind == "reject":
+                event["rejected_version"] = version
+            elif kind == "reject old":
+                event["rejected_version"] = self.versions_seen[-1]
+            elif kind == "longer life":
+                event |= {"rejected_version": version, "force": True}
+        if "rejected_version" in event:
+            self.complained_about.add(event["rejected_version"])
+        self.delivered.append(event)
+        return event
+
+    def _may_mint(self, where: Slot) -> None:
+        """A run is about to mint: it must hold the lock, and there must be a reason in the world as it is."""
+        lock = self.world.lock()
+        assert lock is not None, "minting without the lock"
+        assert lock.version in where.intents, "minting under another run's lock"
+        token = self.world.token()
+        if token is None or where.question_was_open or where.misled:
+            return
+        event = where.event
+        reasons = {
+            "credentials": token.credentials_version not in self._credentials_versions(),
+            "age": self.world.clock() - token.issued_at >= MAX_AGE,
+            "person": "force" in event
+            and "rejected_version" not in event
+            and not RefreshRequest.parse(event, default_id="").made(token.run),
+            "caller": event.get("rejected_version") == token.version,
+        }
+        assert any(reasons.values()), f"a mint without a reason, for {event}"
+
+    def _weather(self, where: Slot, event: dict[str, Any], bad: Sequence[Misfortune]) -> Weather:
+        where.event, where.question_was_open, where.misled = event, False, False
+
+        def weather(call: Call) -> Fault | None:
+            if call.operation == "UpdateSecretVersionStage":
+                where.question_was_open = self._marked()
+            if call.operation == MINT:
+                self._may_mint(where)
+            for misfortune in bad:
+                if misfortune.befalls(call):
+                    self.mishaps += 1
+                    fault = misfortune.fault(call)
+                    where.misled = where.misled or fault.kind is Kind.STALE
+                    return fault
+            return None
+
+        return weather
+
+    def _look_after(self, where: Slot) -> None:
+        run = where.run
+        if run is None or not run.done:
+            return
+        where.run = None
+        if run.error is None:
+            self._judge(run.result)
+        elif not isinstance(run.error, Killed | TokenVendingError):
+            raise run.error
+
+    def _judge(self, report: Report) -> None:
+        assert report.outcome in ("refreshed", "fresh", "busy", "refused")
+
+    def _marked(self) -> bool:
+        lock, token = self.world.lock(), self.world.token()
+        return lock is not None and (token is None or token.run != lock.run)
+
+    def _account(self, token: Token | None) -> str:
+        return (
+            STANDBY_EMAIL if token is not None and token.credentials_version.startswith("standby:") else EMAIL
+        )
+
+    @staticmethod
+    def _ours(mint: Mint, email: str) -> bool:
+        return mint.origin is Origin.OURS and mint.email == email
+
+    def _credentials_versions(self) -> set[str | None]:
+        standby = self.world.secrets.holder(STANDBY, "AWSCURRENT")
+        return {self.world.secrets.holder(CREDENTIALS, "AWSCURRENT"), f"standby:{standby}"}
+
+    def _stored_passwords(self) -> list[str]:
+        found = []
+        for secret in (CREDENTIALS, STANDBY):
+            versions = self.world.secrets.versions(secret)
+            holder = self.world.secrets.holder(secret, "AWSCURRENT")
+            found.append(versions[holder].content.partition('"password": "')[2] if holder else "")
+        return found

@@ -1,0 +1,86 @@
+"""Every order of events, crashes, faults and races that Hypothesis thinks of. `make soak` runs it for longer."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.simulation.model import COMPLAINTS, DURATIONS, EVENTS, WISHES, Misfortune, Model
+
+slots = st.integers(0, 1)
+events = st.sampled_from(EVENTS)
+# The lower half of the range is fair weather, so that examples shrink towards it.
+weather = st.tuples(st.integers(0, 2 * Misfortune.CODES - 1), st.integers(0, 2 * Misfortune.CODES - 1)).map(
+    lambda codes: [Misfortune.decode(code - Misfortune.CODES) for code in codes if code >= Misfortune.CODES]
+)
+
+
+class Stack(RuleBasedStateMachine):
+    """One stack with one account."""
+
+    standby = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model(standby=self.standby)
+
+    @initialize(right=st.booleans())
+    def deployed(self, right: bool) -> None:
+        self.model.deployed(right)
+
+    @rule(slot=slots, event=events, bad=weather, warm=st.booleans())
+    def runs(self, slot: int, event: str, bad: list[Misfortune], warm: bool) -> None:
+        self.model.runs(slot, event, bad, warm)
+
+    @rule(slot=slots, event=events, bad=weather)
+    def begins(self, slot: int, event: str, bad: list[Misfortune]) -> None:
+        self.model.begins(slot, event, bad)
+
+    @rule(slot=slots, calls=st.integers(1, 9))
+    def moves(self, slot: int, calls: int) -> None:
+        self.model.moves(slot, calls)
+
+    @rule(slot=slots)
+    def is_killed(self, slot: int) -> None:
+        self.model.is_killed(slot)
+
+    @rule(duration=st.sampled_from(DURATIONS))
+    def time_passes(self, duration):
+        self.model.time_passes(duration)
+
+    @rule(right=st.booleans(), standby=st.booleans())
+    def credentials_change(self, right: bool, standby: bool) -> None:
+        self.model.credentials_change(right, standby)
+
+    @rule()
+    def somebody_else_mints(self) -> None:
+        self.model.somebody_else_mints()
+
+    @rule(vend=slots, complaint=st.sampled_from(COMPLAINTS), wish=st.sampled_from(WISHES))
+    def a_caller_asks(self, vend: int, complaint: str, wish: int) -> None:
+        self.model.a_caller_asks(vend, complaint, wish)
+
+    @invariant()
+    def check(self) -> None:
+        self.model.check()
+
+    def teardown(self) -> None:
+        self.model.ends()
+
+
+class StackOfTwo(Stack):
+    """The same with a standby account."""
+
+    standby = True
+
+
+PROFILE = settings(
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "1500")),
+    stateful_step_count=int(os.environ.get("MODEL_STEPS", "14")),
+    suppress_health_check=list(HealthCheck),
+)
+TestStack = Stack.TestCase
+TestStack.settings = PROFILE
+TestStackOfTwo = StackOfTwo.TestCase
+TestStackOfTwo.settings = PROFILE
