@@ -28,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 REQUIREMENTS = ROOT / "requirements"
-ENVIRONMENTS = {"venv": "dev", "sam": "sam", "ministack": "ministack"}
+ENVIRONMENTS = {"venv": "dev", "sam": "sam", "ministack": "ministack", "awscli": "awscli"}
+LOCKS = ("uv", "dev", "layer", "sam", "ministack", "awscli")
 UV_ENVIRONMENT = "uv"
 LAYER_PLATFORM = "aarch64-manylinux2014"
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
@@ -113,7 +114,7 @@ def make_uv() -> Path:
 def lock(*, upgrade: bool) -> None:
     """Afterwards every lock answers its .in file. Without `upgrade`, pins that still fit stay."""
     uv = make_uv()
-    for name in ("uv", "dev", "layer", "sam", "ministack"):
+    for name in LOCKS:
         _compile(uv, name, REQUIREMENTS / f"{name}.txt", upgrade=upgrade)
 
 
@@ -125,7 +126,7 @@ def check() -> int:
     uv = make_uv()
     faults = []
     with tempfile.TemporaryDirectory() as temporary:
-        for name in ("uv", "dev", "layer", "sam", "ministack"):
+        for name in LOCKS:
             locked = REQUIREMENTS / f"{name}.txt"
             resolved = Path(temporary) / f"{name}.txt"
             shutil.copy(locked, resolved)

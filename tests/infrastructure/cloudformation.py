@@ -31,11 +31,11 @@ _PSEUDO = {
 _ABSENT = object()
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short tags."""
 
 
-def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _tag(loader: yaml.CSafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
@@ -54,7 +54,12 @@ _Loader.add_multi_constructor("!", _tag)
 
 def source(path: Path = TEMPLATE) -> dict[str, Any]:
     """The template as it is written."""
-    # _Loader is a SafeLoader.
+    return copy.deepcopy(_parsed(path))
+
+
+@functools.cache
+def _parsed(path: Path) -> dict[str, Any]:
+    # _Loader is a safe loader.
     document: dict[str, Any] = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506
     return document
 

@@ -9,7 +9,7 @@ import bisect
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -203,19 +203,21 @@ class Alarms:
         return self.composites[name] if name in self.composites else self.metric_alarms[name]
 
     def in_alarm(self) -> set[str]:
-        every = {**self.metric_alarms, **self.composites}
-        return {name for name, alarm in every.items() if alarm.state is AlarmState.ALARM}
+        return {name for name, alarm in self._every() if alarm.state is AlarmState.ALARM}
 
     def pages(self) -> list[tuple[datetime, str]]:
         """Every time that a person was called, and by which alarm."""
-        every = {**self.metric_alarms, **self.composites}
         return sorted(
             (moment, name)
-            for name, alarm in every.items()
+            for name, alarm in self._every()
             if alarm.pages
             for moment, state in alarm.history
             if state is AlarmState.ALARM
         )
+
+    def _every(self) -> Iterator[tuple[str, MetricAlarm | CompositeAlarm]]:
+        yield from self.metric_alarms.items()
+        yield from self.composites.items()
 
 
 _TOKEN = re.compile(r'\s*(ALARM\("\$\{(\w+)\}"\)|AND|OR|NOT|\(|\))')

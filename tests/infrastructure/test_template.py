@@ -216,6 +216,7 @@ OTHER_VALUES = {
     "CallerAccountIds": "111111111111",
     "AlarmEmail": "night@example.com",
     "CompositeAlarm": "false",
+    "SchedulePeriodSeconds": "60",
     "LogRetentionDays": "30",
     "LogLevel": "ERROR",
     "ReservedRefreshConcurrency": "1",

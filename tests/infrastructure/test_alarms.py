@@ -1,0 +1,310 @@
+"""Every alarm goes off by its own cause, and says what to do.
+
+The built functions run against stand-ins; their metrics are taken from what they write, the metrics of Lambda
+and SQS are counted as AWS counts them, and the alarms of the template are evaluated over both.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import pytest
+
+from tests.infrastructure.cloudformation import ROOT, STACK, Stack
+from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
+from tests.integration.world import CREDENTIALS, World
+from tests.personr import DEFAULT_EMAIL
+from tests.personr.scenarios import Scenario, redirect
+from tests.runtime import LambdaFunction, Result
+from tests.stand_ins.secrets_manager import ACCOUNT_ID
+
+MINUTE = timedelta(minutes=1)
+TICK = timedelta(minutes=15)
+DAY_SECONDS = 86_400
+ATTEMPTS = 3
+BROKEN_VENDOR: Scenario = redirect("https://elsewhere.example/")
+"""Fails at once, where an outage would be tried again and again."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return Stack()
+
+
+class Night:
+    """A stack in its account over simulated hours: the functions are real, the platform is imitated."""
+
+    def __init__(self, stack: Stack, environment: Mapping[str, str] | None = None) -> None:
+        self.world = World(environment={"STACK_NAME": STACK, **(environment or {})})
+        self.alarms = Alarms(stack)
+        self.now = datetime(2026, 11, 24, tzinfo=UTC)
+        self._read: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self.world.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.world.__exit__(None, None, None)
+
+    def tick(self, **event: Any) -> Result:
+        """An asynchronous event: tried three times, then put aside."""
+        for _ in range(ATTEMPTS - 1):
+            result = self._invoked(self.world.refresh, "RefreshFunction", event)
+            if result.ok:
+                return result
+        result = self._invoked(self.world.refresh, "RefreshFunction", event)
+        if not result.ok:
+            self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
+        return result
+
+    def ask(self, event: Mapping[str, Any] | None = None) -> Result:
+        """A request for the token, direct or over HTTP."""
+        event = event or {}
+        result = self._invoked(self.world.vend, "VendFunction", event)
+        if "requestContext" in event and result.payload["statusCode"] >= 500:
+            self._count_of_lambda("VendFunction", "Url5xxCount")
+        return result
+
+    def count(self, namespace: str, name: str, dimensions: Mapping[str, str]) -> None:
+        self.alarms.metrics.add(metric_key(namespace, name, dimensions), 1, self.now)
+
+    def throttle(self) -> None:
+        """Lambda turns a request away before our code sees it."""
+        self._count_of_lambda("VendFunction", "Throttles")
+
+    def pass_time(self, duration: timedelta) -> None:
+        until = self.now + duration
+        while self.now < until:
+            self.now += MINUTE
+            self.alarms.evaluate(self.now)
+
+    def quiet_hour(self) -> None:
+        for _ in range(4):
+            assert self.tick().ok
+            self.pass_time(TICK)
+        assert self.alarms.in_alarm() == set()
+
+    def _invoked(self, function: LambdaFunction, name: str, event: Mapping[str, Any]) -> Result:
+        result = function.invoke(dict(event))
+        lines = function.logs.splitlines()
+        self.alarms.metrics.add_embedded(lines[self._read.get(name, 0) :], at=self.now)
+        self._read[name] = len(lines)
+        self._count_of_lambda(name, "Invocations")
+        if not result.ok:
+            self._count_of_lambda(name, "Errors")
+        return result
+
+    def _count_of_lambda(self, function: str, name: str) -> None:
+        dimensions = {"FunctionName": f"${{{function}}}", "Resource": f"${{{function}}}:live"}
+        self.count("AWS/Lambda", name, dimensions)
+
+
+@pytest.fixture
+def night(stack: Stack) -> Iterator[Night]:
+    with Night(stack) as night:
+        yield night
+
+
+def http_event(name: str, role: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((ROOT / "events" / name).read_text())
+    session = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role}/session"
+    event["requestContext"]["authorizer"]["iam"]["userArn"] = session
+    return event
+
+
+# ------------------------------------------------------------------------------------------ causes and alarms
+
+
+def test_nothing_goes_off_while_all_is_well(night: Night) -> None:
+    for _ in range(6):
+        night.quiet_hour()
+        assert night.ask().ok
+    assert [name for _, name in night.alarms.pages()] == []
+
+
+def test_one_failed_refresh(night: Night) -> None:
+    night.quiet_hour()
+    night.world.vendor.script(BROKEN_VENDOR)
+    # The first attempt fails, Lambda's retry does not.
+    assert night.tick(force=True).payload["outcome"] == "refreshed"
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == {"RefreshFailedAlarm", "TokenTroubleAlarm"}
+
+
+def test_no_refresh_for_two_periods(night: Night) -> None:
+    night.quiet_hour()
+    night.world.age_token(22 * DAY_SECONDS)
+    night.world.vendor.always(BROKEN_VENDOR)
+    for _ in range(2):
+        assert "RefreshNotSucceedingAlarm" not in night.alarms.in_alarm()
+        assert not night.tick().ok
+        night.pass_time(TICK)
+    assert "RefreshNotSucceedingAlarm" in night.alarms.in_alarm()
+
+
+def test_the_schedule_is_dead(night: Night) -> None:
+    night.quiet_hour()
+    # CloudWatch looks two periods further back for real data before it counts missing ones.
+    night.pass_time(4 * TICK)
+    assert "NoTickAlarm" in night.alarms.in_alarm()
+
+
+def test_the_token_expires_within_a_fortnight(night: Night) -> None:
+    night.quiet_hour()
+    night.world.age_token(355 * DAY_SECONDS)
+    night.world.vendor.always(BROKEN_VENDOR)
+    assert not night.tick().ok
+    night.pass_time(MINUTE)
+    assert "TokenExpiresSoonAlarm" in night.alarms.in_alarm()
+    assert "TokenMissingAlarm" not in night.alarms.in_alarm()
+
+
+def test_there_is_no_token(night: Night) -> None:
+    night.world.vendor.always(BROKEN_VENDOR)
+    for _ in range(2):
+        assert "TokenMissingAlarm" not in night.alarms.in_alarm()
+        assert not night.tick().ok
+        night.pass_time(TICK)
+    assert "TokenMissingAlarm" in night.alarms.in_alarm()
+
+
+def test_the_credentials_are_refused(night: Night) -> None:
+    night.quiet_hour()
+    night.world.vendor.set_password("changed by somebody")
+    night.world.age_token(22 * DAY_SECONDS)
+    result = night.tick()
+    assert result.payload["outcome"] == "refused", result
+    night.pass_time(MINUTE)
+    assert "CredentialsLatchedAlarm" in night.alarms.in_alarm()
+
+
+def test_the_latch_keeps_the_alarm_on_until_the_credentials_change(night: Night) -> None:
+    night.quiet_hour()
+    night.world.vendor.set_password("changed by somebody")
+    night.world.age_token(22 * DAY_SECONDS)
+    for _ in range(8):
+        night.tick()
+        night.pass_time(TICK)
+    assert [name for _, name in night.alarms.pages()] == ["TokenTroubleAlarm"]
+    night.world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "changed by somebody"})
+    night.quiet_hour()
+
+
+def test_somebody_else_mints(stack: Stack) -> None:
+    with Night(stack, {"MIN_AGE_SECONDS": "0"}) as night:
+        night.quiet_hour()
+        for death in range(3):
+            assert "ForeignMinterAlarm" not in night.alarms.in_alarm()
+            assert night.tick(id=f"death-{death}", rejected_version=night.world.version).ok
+            night.pass_time(MINUTE)
+        assert "ForeignMinterAlarm" in night.alarms.in_alarm()
+
+
+def test_many_denials(night: Night) -> None:
+    night.quiet_hour()
+    event = http_event("http-vend.json", "stranger")
+    for _ in range(10):
+        assert night.ask(event).payload["statusCode"] == 403
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == set()
+    night.ask(event)
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == {"DenialsAlarm", "HandOutTroubleAlarm"}
+
+
+def test_a_refresh_event_is_put_aside(night: Night) -> None:
+    night.quiet_hour()
+    night.world.age_token(22 * DAY_SECONDS)
+    night.world.vendor.always(BROKEN_VENDOR)
+    night.tick()
+    night.pass_time(MINUTE)
+    assert "RefreshDeadLettersAlarm" in night.alarms.in_alarm()
+
+
+def test_a_tick_is_put_aside(night: Night) -> None:
+    night.quiet_hour()
+    night.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${ScheduleFailureQueue.QueueName}"})
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == {"ScheduleDeadLettersAlarm", "TokenTroubleAlarm"}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "event"),
+    [
+        ("VendErrorsAlarm", {}),
+        ("VendHttpErrorsAlarm", http_event("http-vend.json", "orders-service")),
+    ],
+)
+def test_the_hand_out_fails_while_the_token_is_fine(night: Night, alarm: str, event: dict[str, Any]) -> None:
+    night.quiet_hour()
+    night.world.secrets.refuse("GetSecretValue", "AccessDeniedException")
+    night.world.vend.go_cold()
+    for _ in range(2):
+        for _ in range(10):
+            night.ask(event)
+        night.pass_time(5 * MINUTE)
+    assert night.alarms.in_alarm() == {alarm, "HandOutTroubleAlarm"}
+
+
+def test_the_hand_out_is_throttled(night: Night) -> None:
+    night.quiet_hour()
+    night.throttle()
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == {"VendThrottledAlarm", "HandOutTroubleAlarm"}
+
+
+# ------------------------------------------------------------------------------------------------- one page
+
+
+def test_one_cause_pages_once_whatever_it_breaks(night: Night) -> None:
+    """Without a token, refreshes fail, dead letters pile up, and every hand-out fails: one page."""
+    night.world.vendor.always(BROKEN_VENDOR)
+    for _ in range(8):
+        night.tick()
+        for _ in range(3):
+            for _ in range(10):
+                night.ask()
+            night.pass_time(5 * MINUTE)
+    assert night.alarms.in_alarm() >= {"TokenMissingAlarm", "RefreshFailedAlarm", "VendErrorsAlarm"}
+    assert [name for _, name in night.alarms.pages()] == ["TokenTroubleAlarm"]
+    night.world.vendor.always(None)
+    night.quiet_hour()
+    assert night.alarms["TokenTroubleAlarm"].state is AlarmState.OK
+
+
+def test_every_metric_alarm_reaches_a_person_in_both_modes(stack: Stack) -> None:
+    rules = " ".join(p["AlarmRule"] for p in stack.of_type("AWS::CloudWatch::CompositeAlarm").values())
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert {name for name in alarms if f'ALARM("${{{name}}}")' not in rules} == set()
+    assert [name for name, alarm in alarms.items() if "AlarmActions" in alarm] == []
+    for composite in stack.of_type("AWS::CloudWatch::CompositeAlarm").values():
+        assert composite["AlarmActions"] == composite["OKActions"] == ["${AlarmTopic}"]
+
+    single = Stack({"CompositeAlarm": "false"})
+    assert single.of_type("AWS::CloudWatch::CompositeAlarm") == {}
+    for alarm in single.of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == ["${AlarmTopic}"]
+
+
+def test_an_e_mail_address_is_subscribed_only_if_there_is_one(stack: Stack) -> None:
+    assert stack.of_type("AWS::SNS::Subscription") == {}
+    (subscription,) = Stack({"AlarmEmail": "night@example.com"}).of_type("AWS::SNS::Subscription").values()
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
+    assert subscription["TopicArn"] == "${AlarmTopic}"
+
+
+def test_every_alarm_has_a_section_in_the_operations_page(stack: Stack) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in _titles(page)}
+    for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+        for name, alarm in stack.of_type(kind).items():
+            short = alarm["AlarmName"].removeprefix(f"{STACK}-")
+            assert alarm["AlarmDescription"].endswith(f"docs/operations.md#{short}"), name
+            assert short in anchors, name
+
+
+def _titles(page: str) -> list[str]:
+    return re.findall(r"^#{2,4} (.+)$", page, re.MULTILINE)
