@@ -4,6 +4,7 @@ import base64
 import contextlib
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,7 @@ LEASE_SECONDS = 55
 MIN_AGE_SECONDS = 900
 REFRESH_TIMEOUT_SECONDS = 45.0
 VEND_TIMEOUT_SECONDS = 10.0
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 
 
 class World:
@@ -217,10 +219,12 @@ class World:
 
 
 def _shift(record: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """Move every time in a stored record into the past."""
-    shifted = dict(record)
-    for name in ("started_at", "issued_at", "expires_at", "suspect_until"):
-        if shifted.get(name):
-            moment = dt.datetime.fromisoformat(shifted[name]) - dt.timedelta(seconds=seconds)
-            shifted[name] = moment.isoformat().replace("+00:00", "Z")
-    return shifted
+    """Move every time in a stored record into the past, those in the text of its reason too."""
+
+    def earlier(found: re.Match[str]) -> str:
+        moment = dt.datetime.fromisoformat(found[0]) - dt.timedelta(seconds=seconds)
+        return moment.isoformat().replace("+00:00", "Z")
+
+    return {
+        name: _TIME.sub(earlier, value) if isinstance(value, str) else value for name, value in record.items()
+    }

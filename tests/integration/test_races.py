@@ -1,0 +1,213 @@
+"""Many at once: one mint, and never a dead token at rest.
+
+Lambda without reserved concurrency runs as many refreshes at a time as there are events. What keeps them
+apart is the lock in the token secret alone.
+"""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.integration.records import Record, note
+from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, too_old
+from tests.integration.world import CREDENTIALS, MINT, TOKEN, World
+from tests.runtime import Pending
+from tests.stand_ins.secrets_manager import REGION
+from tests.stand_ins.wire import delay, hold_after, hold_before
+from token_vending.refreshing import Refresher, Report
+from token_vending.requests import RefreshRequest
+from token_vending.wiring import build_refresher
+
+CROWD = 50
+PROCESSES = 8
+
+
+@pytest.fixture
+def refresher(world: World, monkeypatch: pytest.MonkeyPatch) -> Refresher:
+    """The refresh use case on its real adapters, in this process: fifty of it are cheap."""
+    for name, value in world.refresh.environment.items():
+        if name not in ("PATH", "LANG", "TZ"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    return build_refresher()
+
+
+def all_at_once(refresher: Refresher, events: list[dict[str, Any]]) -> list[Report]:
+    """One refresher an event, as if each had a process of its own, started at the same moment."""
+    gate = threading.Barrier(len(events))
+
+    def run(number: int, event: dict[str, Any]) -> Report:
+        mine = replace(refresher, unstored=None)
+        request = RefreshRequest.parse(event, default_id=f"request-{number}")
+        gate.wait(30)
+        return mine.run(request, lambda: 45.0)
+
+    with ThreadPoolExecutor(len(events)) as pool:
+        return list(pool.map(run, range(len(events)), events))
+
+
+def test_fifty_rejections_at_once_make_one_mint(
+    world: World, refresher: Refresher, record_property: Record
+) -> None:
+    dead_by_a_foreign_mint(world)
+    mints = world.vendor.mint_count()
+    reports = all_at_once(refresher, [{"rejected_version": world.version}] * CROWD)
+    assert world.vendor.mint_count() == mints + 1
+    assert [report.outcome for report in reports].count("refreshed") == 1
+    assert world.holds()
+    assert "MINTING" not in world.secrets.labels(TOKEN)
+    note(record_property, "race", what=f"{CROWD} rejections of one version at once", mints=1, bound=1)
+
+
+def test_fifty_deliveries_of_the_schedule_at_once_make_one_mint(
+    world: World, refresher: Refresher, record_property: Record
+) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    same, other = [{"id": "tick-1"}] * (CROWD // 2), [{"id": "tick-2"}] * (CROWD // 2)
+    reports = all_at_once(refresher, same + other)
+    assert world.vendor.mint_count() == mints + 1
+    assert {report.outcome for report in reports} <= {"refreshed", "fresh", "busy"}
+    assert world.holds()
+    assert "MINTING" not in world.secrets.labels(TOKEN)
+    note(record_property, "race", what=f"{CROWD} schedule deliveries at once", mints=1, bound=1)
+
+
+def test_fifty_first_mints_at_once_make_one(
+    world: World, refresher: Refresher, record_property: Record
+) -> None:
+    all_at_once(refresher, [{}] * CROWD)
+    assert world.vendor.mint_count() == 1
+    assert world.holds()
+    note(record_property, "race", what=f"{CROWD} runs at once on an empty secret", mints=1, bound=1)
+
+
+def test_fifty_rejections_through_the_vend_function_make_one_mint(
+    world: World, record_property: Record
+) -> None:
+    dead_by_a_foreign_mint(world)
+    version, mints = world.version, world.vendor.mint_count()
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(lambda _: world.ask(rejected_version=version), range(CROWD)))
+    world.lambda_service.settle()
+    # Whoever came before the new token was there was told to come back, everybody else got it.
+    assert {answer.error_type for answer in answers} <= {None, "TokenUnavailable"}
+    assert all(answer.payload["version"] != version for answer in answers if answer.ok)
+    assert world.vendor.mint_count() == mints + 1
+    assert world.holds()
+    note(
+        record_property,
+        "race",
+        what=f"{CROWD} callers reject one version through 4 vend processes",
+        mints=1,
+        bound=1,
+        starts=len(world.lambda_service.invocations),
+    )
+
+
+def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_property: Record) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    chance = random.Random(1)
+    for nth in range(1, 9 * PROCESSES):
+        world.wire.inject(delay(chance.uniform(0, 0.05)), nth=nth)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        results = list(pool.map(lambda _: world.tick(), range(PROCESSES)))
+    assert {outcome(result) for result in results} <= {"refreshed", "fresh", "busy"}
+    assert world.vendor.mint_count() == mints + 1
+    assert world.holds()
+    note(
+        record_property, "race", what=f"{PROCESSES} processes, every call delayed at random", mints=1, bound=1
+    )
+
+
+@pytest.mark.parametrize("place", range(1, 10))
+@pytest.mark.parametrize("hold", [hold_before, hold_after], ids=["before", "after"])
+def test_a_run_stopped_anywhere_and_another_one_meanwhile_leave_a_working_token(
+    world: World, place: int, hold: Any
+) -> None:
+    """Two refresh functions without reserved concurrency, interleaved at every call."""
+    too_old(world)
+    mints = world.vendor.mint_count()
+    fault, stopped = hold()
+    world.wire.reset_log()
+    world.wire.inject(fault, index=place)
+    first = world.refresh.start({"id": "first"})
+    assert isinstance(first, Pending)
+    assert stopped.wait(10)
+    # A person's command: it would mint even for a token as good as new.
+    second = world.refresh.invoke({"id": "second", "force": True})
+    assert outcome(second) in ("refreshed", "busy"), second
+    stopped.forward()
+    result = first.wait()
+    assert outcome(result) in ("refreshed", "fresh", "busy"), result
+    assert world.holds(), "at rest, without any further run"
+    assert world.vendor.mint_count() <= mints + 2
+    assert "MINTING" not in world.secrets.labels(TOKEN)
+
+
+def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
+    world: World, record_property: Record
+) -> None:
+    world.mint_first()
+    chance = random.Random(2)
+    rounds = 25
+    for number in range(rounds):
+        world.age_token(chance.choice([0, 1_000, 22 * 86_400]))
+        if chance.random() < 0.3:
+            world.vendor.mint_elsewhere()
+            world.age_token(1_000)
+        if chance.random() < 0.2:
+            world.secrets.put(CREDENTIALS, world.secrets.value(CREDENTIALS))
+        version = world.version
+        events = [
+            chance.choice([{}, {"force": True}, {"rejected_version": version}, {"id": f"r-{number}"}])
+            for _ in range(2)
+        ]
+        if not world.holds():
+            events[0] = {"rejected_version": version}
+        for _ in range(4):
+            world.wire.inject(delay(chance.uniform(0, 0.03)), nth=chance.randrange(1, 18))
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(world.refresh.invoke, events))
+        world.wire.clear_faults()
+        assert all(result.ok for result in results), results
+        assert world.holds() or "foreign_minter" in {r.payload["reason"] for r in results}, (number, results)
+    note(
+        record_property,
+        "race",
+        what=f"two functions, {rounds} rounds of random pairs of events: dead tokens at rest",
+        mints=0,
+        bound=0,
+    )
+
+
+def test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded(
+    world: World, record_property: Record
+) -> None:
+    world.mint_first()
+    minted_at: list[int] = []
+    seen = set()
+    for minute in range(180):
+        result = world.tick(rejected_version=world.version)
+        seen.add(result.payload["reason"])
+        if outcome(result) == "refreshed":
+            minted_at.append(minute)
+        assert world.holds()
+        world.age_token(60)
+    most = max(sum(1 for other in minted_at if start <= other < start + 60) for start in minted_at)
+    assert most == 2, minted_at
+    assert seen == {"too_young_to_reject", "rejected", "foreign_minter"}
+    assert world.wire.counts()[MINT] == len(minted_at)
+    note(
+        record_property,
+        "race",
+        what="a caller rejects the good token every minute for 3 hours: mints in any hour",
+        mints=most,
+        bound=2,
+        minted_at=minted_at,
+    )
