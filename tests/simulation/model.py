@@ -110,11 +110,11 @@ class Model:
 
     # What happens --------------------------------------------------------------------------------------
 
-    def deployed(self, right: bool) -> None:
+    def deployed(self, *, right: bool) -> None:
         self._set_credentials(right=True, standby=True)
         self._set_credentials(right=right or self.standby)
 
-    def runs(self, slot: int, event: str, bad: Sequence[Misfortune], warm: bool) -> None:
+    def runs(self, slot: int, event: str, bad: Sequence[Misfortune], *, warm: bool) -> None:
         """A run from beginning to end, beside whatever else is under way."""
         given = self._event(event)
         where = self.slots[slot]
@@ -167,7 +167,7 @@ class Model:
                 where.run.kill()
                 self._look_after(where)
 
-    def credentials_change(self, right: bool, standby: bool) -> None:
+    def credentials_change(self, *, right: bool, standby: bool) -> None:
         self._set_credentials(right=right, standby=standby and self.standby)
 
     def somebody_else_mints(self) -> None:

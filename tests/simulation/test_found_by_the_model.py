@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from token_vending.due import LATE_MINT_WINDOW, LEASE
-from token_vending.errors import CredentialsRefused, StoreUnavailable
-
-from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
+from tests.simulation.faults import MINT, Fault, Killed, Kind, Weather
 from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
 from tests.simulation.world import CREDENTIALS, World
+from token_vending.due import LATE_MINT_WINDOW, LEASE
+from token_vending.errors import CredentialsRefused, StoreUnavailable
 
 FORCED = {"id": "forced", "force": True}
 
@@ -63,8 +62,7 @@ def test_the_lock_of_a_redelivery_cannot_be_stolen(world: World) -> None:
     world.run(FORCED)
     world.set_credentials("new")
     step_to(late, MINT)
-    if late.done:
-        pytest.skip("the redelivery found nothing to do")
+    assert not late.done
     assert world.run({"id": "other", "force": True}).outcome == "busy"
     late.finish()
     assert world.token_works()
@@ -148,3 +146,45 @@ def test_a_lock_whose_intent_cannot_be_read_yet_is_not_taken_over(world: World) 
     alive.finish()
     assert alive.error is None
     assert world.token_works()
+
+
+def test_newer_credentials_that_another_run_minted_with_are_no_reason_to_mint() -> None:
+    """A run that had read the old ones and no token went on to mint with them, and killed the new token."""
+    world = World()
+    world.set_credentials("old")
+    slow = world.begin({"id": "first tick"})
+    step_to(slow, "DescribeSecret")
+    world.set_credentials("new")
+    assert world.run({"id": "second tick"}).outcome == "refreshed"
+    slow.finish()
+    assert slow.error is None
+    assert slow.result.outcome == "fresh"
+    assert world.token_works()
+
+
+def test_a_slow_run_does_not_mint_with_the_account_that_is_in_use_by_now() -> None:
+    """It had chosen the account before it held the lock."""
+    world = World(standby=True)
+    world.set_credentials("primary")
+    world.set_credentials("standby", standby=True)
+    world.run({"id": "first"})
+    slow = world.begin(FORCED)
+    step_to(slow, "PutSecretValue")
+    world.run({"id": "also forced", "force": True})
+    in_use = world.token()
+    assert in_use is not None
+    slow.finish()
+    assert slow.result.outcome == "refreshed"
+    assert world.personr.works(in_use.access_token()), "the token before it lives until its own turn"
+
+
+def test_a_lost_answer_about_a_finished_lock_opens_no_question(world: World) -> None:
+    """The run left an intent behind that looked as if it had minted."""
+    with pytest.raises(Killed):
+        world.run(FORCED, weather=lambda call: Fault(Kind.CRASH_BEFORE) if call.index == 8 else None)
+    assert world.lock() is not None
+    with pytest.raises(StoreUnavailable):
+        world.run(
+            {"id": "also forced", "force": True}, weather=on("UpdateSecretVersionStage", Fault(Kind.LOST))
+        )
+    assert world.lock() is None

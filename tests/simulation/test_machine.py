@@ -1,6 +1,7 @@
 """Every order of events, crashes, faults and races that Hypothesis thinks of. `make soak` runs it for longer."""
 
 import os
+from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -26,12 +27,12 @@ class Stack(RuleBasedStateMachine):
         self.model = Model(standby=self.standby)
 
     @initialize(right=st.booleans())
-    def deployed(self, right: bool) -> None:
-        self.model.deployed(right)
+    def deployed(self, *, right: bool) -> None:
+        self.model.deployed(right=right)
 
     @rule(slot=slots, event=events, bad=weather, warm=st.booleans())
-    def runs(self, slot: int, event: str, bad: list[Misfortune], warm: bool) -> None:
-        self.model.runs(slot, event, bad, warm)
+    def runs(self, slot: int, event: str, bad: list[Misfortune], *, warm: bool) -> None:
+        self.model.runs(slot, event, bad, warm=warm)
 
     @rule(slot=slots, event=events, bad=weather)
     def begins(self, slot: int, event: str, bad: list[Misfortune]) -> None:
@@ -46,12 +47,12 @@ class Stack(RuleBasedStateMachine):
         self.model.is_killed(slot)
 
     @rule(duration=st.sampled_from(DURATIONS))
-    def time_passes(self, duration):
+    def time_passes(self, duration: timedelta) -> None:
         self.model.time_passes(duration)
 
     @rule(right=st.booleans(), standby=st.booleans())
-    def credentials_change(self, right: bool, standby: bool) -> None:
-        self.model.credentials_change(right, standby)
+    def credentials_change(self, *, right: bool, standby: bool) -> None:
+        self.model.credentials_change(right=right, standby=standby)
 
     @rule()
     def somebody_else_mints(self) -> None:

@@ -144,7 +144,7 @@ class _Run:
         version = self._use.new_version()
         intent = Intent(version, self._request.attempt(version), now, verdict)
         self._store.put_intent(intent)
-        if not self._lock(intent, state.lock):
+        if not self._lock(intent, state):
             return self._report(Outcome.BUSY, verdict, token)
         return self._with_lock(intent, state, account, labels)
 
@@ -238,8 +238,8 @@ class _Run:
 
     # Under the lock ------------------------------------------------------------------------------------
 
-    def _lock(self, intent: Intent, leftover: Intent | None) -> bool:
-        expected_on = leftover.version if leftover else None
+    def _lock(self, intent: Intent, state: State) -> bool:
+        expected_on = state.lock.version if state.lock else None
         try:
             self._store.move_label(LOCK, to=intent.version, expected_on=expected_on)
         except LabelHeld:
@@ -247,12 +247,12 @@ class _Run:
         except StoreUnavailable:
             # The answer is lost, the label may lie on our intent all the same: hand it back unused. Should
             # that fail too, the lease ends and the next run mints once more than needed.
-            self._give_back(intent, open_question=leftover is not None)
+            self._give_back(intent, open_question=state.unfinished is not None)
             raise
         return True
 
     def _with_lock(
-        self, intent: Intent, before: State, account: Credentials, labels: Mapping[str, str]
+        self, intent: Intent, before: State, account: Credentials | None, labels: Mapping[str, str]
     ) -> Report:
         # Whoever took the lock over an unfinished run inherits its question: was something minted?
         open_question = before.unfinished is not None
@@ -260,9 +260,12 @@ class _Run:
             # The state was read before the lock was ours: another run may have served it in between.
             token = self._read_current()
             state = replace(before, token=token)
-            if token is not None and before.token is not None and token.version != before.token.version:
-                # With two accounts the other one's credentials count now.
-                state = replace(state, credentials_version=self._own_credentials(token).version)
+            if token is not None and (before.token is None or token.version != before.token.version):
+                # Another run minted since: maybe with credentials newer than the ones read here, or with the
+                # other account.
+                own = self._own_credentials(token)
+                state = replace(state, credentials_version=own.version)
+                account = choose_account(self._accounts(token, own), self._refusals(labels), self._request)
             open_question = state.unfinished is not None
             verdict = decide(state, self._request, self._use.rules, self._use.clock())
         except TokenVendingError:
@@ -271,6 +274,9 @@ class _Run:
         if not verdict.due:
             self._release(intent)
             return self._report(Outcome.FRESH, verdict, token)
+        if account is None:
+            self._give_back(intent, open_question=open_question)
+            return self._report(Outcome.REFUSED, CREDENTIALS_REFUSED, token)
 
         unstored = self._use.unstored
         self._use.unstored = None
@@ -313,7 +319,9 @@ class _Run:
             raise
         if minted.warning is not None:
             self._warnings.append(minted.warning)
-        return self._token(intent, minted, began, account, state, verdict, ambiguous=minting.ambiguous)
+        return self._token(
+            intent, minted, began, account, state, verdict=verdict, ambiguous=minting.ambiguous
+        )
 
     def _token(  # noqa: PLR0913
         self,
@@ -322,8 +330,8 @@ class _Run:
         began: datetime,
         account: Credentials,
         state: State,
-        verdict: Verdict,
         *,
+        verdict: Verdict,
         ambiguous: bool,
     ) -> Token:
         left_open = state.unfinished
