@@ -44,6 +44,28 @@ build: setup  ## sam build, unless these sources are built already
 demo: setup  ## the whole story on this machine, in less than three minutes
 	@PYTHONPATH=scripts:. $(RUN) scripts/demo.py
 
+##@ Operations
+
+# The stack that doctor and smoke look at: make doctor STACK=token-vending
+STACK ?=
+
+.PHONY: doctor
+doctor: setup  ## examine a deployed stack from outside: make doctor STACK=name [ARGS=--json]
+	@PYTHONPATH=tools $(RUN) -m token_vending_ops doctor --stack "$(STACK)" $(ARGS)
+
+.PHONY: smoke
+smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFRESH=1] [PROBE_ROLE_ARN=...]
+	@AWS_SAM_STACK_NAME="$(STACK)" REFRESH="$(REFRESH)" PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" \
+		$(RUN) -m pytest tests/e2e/test_y_smoke.py $(ARGS)
+
+.PHONY: year
+year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
+	@PYTHONPATH=layers/token_vending:scripts:. $(RUN) scripts/year.py
+
+.PHONY: publish-check
+publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/
+	@PYTHONPATH=scripts:. $(RUN) scripts/publish_check.py
+
 ##@ Tests and checks
 
 .PHONY: test
@@ -57,6 +79,10 @@ unit: setup  ## the tests that need nothing started
 .PHONY: e2e
 e2e: build  ## the tests on the embedded stack
 	@$(RUN) -m pytest tests/e2e $(ARGS)
+
+.PHONY: mutants
+mutants: setup  ## every safeguard taken out, one at a time, makes a test fail
+	@$(RUN) scripts/mutants.py
 
 .PHONY: check
 check: setup lint types imports template locks  ## lints, types, import contracts, template, locks

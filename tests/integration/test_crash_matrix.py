@@ -194,6 +194,20 @@ def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
     )
 
 
+@pytest.mark.parametrize("moment", [Moment.LOST, Moment.LANDS], ids=["lost", "lands"])
+@pytest.mark.parametrize("place", range(1, 10))
+def test_a_command_killed_and_not_retried_is_finished_by_the_next_tick(
+    stage: World, place: int, moment: Moment
+) -> None:
+    """Nobody retries a person's synchronous invoke, and nothing but the intent says that it was under way."""
+    scenario = REFRESH_SCENARIOS["forced by a person"]
+    scenario.prepare(stage)
+    before = Before(stage, scenario)
+    kill_at(stage, stage.refresh, scenario.event(stage), place, moment)
+    stage.let_lease_pass()
+    before.check_mended(stage.tick())
+
+
 @pytest.mark.parametrize("name", REFRESH_SCENARIOS)
 def test_a_run_killed_after_its_last_call_is_not_served_twice(
     stage: World, name: str, record_property: Record

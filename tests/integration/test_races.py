@@ -57,7 +57,7 @@ def test_fifty_rejections_at_once_make_one_mint(
     mints = world.vendor.mint_count()
     reports = all_at_once(refresher, [{"rejected_version": world.version}] * CROWD)
     assert world.vendor.mint_count() == mints + 1
-    assert [report.outcome for report in reports].count("refreshed") == 1
+    assert [str(report.outcome) for report in reports].count("refreshed") == 1
     assert world.holds()
     assert "MINTING" not in world.secrets.labels(TOKEN)
     note(record_property, "race", what=f"{CROWD} rejections of one version at once", mints=1, bound=1)
@@ -123,6 +123,27 @@ def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_p
     note(
         record_property, "race", what=f"{PROCESSES} processes, every call delayed at random", mints=1, bound=1
     )
+
+
+def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    before_lock, first_at_lock = hold_before()
+    before_mint, second_at_mint = hold_before()
+    world.wire.inject(before_lock, operation="UpdateSecretVersionStage")
+    world.wire.inject(before_mint, operation=MINT)
+    first = world.refresh.start({"id": "first"})
+    assert isinstance(first, Pending)
+    assert first_at_lock.wait(10)
+    second = world.refresh.start({"id": "second"})
+    assert isinstance(second, Pending)
+    assert second_at_mint.wait(10)
+    first_at_lock.forward()
+    assert outcome(first.wait()) == "busy"
+    second_at_mint.forward()
+    assert outcome(second.wait()) == "refreshed"
+    assert world.vendor.mint_count() == mints + 1
+    assert world.holds()
 
 
 @pytest.mark.parametrize("place", range(1, 10))
