@@ -1,7 +1,7 @@
 """One line for every hand-out and every refusal: who, which version, outcome."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Door(StrEnum):
@@ -21,8 +21,7 @@ class Outcome(StrEnum):
     INVALID = "invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(NamedTuple):
     """`caller` is the ARN over HTTP; Lambda does not tell a function who invoked it directly (CloudTrail does).
 
     The token appears as its fingerprint: enough to see that two callers hold the same one.
@@ -41,5 +40,4 @@ class AuditEvent:
 
     def as_dict(self) -> dict[str, str | bool]:
         """The fields that are known, for the log line's `audit` object."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}

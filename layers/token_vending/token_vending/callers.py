@@ -5,26 +5,18 @@ IAM comes first; this list is the second lock. An empty list lets nobody in.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from token_vending.errors import ConfigurationError
 
 _PARTITION = r"(?P<partition>aws|aws-cn|aws-us-gov)"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-_PATTERN = re.compile(
-    rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/*-]+)", re.ASCII
-)
-_IDENTITY = re.compile(
-    rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/-]+)", re.ASCII
-)
-_SESSION = re.compile(
-    rf"arn:{_PARTITION}:sts::(?P<account>\d{{12}}):assumed-role/(?P<role>[\w+=,.@-]+)/(?P<session>[\w+=,.@-]+)",
-    re.ASCII,
-)
+_PATTERN = rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/*-]+)"
+_IDENTITY = rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/-]+)"
+_SESSION = rf"arn:{_PARTITION}:sts::(?P<account>\d{{12}}):assumed-role/(?P<role>[\w+=,.@-]+)/(?P<session>[\w+=,.@-]+)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Principal:
+class _Principal(NamedTuple):
     partition: str
     account: str
     kind: str
@@ -33,8 +25,7 @@ class _Principal:
     path_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedCallers:
+class AllowedCallers(NamedTuple):
     """The compiled list. `unmatchable` holds the patterns that no assumed-role session can ever match."""
 
     patterns: tuple[_Principal, ...]
@@ -50,7 +41,7 @@ class AllowedCallers:
         compiled: list[_Principal] = []
         unmatchable: list[str] = []
         for pattern in patterns:
-            found = _PATTERN.fullmatch(pattern)
+            found = re.fullmatch(_PATTERN, pattern, re.ASCII)
             path = tuple(found["path"].split("/")) if found else ()
             if not found or not all(path):
                 raise ConfigurationError(
@@ -72,14 +63,14 @@ class AllowedCallers:
 def _principal(arn: str | None) -> _Principal | None:
     if arn is None:
         return None
-    session = _SESSION.fullmatch(arn)
+    session = re.fullmatch(_SESSION, arn, re.ASCII)
     if session:
         # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html: the role's path is not
         # part of a session's ARN.
         return _Principal(
             session["partition"], session["account"], "role", (session["role"],), path_known=False
         )
-    identity = _IDENTITY.fullmatch(arn)
+    identity = re.fullmatch(_IDENTITY, arn, re.ASCII)
     if identity is None:
         return None
     return _Principal(

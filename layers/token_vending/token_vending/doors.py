@@ -9,9 +9,9 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from token_vending.audit import AuditEvent, Door, Outcome
 from token_vending.callers import AllowedCallers
@@ -104,8 +104,7 @@ class _NoSuchRoute(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
-class _HttpRequest:
+class _HttpRequest(NamedTuple):
     method: str
     path: str
     caller: str | None

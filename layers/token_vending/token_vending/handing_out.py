@@ -5,20 +5,23 @@ AWSPREVIOUS is always dead here: nothing falls back to it. An expired token is n
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from copy import replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from token_vending.errors import StoreUnavailable, TokenUnavailable, TokenVendingError
-from token_vending.ports import Clock, RefreshStarter, TokenReader
 from token_vending.requests import VendRequest
 from token_vending.token import Token, to_rfc3339
+
+if TYPE_CHECKING:
+    from token_vending.ports import Clock, RefreshStarter, TokenReader
 
 RETRY_AFTER = timedelta(seconds=5)
 """How soon to ask again while a refresh runs: one takes a second or two with a healthy vendor."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandOut:
+class HandOut(NamedTuple):
     """What a caller gets. `answer()` is the only way the plaintext leaves."""
 
     token: Token
@@ -39,8 +42,7 @@ class HandOut:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
+class _Copy(NamedTuple):
     token: Token
     read_at: datetime
     supersedes: frozenset[str]
@@ -51,15 +53,15 @@ class _Copy:
 class TokenVendor:
     """The use case. Lives as long as its process; Lambda gives it one request at a time."""
 
-    store: TokenReader
-    refresh: RefreshStarter
-    clock: Clock
+    store: "TokenReader"
+    refresh: "RefreshStarter"
+    clock: "Clock"
     cache_for: timedelta = timedelta(seconds=300)
     min_age: timedelta = timedelta(seconds=900)
     _copy: _Copy | None = field(default=None, repr=False)
     _started: dict[str, datetime] = field(default_factory=dict)
 
-    def read_ahead(self, store: TokenReader) -> None:
+    def read_ahead(self, store: "TokenReader") -> None:
         """Reads the token before anybody has asked, so that the first request finds it.
 
         `store` is one that gives up soon. Raises nothing of ours: what cannot be read now is read when asked for.

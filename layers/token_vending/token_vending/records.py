@@ -7,15 +7,18 @@ names the field and the mend, and never shows a value.
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from token_vending.credentials import Credentials
 from token_vending.errors import ConfigurationError
 from token_vending.token import Intent, Token, from_rfc3339, to_rfc3339
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_EARLY_DEATHS = re.compile(r"^(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)$", re.DOTALL)
+if TYPE_CHECKING:
+    from token_vending.credentials import Credentials
+
+# Compiled by `re` when first used: most hand-outs need none of them.
+_CONTROL = r"[\x00-\x1f\x7f]"
+_SURROGATE = r"[\ud800-\udfff]"
+_EARLY_DEATHS = r"(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)"
 
 _MEND_RECORD = (
     "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
@@ -100,11 +103,13 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent:
     )
 
 
-def read_credentials(version: str, secret_string: str | None, *, account: str = "") -> Credentials:
+def read_credentials(version: str, secret_string: str | None, *, account: str = "") -> "Credentials":
     """The credentials secret `{"email" or "username", "password"}`. Other fields are ignored.
 
     Raises ConfigurationError naming the field and the command that mends it.
     """
+    from token_vending.credentials import Credentials  # noqa: PLC0415 - the hand-out reads none
+
     name = f"The {account + ' ' if account else ''}credentials secret"
     fields = _object(secret_string, name, _MEND_CREDENTIALS)
     email_field = "email" if "email" in fields or "username" not in fields else "username"
@@ -113,15 +118,13 @@ def read_credentials(version: str, secret_string: str | None, *, account: str = 
         if not isinstance(value, str) or not value.strip():
             what = "is missing" if field not in fields else "is not a non-empty string"
             raise ConfigurationError(f"{name}: field {field!r} {what}. {_MEND_CREDENTIALS}")
-        if _CONTROL.search(value):
+        if re.search(_CONTROL, value):
             raise ConfigurationError(
                 f"{name}: field {field!r} holds a control character (a newline from a file?), "
                 f"which HTTP Basic cannot carry (RFC 7617). {_MEND_CREDENTIALS}"
             )
-        if _SURROGATE.search(value):
-            raise ConfigurationError(
-                f"{name}: field {field!r} is not valid Unicode. {_MEND_CREDENTIALS}"
-            )
+        if re.search(_SURROGATE, value):
+            raise ConfigurationError(f"{name}: field {field!r} is not valid Unicode. {_MEND_CREDENTIALS}")
     if ":" in fields[email_field]:
         raise ConfigurationError(
             f"{name}: field {email_field!r} holds a colon, which HTTP Basic cannot carry in a user name "
@@ -166,7 +169,7 @@ def _object(secret_string: str | None, name: str, mend: str) -> dict[str, Any]:
 def _split_reason(stored: object) -> tuple[str, tuple[datetime, ...]]:
     if not isinstance(stored, str):
         return "", ()
-    found = _EARLY_DEATHS.match(stored)
+    found = re.fullmatch(_EARLY_DEATHS, stored, re.DOTALL) if stored.endswith(")") else None
     if not found:
         return stored, ()
     try:

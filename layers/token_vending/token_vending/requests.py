@@ -6,8 +6,7 @@ Raises InvalidRequest naming the field throughout; values of unknown fields are 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from token_vending.errors import InvalidRequest
 
@@ -16,8 +15,7 @@ _MAX_MIN_SECONDS = 10**10
 """Seconds: far beyond any token's life, and still a number that can be computed with."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshRequest:
+class RefreshRequest(NamedTuple):
     """One run of the refresh function. `run` is derived from the event, so that a re-delivery is recognised.
 
     `force` together with `rejected_version` is what the vend function asks for a caller who needs a longer
@@ -74,8 +72,7 @@ class RefreshRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class VendRequest:
+class VendRequest(NamedTuple):
     """One caller asking for the token. `min_seconds` is the remaining life it would like, in seconds."""
 
     rejected_version: str | None = None

@@ -2,9 +2,8 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from token_vending.callers import AllowedCallers
@@ -37,8 +36,7 @@ VEND_VARIABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshSettings:
+class RefreshSettings(NamedTuple):
     """What the refresh function is told."""
 
     credentials_secret_id: str
@@ -74,8 +72,7 @@ class RefreshSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class VendSettings:
+class VendSettings(NamedTuple):
     """What the vend function is told."""
 
     token_secret_id: str
