@@ -73,7 +73,7 @@ class TokenStore(TokenReader, Protocol):
         """
 
     def remove_label(self, label: str, *, expected_on: str) -> None:
-        """Takes the label off that version. Raises LabelHeld if it does not lie there."""
+        """Takes the label off that version; harmless if it lies nowhere. Raises LabelHeld if it lies elsewhere."""
 
 
 class CredentialsSource(Protocol):

@@ -1,0 +1,354 @@
+"""What the refresh protocol relies on, for every Secrets Manager that the tests or the product use.
+
+The real adapter over: the simulation, the strict stand-in over HTTP, and, with AWS_SAM_STACK_NAME set, the
+service itself, on a scratch secret of its own that is deleted afterwards.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.simulation import (
+    Process,
+    SimulatedClient,
+    SimulatedClock,
+    SimulatedPersonr,
+    SimulatedSecretsManager,
+)
+from tests.stand_ins.secrets_manager import REGION, SecretsManager
+from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
+from token_vending.errors import ConfigurationError, StoreUnavailable
+from token_vending.ports import LabelHeld
+from token_vending.token import Intent, Token
+
+NOW = datetime(2026, 11, 24, 2, 15, 0, 123456, tzinfo=UTC)
+ABSENT = "no-such-secret"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One Secrets Manager with an empty scratch secret in it."""
+
+    client: Any
+    secret_id: str
+    put: Callable[[str], str]
+    """A new current version with this content, as an operator writes it; returns its id."""
+
+    @property
+    def store(self) -> SecretsManagerStore:
+        return SecretsManagerStore(self.client, self.secret_id)
+
+
+def simulated() -> Iterator[Service]:
+    clock = SimulatedClock()
+    secrets = SimulatedSecretsManager(clock)
+    secrets.create("scratch")
+    client = SimulatedClient(secrets, Process(clock, SimulatedPersonr(clock)))
+    yield Service(client, "scratch", lambda content: secrets.put("scratch", content))
+
+
+def stand_in() -> Iterator[Service]:
+    with SecretsManager() as server:
+        server.create("scratch")
+        client = boto3.client(
+            "secretsmanager",
+            endpoint_url=server.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=16),
+        )
+        yield Service(client, "scratch", lambda content: server.put("scratch", content))
+
+
+def real() -> Iterator[Service]:
+    client = boto3.client("secretsmanager")
+    name = f"{os.environ['AWS_SAM_STACK_NAME']}-contract-{uuid.uuid4()}"
+    client.create_secret(Name=name)
+    try:
+        yield Service(
+            client,
+            name,
+            lambda content: str(client.put_secret_value(SecretId=name, SecretString=content)["VersionId"]),
+        )
+    finally:
+        client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+
+
+SERVICES = {"simulation": simulated, "stand-in": stand_in, "real": real}
+
+
+HERE: list[Any] = ["simulation", "stand-in"]
+if "AWS_SAM_STACK_NAME" in os.environ:
+    HERE.append(pytest.param("real", marks=pytest.mark.live))
+
+
+@pytest.fixture(params=HERE)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from SERVICES[request.param]()
+
+
+@pytest.fixture
+def store(service: Service) -> SecretsManagerStore:
+    return service.store
+
+
+def version() -> str:
+    return str(uuid.uuid4())
+
+
+def token(**changes: Any) -> Token:
+    plain = Token(
+        version=version(),
+        issued_at=NOW,
+        expires_at=NOW + timedelta(days=365),
+        credentials_version="standby:" + version(),
+        reason="rejected",
+        run="run-1/" + version(),
+        user_id="1x2",
+        suspect_until=NOW + timedelta(minutes=5),
+        early_deaths=(NOW - timedelta(minutes=20), NOW),
+        _secret="bus|made-up|tökèn \N{KEY}",
+    )
+    return replace(plain, **changes)
+
+
+def intent() -> Intent:
+    return Intent(version(), "run-1", NOW, "too_old")
+
+
+def put_intent(store: SecretsManagerStore) -> str:
+    written = intent()
+    store.put_intent(written)
+    return written.version
+
+
+# Versions -----------------------------------------------------------------------------------------------
+
+
+def test_a_secret_without_a_version_holds_nothing(store: SecretsManagerStore) -> None:
+    assert store.read_current() is None
+    assert store.labels() == {}
+
+
+def test_a_token_comes_back_as_it_was_written(store: SecretsManagerStore) -> None:
+    written = token()
+    store.put_token(written)
+    read = store.read_current()
+    assert read == written
+    assert isinstance(read, Token)
+    assert read.access_token() == written.access_token()
+
+
+def test_an_intent_comes_back_as_it_was_written(store: SecretsManagerStore) -> None:
+    written = intent()
+    store.put_intent(written)
+    assert store.read_version(written.version) == written
+
+
+def test_the_first_version_is_current_even_if_it_is_an_intent(store: SecretsManagerStore) -> None:
+    written = intent()
+    store.put_intent(written)
+    assert store.read_current() == written
+    assert store.labels() == {"INTENT": written.version, "AWSCURRENT": written.version}
+
+
+def test_an_intent_leaves_the_current_token_alone(store: SecretsManagerStore) -> None:
+    current = token()
+    store.put_token(current)
+    announced = put_intent(store)
+    assert store.read_current() == current
+    assert store.labels() == {"AWSCURRENT": current.version, "INTENT": announced}
+
+
+def test_the_intent_label_lies_on_the_latest_intent(store: SecretsManagerStore) -> None:
+    store.put_token(token())
+    put_intent(store)
+    latest = put_intent(store)
+    assert store.labels()["INTENT"] == latest
+
+
+def test_a_new_token_is_current_and_the_old_one_previous(store: SecretsManagerStore) -> None:
+    old, new = token(), token()
+    store.put_token(old)
+    store.put_token(new)
+    assert store.labels() == {"AWSCURRENT": new.version, "AWSPREVIOUS": old.version}
+
+
+def test_storing_a_token_again_changes_nothing(store: SecretsManagerStore) -> None:
+    old, new = token(), token()
+    store.put_token(old)
+    store.put_token(new)
+    before = store.labels()
+    store.put_token(new)
+    assert store.labels() == before
+    assert store.read_current() == new
+
+
+def test_a_version_is_never_overwritten(store: SecretsManagerStore) -> None:
+    written = token()
+    store.put_token(written)
+    with pytest.raises(StoreUnavailable):
+        store.put_token(replace(written, run="another"))
+    assert store.read_current() == written
+
+
+def test_a_version_that_does_not_exist_is_none(store: SecretsManagerStore) -> None:
+    store.put_token(token())
+    assert store.read_version(version()) is None
+
+
+def test_what_somebody_wrote_by_hand_is_a_configuration_error(service: Service) -> None:
+    service.put(json.dumps({"access_token": "made-up"}))
+    with pytest.raises(ConfigurationError, match="'issued_at' is missing"):
+        service.store.read_current()
+
+
+# Labels -------------------------------------------------------------------------------------------------
+
+
+def test_a_free_label_can_be_taken(store: SecretsManagerStore) -> None:
+    mine = put_intent(store)
+    store.move_label("MINTING", to=mine, expected_on=None)
+    assert store.labels()["MINTING"] == mine
+
+
+def test_a_held_label_cannot_be_taken(store: SecretsManagerStore) -> None:
+    theirs, mine = put_intent(store), put_intent(store)
+    store.move_label("MINTING", to=theirs, expected_on=None)
+    with pytest.raises(LabelHeld):
+        store.move_label("MINTING", to=mine, expected_on=None)
+    assert store.labels()["MINTING"] == theirs
+
+
+def test_a_held_label_can_be_taken_over_by_naming_its_holder(store: SecretsManagerStore) -> None:
+    theirs, mine = put_intent(store), put_intent(store)
+    store.move_label("MINTING", to=theirs, expected_on=None)
+    store.move_label("MINTING", to=mine, expected_on=theirs)
+    assert store.labels()["MINTING"] == mine
+
+
+def test_a_label_cannot_be_taken_over_from_another_than_its_holder(store: SecretsManagerStore) -> None:
+    third, theirs, mine = put_intent(store), put_intent(store), put_intent(store)
+    store.move_label("MINTING", to=theirs, expected_on=None)
+    with pytest.raises(LabelHeld):
+        store.move_label("MINTING", to=mine, expected_on=third)
+    assert store.labels()["MINTING"] == theirs
+
+
+def test_a_free_label_cannot_be_taken_over(store: SecretsManagerStore) -> None:
+    theirs, mine = put_intent(store), put_intent(store)
+    with pytest.raises(LabelHeld):
+        store.move_label("MINTING", to=mine, expected_on=theirs)
+    assert "MINTING" not in store.labels()
+
+
+def test_taking_a_label_again_is_harmless(store: SecretsManagerStore) -> None:
+    theirs, mine = put_intent(store), put_intent(store)
+    store.move_label("MINTING", to=mine, expected_on=None)
+    store.move_label("MINTING", to=mine, expected_on=None)
+    store.move_label("MINTING", to=mine, expected_on=theirs)
+    assert store.labels()["MINTING"] == mine
+
+
+def test_a_label_can_be_taken_off(store: SecretsManagerStore) -> None:
+    mine = put_intent(store)
+    store.move_label("MINTING", to=mine, expected_on=None)
+    store.remove_label("MINTING", expected_on=mine)
+    assert "MINTING" not in store.labels()
+
+
+def test_a_label_cannot_be_taken_off_another_version(store: SecretsManagerStore) -> None:
+    theirs, mine = put_intent(store), put_intent(store)
+    store.move_label("MINTING", to=theirs, expected_on=None)
+    with pytest.raises(LabelHeld):
+        store.remove_label("MINTING", expected_on=mine)
+    assert store.labels()["MINTING"] == theirs
+
+
+def test_taking_off_a_label_that_lies_nowhere_is_harmless(store: SecretsManagerStore) -> None:
+    mine = put_intent(store)
+    store.remove_label("MINTING", expected_on=mine)
+    assert "MINTING" not in store.labels()
+
+
+def test_labels_of_ours_survive_a_new_token(store: SecretsManagerStore) -> None:
+    mine = put_intent(store)
+    store.move_label("MINTING", to=mine, expected_on=None)
+    store.move_label("REFUSED-standby:" + mine, to=mine, expected_on=None)
+    store.put_token(token())
+    assert store.labels()["MINTING"] == mine
+    assert store.labels()["REFUSED-standby:" + mine] == mine
+
+
+def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
+    mine = put_intent(store)
+    for number in range(18):
+        store.move_label(f"REFUSED-{number}", to=mine, expected_on=None)
+    with pytest.raises(StoreUnavailable, match="LimitExceededException"):
+        store.move_label("MINTING", to=mine, expected_on=None)
+
+
+@pytest.mark.parametrize("service", ["stand-in"], indirect=True)
+def test_of_many_at_once_one_gets_the_label(service: Service) -> None:
+    store = service.store
+    versions = [put_intent(store) for _ in range(12)]
+
+    def take(mine: str) -> bool:
+        try:
+            store.move_label("MINTING", to=mine, expected_on=None)
+        except LabelHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        won = [mine for mine, got in zip(versions, pool.map(take, versions), strict=True) if got]
+    assert won == [store.labels()["MINTING"]]
+
+
+# A secret that does not exist ----------------------------------------------------------------------------
+
+
+def test_an_absent_secret_holds_no_token(service: Service) -> None:
+    assert SecretsManagerStore(service.client, ABSENT).read_current() is None
+
+
+def test_an_absent_secret_is_a_configuration_error_to_write_to(service: Service) -> None:
+    absent = SecretsManagerStore(service.client, ABSENT)
+    for use in (absent.labels, lambda: absent.put_intent(intent()), lambda: absent.put_token(token())):
+        with pytest.raises(ConfigurationError, match=ABSENT):
+            use()
+
+
+# Credentials ---------------------------------------------------------------------------------------------
+
+
+def test_credentials_that_were_never_set_are_a_configuration_error(service: Service) -> None:
+    for secret_id in (service.secret_id, ABSENT):
+        with pytest.raises(ConfigurationError, match="never set"):
+            SecretsManagerCredentials(service.client, secret_id).read()
+
+
+def test_credentials_carry_their_version(service: Service) -> None:
+    written = service.put(json.dumps({"email": "a@example.com", "password": "made-up"}))
+    read = SecretsManagerCredentials(service.client, service.secret_id).read()
+    assert read.version == written
+    assert read.email == "a@example.com"
+
+
+def test_an_account_knows_the_tokens_it_minted(service: Service) -> None:
+    service.put(json.dumps({"username": "b@example.com", "password": "made-up"}))
+    primary = SecretsManagerCredentials(service.client, service.secret_id)
+    standby = SecretsManagerCredentials(service.client, service.secret_id, account="standby")
+    for source, other in ((primary, standby), (standby, primary)):
+        assert source.owns(source.read().version)
+        assert not other.owns(source.read().version)
