@@ -296,14 +296,17 @@ class EmbeddedStack:
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """Deploy the built template, again if you like, with these parameters over the stack's own."""
         given = {**PARAMETERS, "PersonrBaseUrl": self.personr.base_url, **self._parameters}
-        given |= parameters or {}
-        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", self._template]
-        command += ["--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--region", REGION]
+        self.outputs = self.deploy_beside(STACK_NAME, self._template, given | dict(parameters or {}))
+
+    def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Deploy any template as a stack of its own; returns its outputs."""
+        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
+        command += ["--stack-name", name, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
         command += ["--config-env", "embedded"]
         command += [
             "--parameter-overrides",
-            *(f"{name}={json.dumps(value)}" for name, value in given.items()),
+            *(f"{key}={json.dumps(value)}" for key, value in parameters.items()),
         ]
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -326,8 +329,8 @@ class EmbeddedStack:
         )
         if finished.returncode:
             raise StackError(f"sam deploy failed ({finished.returncode}):\n{finished.stdout}")
-        stack = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def _empty_the_secrets(self) -> None:
         # CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one.

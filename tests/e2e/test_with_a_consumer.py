@@ -1,0 +1,100 @@
+"""The example consumer, deployed beside the stack: a killed token costs its user nothing but time."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.personr import WHOAMI_PATH
+from tests.stack import EmbeddedStack
+
+TEMPLATE = Path(__file__).parents[2] / "examples" / "consumer" / "template.yaml"
+CALLS = 200
+KILLED_BEFORE_CALL = {20, 60, 100, 140, 180}
+AT_ONCE = 4
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+pytestmark = [pytest.mark.timeout(300)]
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """The deployed consumer."""
+
+    stack: EmbeddedStack
+    name: str
+
+    def call(self) -> tuple[str | None, Any]:
+        """One invocation: the function error, if any, and the payload."""
+        answer = self.stack.client("lambda").invoke(FunctionName=self.name, Payload=json.dumps({"id": 5}))
+        return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+
+@pytest.fixture(scope="module")
+def consumer(minted: EmbeddedStack) -> Iterator[Consumer]:
+    given = ("VendFunctionArn", "CallerPolicyArn", "TokenClientLayerArn")
+    parameters = {name: minted.outputs[name] for name in given}
+    parameters["PersonrEndpoint"] = f"{minted.personr.url}{WHOAMI_PATH}"
+    outputs = minted.deploy_beside("personr-consumer", str(TEMPLATE), parameters)
+    yield Consumer(minted, outputs["ConsumerName"])
+    minted.client("cloudformation").delete_stack(StackName="personr-consumer")
+
+
+def let_an_hour_pass(stack: EmbeddedStack) -> None:
+    """Make the current token, and the deaths it remembers, an hour older.
+
+    Early deaths are healed twice an hour and then reported as a foreign minter; these here are to be hours apart.
+    """
+    manager = stack.client("secretsmanager")
+    secret = stack.outputs["TokenSecretArn"]
+    held = manager.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")
+
+    def earlier(found: re.Match[str]) -> str:
+        moment = datetime.fromisoformat(found.group()) - timedelta(minutes=61)
+        return moment.isoformat().replace("+00:00", "Z")
+
+    # The emulator overwrites a version, as the real service does not.
+    manager.put_secret_value(
+        SecretId=secret,
+        ClientRequestToken=held["VersionId"],
+        SecretString=RFC_3339.sub(earlier, held["SecretString"]),
+        VersionStages=held["VersionStages"],
+    )
+
+
+def test_a_consumer_gets_its_answer(consumer: Consumer) -> None:
+    error, payload = consumer.call()
+
+    assert (error, payload["status"]) == (None, 200)
+    assert payload["body"]["status"] == "success"
+
+
+def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consumer) -> None:
+    stack = consumer.stack
+    mints_before = stack.personr.mint_count()
+    turn = threading.Lock()
+    begun = 0
+
+    def call(_number: int) -> tuple[str | None, Any]:
+        nonlocal begun
+        with turn:
+            begun += 1
+            if begun in KILLED_BEFORE_CALL:
+                let_an_hour_pass(stack)
+                stack.personr.mint_elsewhere()
+        return consumer.call()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(call, range(CALLS)))
+
+    failed = [result for result in results if result[0] is not None or result[1]["status"] != 200]
+    mints = stack.personr.mint_count() - mints_before
+    assert failed == []
+    assert mints <= 2 * len(KILLED_BEFORE_CALL), "the foreign ones, and at most one of ours for each"
