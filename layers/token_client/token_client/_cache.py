@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import os
 import random
 import threading
 import time
@@ -28,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ._errors import TokenClientError, TokenUnavailable, VendingUnavailable
+from ._forks import start_over_in_children
 from ._freshness import Freshness, Held, judge
 from ._wire import TokenRequest
 
@@ -106,6 +106,7 @@ class TokenCache:
         self._sleep = sleep
         self._chance = chance
         _caches.add(self)
+        start_over_in_children(self)
 
     def get(self, wait_seconds: float) -> Token:
         """A token that is neither expired nor known to be refused.
@@ -306,17 +307,7 @@ class TokenCache:
 
 
 _caches: weakref.WeakSet[TokenCache] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # Only the forking thread exists in the child: a request in flight there never lands, and a lock held by
-    # another thread is never released.
-    for cache in _caches:
-        cache.start_over()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+_replacement: TokenSource | None = None
 
 
 @contextlib.contextmanager
@@ -332,9 +323,6 @@ def replaced_source(source: TokenSource) -> Iterator[None]:
     finally:
         _replacement = None
         _forget_everything()
-
-
-_replacement: TokenSource | None = None
 
 
 def _forget_everything() -> None:

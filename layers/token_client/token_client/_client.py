@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -94,7 +93,6 @@ class TokenClient:
         self._wait_seconds = wait_seconds
         self._http_pool = http_pool
         self._http: BearerPool | None = None
-        self._http_lock = threading.Lock()
         self._clock = clock
 
         def make_source() -> TokenSource:
@@ -159,12 +157,13 @@ class TokenClient:
     @property
     def http(self) -> BearerPool:
         """A urllib3 pool that sends the token with each request and heals a refused one."""
-        with self._http_lock:
-            if self._http is None:
-                from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
+        pool = self._http
+        if pool is None:
+            from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
 
-                self._http = BearerPool(self, self._http_pool, clock=self._clock)
-            return self._http
+            # Threads that come first together may make one each; the last is kept, the others work as well.
+            pool = self._http = BearerPool(self, self._http_pool, clock=self._clock)
+        return pool
 
     def requests_auth(self) -> requests.auth.AuthBase:
         """For the requests library: ``requests.get(url, auth=client.requests_auth())``."""

@@ -14,6 +14,7 @@ import urllib3
 from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
 from ._connections import is_idle, is_loopback
 from ._errors import ConfigurationError
+from ._forks import start_over_in_children
 from ._replay import Replay
 
 if TYPE_CHECKING:
@@ -50,12 +51,21 @@ class BearerPool:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._pool = pool or urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=KEPT_CONNECTIONS
-        )
+        self._pool = pool or _new_pool()
+        self._is_ours = pool is None
         self._clock = clock
         self._lock = threading.Lock()
         self._used_at = clock()
+        start_over_in_children(self)
+
+    def start_over(self) -> None:
+        """For a forked child: neither locks nor connections are shared with the parent.
+
+        A pool that was given is its giver's to replace.
+        """
+        self._lock = threading.Lock()
+        if self._is_ours:
+            self._pool = _new_pool()
 
     def request(  # noqa: PLR0913 - as urllib3's
         self,
@@ -160,6 +170,11 @@ class BearerPool:
             if is_idle(self._used_at, now):
                 self._pool.clear()
             self._used_at = now
+
+
+def _new_pool() -> urllib3.PoolManager:
+    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    return urllib3.PoolManager(timeout=timeout, maxsize=KEPT_CONNECTIONS)
 
 
 def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,20 @@ def test_connections_are_kept_and_after_a_long_pause_opened_anew(
     now[0] += 120  # frozen meanwhile
     client.http.request("GET", f"{vendor.url}/whoami")
 
+    assert len(vendor.connections) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_connections_of_its_own(client: TokenClient, vendor: Vendor) -> None:
+    http = client.http
+    http.request("GET", f"{vendor.url}/whoami")
+
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run here
+        os._exit(42 if http.request("GET", f"{vendor.url}/whoami").status == 200 else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    assert http.request("GET", f"{vendor.url}/whoami").status == 200
     assert len(vendor.connections) == 2
 
 
