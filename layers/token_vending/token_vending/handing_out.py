@@ -85,6 +85,8 @@ class TokenVendor:
         if copy is not None:
             return self._answer(copy.token, request, now, cache_hit=True)
         token, warning = self._read(now, rejected)
+        # The store may have taken seconds to answer, or not to: what has expired meanwhile is not handed out.
+        now = self.clock()
         if token is None:
             # A plain tick: the refresh function decides, whoever asks and however often.
             said = self._start({"id": f"missing/{now:%Y%m%dT%H%M}"}, "missing", now)
@@ -117,6 +119,7 @@ class TokenVendor:
         try:
             record = self.store.read_current()
         except StoreUnavailable as error:
+            now = self.clock()
             if copy is None or copy.token.expired(now) or copy.token.version == rejected:
                 raise
             # Better a copy that may be old than nothing: it is not expired, and whoever finds it dead says so.

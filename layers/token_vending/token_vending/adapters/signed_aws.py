@@ -26,6 +26,8 @@ from token_vending.token import Intent, Token
 ATTEMPTS = 3
 TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
 """Seconds. Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
+ANSWER_SECONDS = 2.0
+"""For the whole body: a socket's timeout starts anew with every byte that drips in."""
 MAX_BODY = 1024 * 1024
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _THROTTLED = frozenset(
@@ -108,10 +110,17 @@ class SignedAws:
             redirect=False,
             preload_content=False,
         )
+        whole = False
         try:
-            return response.status, response.read(MAX_BODY)
+            received = _read_in_time(response)
+            whole = len(received) <= MAX_BODY
+            return response.status, bytes(received[:MAX_BODY])
         finally:
-            response.release_conn()
+            if whole:
+                response.release_conn()
+            else:
+                # What is still to come must not be taken for the next answer.
+                response.close()
 
     def _endpoint(self, service: str) -> str:
         specific = "AWS_ENDPOINT_URL_" + {"secretsmanager": "SECRETS_MANAGER", "lambda": "LAMBDA"}[service]
@@ -228,6 +237,16 @@ def _secrets_manager(
     headers = {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     body = json.dumps(arguments).encode()
     return aws.post("secretsmanager", operation, "/", headers, body, attempts=attempts)
+
+
+def _read_in_time(response: urllib3.BaseHTTPResponse) -> bytearray:
+    received = bytearray()
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while len(received) <= MAX_BODY and (chunk := response.read1(MAX_BODY)):
+        received += chunk
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return received
 
 
 def error_code(body: bytes) -> str:
