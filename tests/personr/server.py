@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import secrets
+import ssl
 import threading
 import time
 from collections import deque
@@ -78,8 +79,9 @@ class PersonrServer(LoopbackServer):
         accounts: Mapping[str, str] | None = None,
         *,
         lifetime_seconds: int = LIFETIME_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(port)
+        super().__init__(port, tls=tls)
         given = {DEFAULT_EMAIL: DEFAULT_PASSWORD} if accounts is None else accounts
         self._lifetime_seconds = lifetime_seconds
         self._accounts = {email: _Account(password, _bubble_id()) for email, password in given.items()}
@@ -246,7 +248,7 @@ class PersonrServer(LoopbackServer):
 
     def _shape(self, request: Request, scenario: Scenario, email: str, token: str) -> Response | None:
         text = self._success(email, token, scenario.expires) if scenario.body is None else scenario.body
-        body = text.replace("{token}", token).encode()
+        body = text.replace("{token}", token).encode(errors="surrogateescape")
         headers = {"Content-Type": "application/json", **scenario.headers}
         if scenario.drip_seconds is not None:
             return self._drip(request, body, scenario.drip_seconds)

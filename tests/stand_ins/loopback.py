@@ -5,6 +5,7 @@ on.
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -171,12 +172,15 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, port: int, handle: Handle) -> None:
+    def __init__(self, port: int, handle: Handle, tls: ssl.SSLContext | None) -> None:
         self.handle = handle
         self.failures: list[Exception] = []
         self.open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
+        if tls is not None:
+            # The handshake happens with the first read, in the connection's own thread.
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @override
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -210,8 +214,9 @@ class LoopbackServer:
     A defect inside ``handle`` is answered with status 599 and raised again when the server stops.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self._wanted_port = port
+        self._tls = tls
         self._server: _Server | None = None
 
     def handle(self, request: Request) -> Response | None:
@@ -228,8 +233,8 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:<port>``."""
-        return f"http://127.0.0.1:{self.port}"
+        """``http://127.0.0.1:<port>``, or https."""
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def _started(self) -> _Server:
@@ -240,7 +245,7 @@ class LoopbackServer:
 
     def start(self) -> Self:
         """Listen and serve in a background thread."""
-        self._server = _Server(self._wanted_port, self.handle)
+        self._server = _Server(self._wanted_port, self.handle, self._tls)
         self._wanted_port = int(self._server.server_address[1])  # a restarted stand-in keeps its address
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self

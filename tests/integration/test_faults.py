@@ -1,0 +1,552 @@
+"""What breaks outside, injected at the wire, against a refresh and against a hand-out.
+
+Each row of docs/reliability.md's fault tables is one of these tests.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import assert_no_leak
+from tests.integration.records import Record, note
+from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, start_vend, too_old
+from tests.integration.world import CREDENTIALS, LAMBDA, MINT, STORE, TOKEN, VENDOR, World
+from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
+from tests.personr import scenarios as personr
+from tests.runtime import Pending
+from tests.runtime.function import TIMED_OUT
+from tests.stand_ins.wire import (
+    Fault,
+    answer,
+    aws_error,
+    delay,
+    drip,
+    hang,
+    hang_after,
+    hold_after,
+    reset_after,
+    reset_before,
+)
+
+RENEWAL_CALLS = 8
+"""Calls to Secrets Manager; the mint comes between the 6th and the 7th."""
+READS = (1, 2, 3, 6)
+PUT_INTENT, LOCK, PUT_TOKEN, RELEASE = 4, 5, 7, 8
+SHORT_RUN_SECONDS = 4.0
+"""A run with so little time left gives up storing soon; nothing else about it differs."""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[World]:
+    # Without a cache every hand-out reads the store.
+    with World(environment={"CACHE_SECONDS": "0"}) as made:
+        yield made
+        assert_no_leak(made)
+
+
+@pytest.fixture
+def stage(shared: World) -> World:
+    shared.start_over()
+    return shared
+
+
+# --- Secrets Manager, against a refresh ---------------------------------------------------------------------------
+
+LASTING: dict[str, tuple[Callable[[], Fault], tuple[int, ...]]] = {
+    # name: the fault, and the calls from which on it lasts
+    "throttled": (lambda: aws_error("ThrottlingException"), (1, 4, 5, 7, 8)),
+    "internal error (500)": (lambda: aws_error("InternalServiceError", 500), (1, 2, 3, 4, 5, 6, 7, 8)),
+    "an HTML page (503)": (lambda: answer(503, b"<html>busy</html>"), (1, 4, 7)),
+    "connection reset, no effect": (reset_before, (1, 4, 5, 7, 8)),
+    "connection reset after the effect": (reset_after, (1, 4, 5, 6, 7, 8)),
+    "access denied": (lambda: aws_error("AccessDeniedException"), (1, 2, 3, 4, 5, 6, 7, 8)),
+    "KMS denies encryption": (lambda: aws_error("EncryptionFailure"), (4, 7)),
+    "KMS denies decryption": (lambda: aws_error("DecryptionFailure"), (1, 2, 6)),
+    "KMS denied through IAM": (
+        lambda: aws_error("AccessDeniedException", message="Access to KMS is not allowed"),
+        (1, 4, 7),
+    ),
+    "quota reached": (lambda: aws_error("LimitExceededException"), (4, 5, 7)),
+    "secret scheduled for deletion": (lambda: aws_error("InvalidRequestException"), (1, 3, 4, 7)),
+    "answer is no JSON": (lambda: answer(200, b"<html>hello</html>"), (1, 2, 3, 4, 5, 6, 7, 8)),
+    "answer is cut off": (lambda: answer(200, b'{"ARN": "arn:aws'), (1, 4, 7)),
+    "answer is another JSON": (lambda: answer(200, b"[1]"), (1, 3, 4, 5, 7)),
+    "answer lacks every field": (lambda: answer(200, b"{}"), (1, 2, 4, 5, 7)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [(name, first) for name, (_, places) in LASTING.items() for first in places]
+)
+def test_a_store_that_fails_from_a_call_on(
+    stage: World, name: str, first: int, record_property: Record
+) -> None:
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    stage.wire.reset_log()
+    stage.wire.inject(LASTING[name][0](), upstream=STORE, nth=first, times=None)
+    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    during = stage.vendor.mint_count() - mints
+    works = stage.holds()
+    if first < PUT_TOKEN:
+        # Nothing was minted, so the old token lives on.
+        assert (during, works) == (0, True)
+        assert result.error_type in ("StoreUnavailable", "ConfigurationError"), result
+        assert stage.wire.counts()[MINT] == 0
+    elif first == PUT_TOKEN:
+        assert during == 1
+        assert result.error_type == "StoreUnavailable", result
+        assert "minted and could not be stored" in result.problem["message"]
+    else:
+        assert (during, works) == (1, True)
+        assert outcome(result) == "refreshed", result
+
+    stage.wire.clear_faults()
+    stage.let_lease_pass()
+    mended = stage.tick()
+    assert outcome(mended) in ("refreshed", "fresh"), mended
+    assert stage.holds()
+    assert "MINTING" not in stage.secrets.labels(TOKEN)
+    # The token that could not be stored was kept in memory: nobody pays for a second mint.
+    assert stage.vendor.mint_count() - mints == 1
+    note(
+        record_property,
+        "store",
+        fault=name,
+        first=first,
+        run=outcome(result),
+        mints=during,
+        token_works=works,
+        next=outcome(mended),
+        mints_in_all=stage.vendor.mint_count() - mints,
+    )
+
+
+PASSING: dict[str, Callable[[], Fault]] = {
+    "throttled": lambda: aws_error("ThrottlingException"),
+    "internal error (500)": lambda: aws_error("InternalServiceError", 500),
+    "internal error after the effect": lambda: aws_error("InternalServiceError", 500, took_effect=True),
+    "connection reset, no effect": reset_before,
+    "connection reset after the effect": reset_after,
+    "slow": lambda: delay(0.4),
+    "a byte at a time": lambda: drip(0.4),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_single_fault_of_the_store_costs_nothing_but_time(
+    stage: World, name: str, record_property: Record
+) -> None:
+    stage.mint_first()
+    for place in range(1, RENEWAL_CALLS + 1):
+        stage.age_token(22 * 86_400)
+        mints = stage.vendor.mint_count()
+        stage.wire.clear_faults()
+        stage.wire.inject(PASSING[name](), upstream=STORE, nth=place)
+        result = stage.tick()
+        assert outcome(result) == "refreshed", (place, result)
+        assert stage.vendor.mint_count() == mints + 1
+        assert stage.holds()
+        assert "MINTING" not in stage.secrets.labels(TOKEN)
+    note(record_property, "store-once", fault=name, run="refreshed", mints=1)
+
+
+def test_a_minted_token_is_stored_as_soon_as_the_store_takes_it(
+    stage: World, record_property: Record
+) -> None:
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    # Six answers are three of the SDK's own retries: the run itself must not give up.
+    stage.wire.inject(aws_error("InternalServiceError", 500), upstream=STORE, nth=PUT_TOKEN, times=6)
+    result = stage.refresh.invoke({}, timeout_seconds=30)
+    assert outcome(result) == "refreshed", result
+    assert stage.vendor.mint_count() == mints + 1
+    assert stage.holds()
+    note(record_property, "store-once", fault="six failures in a row while storing", run="refreshed", mints=1)
+
+
+def test_a_token_lost_with_its_process_costs_one_more_mint(stage: World, record_property: Record) -> None:
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, nth=PUT_TOKEN, times=None)
+    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    assert result.error_type == "StoreUnavailable"
+    assert not stage.holds()
+    stage.refresh.go_cold()
+    stage.wire.clear_faults()
+    stage.let_lease_pass()
+    mended = stage.tick()
+    assert outcome(mended) == "refreshed"
+    assert stage.holds()
+    assert stage.vendor.mint_count() == mints + 2
+    note(
+        record_property,
+        "store",
+        fault="access denied, then the process is gone",
+        first=PUT_TOKEN,
+        run="StoreUnavailable",
+        mints=1,
+        token_works=False,
+        next="refreshed",
+        mints_in_all=2,
+    )
+
+
+@pytest.mark.parametrize("when", ["from the start", "after the mint"])
+def test_a_store_that_refuses_connections(stage: World, when: str, record_property: Record) -> None:
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    if when == "from the start":
+        stage.wire.refuse_connections(STORE)
+        result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    else:
+        fault, hold = hold_after()
+        stage.wire.inject(fault, operation=MINT)
+        pending = stage.refresh.start({}, timeout_seconds=SHORT_RUN_SECONDS)
+        assert isinstance(pending, Pending)
+        assert hold.wait(10)
+        stage.wire.refuse_connections(STORE)
+        hold.forward()
+        result = pending.wait()
+    stage.wire.accept_connections(STORE)
+    assert result.error_type == "StoreUnavailable", result
+    works, during = stage.holds(), stage.vendor.mint_count() - mints
+    assert (during, works) == ((0, True) if when == "from the start" else (1, False))
+    stage.let_lease_pass()
+    assert outcome(stage.tick()) == "refreshed"
+    assert stage.holds()
+    assert stage.vendor.mint_count() - mints == 1
+    note(
+        record_property,
+        "store",
+        fault="connections refused",
+        first=1 if when == "from the start" else PUT_TOKEN,
+        run="StoreUnavailable",
+        mints=during,
+        token_works=works,
+        next="refreshed",
+        mints_in_all=1,
+    )
+
+
+def test_a_hang_of_the_store_at_any_call_ends_in_the_kill_and_is_mended(record_property: Record) -> None:
+    """Lambda's timeout kills for certain. The worlds wait side by side, so that it takes one timeout in all."""
+
+    def hang_at(place: int, fault: Fault) -> dict[str, Any]:
+        with World() as world:
+            too_old(world)
+            mints = world.vendor.mint_count()
+            world.wire.reset_log()
+            world.wire.inject(fault, index=place)
+            result = world.refresh.invoke({}, "the-request", timeout_seconds=SHORT_RUN_SECONDS)
+            works, during = world.holds(), world.vendor.mint_count() - mints
+            world.let_lease_pass()
+            retry = world.refresh.invoke({}, "the-request")
+            assert outcome(retry) in ("refreshed", "fresh"), (place, retry)
+            assert world.holds(), place
+            assert world.vendor.mint_count() - mints <= 2
+            assert outcome(world.tick()) == "fresh"
+            assert "MINTING" not in world.secrets.labels(TOKEN)
+            assert_no_leak(world)
+            return {
+                "place": place,
+                "fault": fault.name,
+                "run": outcome(result),
+                "mints": during,
+                "token_works": works,
+                "next": outcome(retry),
+                "mints_in_all": world.vendor.mint_count() - mints,
+            }
+
+    places = range(1, RENEWAL_CALLS + 2)
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(hang_at, place, fault) for fault in (hang(), hang_after()) for place in places]
+        rows = [job.result() for job in jobs]
+    # The mint has a timeout of its own, shorter than the run's; so has each call, but here the run's is shorter.
+    assert {row["run"] for row in rows if row["place"] != 7} == {TIMED_OUT}
+    for row in rows:
+        note(record_property, "hang", **row)
+
+
+# --- the vendor, against a refresh --------------------------------------------------------------------------------
+
+UNAVAILABLE, PROTOCOL, CONFIGURATION = "VendorUnavailable", "VendorProtocolError", "ConfigurationError"
+LASTING_AT_THE_VENDOR: dict[str, tuple[Scenario, str]] = {
+    "429": (personr.rate_limited(), UNAVAILABLE),
+    "429, Retry-After an hour": (personr.rate_limited("3600"), UNAVAILABLE),
+    "500": (personr.workflow_error(500, "INTERNAL"), UNAVAILABLE),
+    "502 page": (personr.maintenance(502), UNAVAILABLE),
+    "503 page": (personr.maintenance(503), UNAVAILABLE),
+    "504 after the mint": (Scenario(status=504, body="", took_effect=True), UNAVAILABLE),
+    "408": (personr.workflow_error(408, "TIMEOUT"), UNAVAILABLE),
+    "reset, no mint": (Scenario(reset=Reset.BEFORE), UNAVAILABLE),
+    "reset after the mint": (Scenario(reset=Reset.AFTER), UNAVAILABLE),
+    "hang, no mint": (Scenario(hang=True), UNAVAILABLE),
+    "hang after the mint": (Scenario(hang=True, took_effect=True), UNAVAILABLE),
+    "answer drips past the timeout": (Scenario(drip_seconds=60), UNAVAILABLE),
+    "answer cut off": (Scenario(truncate=20), UNAVAILABLE),
+    "redirect": (personr.redirect("https://elsewhere.example/mint"), CONFIGURATION),
+    "400 WORKFLOW_DISABLED": (personr.workflow_error(), CONFIGURATION),
+    "401": (personr.workflow_error(401, "UNAUTHORIZED"), CONFIGURATION),
+    "404": (personr.workflow_error(404, "NOT_FOUND"), CONFIGURATION),
+    "200 NOT_RUN": (personr.not_run(), PROTOCOL),
+    "200 page": (personr.html_success(), PROTOCOL),
+    "200 garbled, minted": (personr.garbled_success(), PROTOCOL),
+    "200 of 8 MiB, minted": (personr.huge_success(), PROTOCOL),
+    "200 nested 100,000 deep, minted": (personr.deeply_nested(), PROTOCOL),
+    "200 not UTF-8, minted": (Scenario(body="\udcff{}", took_effect=True), PROTOCOL),
+}
+
+
+@pytest.mark.parametrize("name", LASTING_AT_THE_VENDOR)
+def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
+    stage: World, name: str, record_property: Record
+) -> None:
+    scenario, error = LASTING_AT_THE_VENDOR[name]
+    too_old(stage)
+    mints = stage.vendor.mint_count()
+    stage.vendor.always(scenario)
+    stage.wire.reset_log()
+    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    assert result.error_type == error, result
+    requests, during, works = stage.wire.counts()[MINT], stage.vendor.mint_count() - mints, stage.holds()
+    assert works == (during == 0)
+    assert 1 <= requests <= 4
+    stage.vendor.reset_script()
+    # No lease to wait for: a run that failed alive lets go.
+    mended = stage.tick()
+    assert outcome(mended) == "refreshed", mended
+    assert stage.holds()
+    assert "MINTING" not in stage.secrets.labels(TOKEN)
+    may_have_minted = (stage.stored or {})["suspect_until"] is not None
+    assert may_have_minted or during == 0, "what was minted unseen makes the next token suspect"
+    note(
+        record_property,
+        "vendor",
+        fault=name,
+        run=error,
+        requests=requests,
+        mints=during,
+        token_works=works,
+        may_have_minted=may_have_minted,
+        next=outcome(mended),
+    )
+
+
+def test_a_vendor_that_refuses_connections_was_not_asked(stage: World, record_property: Record) -> None:
+    too_old(stage)
+    stage.wire.refuse_connections(VENDOR)
+    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    stage.wire.accept_connections(VENDOR)
+    assert result.error_type == UNAVAILABLE, result
+    assert "nothing was sent" in result.problem["message"]
+    assert stage.holds()
+    assert "MINTING" not in stage.secrets.labels(TOKEN), "the lock is let go for good"
+    assert outcome(stage.tick()) == "refreshed"
+    assert (stage.stored or {})["suspect_until"] is None
+    note(
+        record_property,
+        "vendor",
+        fault="connections refused",
+        run=UNAVAILABLE,
+        requests=0,
+        mints=0,
+        token_works=True,
+        may_have_minted=False,
+        next="refreshed",
+    )
+
+
+def test_a_vendor_whose_name_does_not_resolve_was_not_asked(record_property: Record) -> None:
+    with World(environment={"PERSONR_BASE_URL": "https://vendor.invalid/api/1.1/wf"}) as world:
+        result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+        assert result.error_type == UNAVAILABLE, result
+        assert "nothing was sent" in result.problem["message"]
+        assert "MINTING" not in world.secrets.labels(TOKEN)
+        assert_no_leak(world)
+    note(
+        record_property,
+        "vendor",
+        fault="name does not resolve",
+        run=UNAVAILABLE,
+        requests=0,
+        mints=0,
+        token_works=True,
+        may_have_minted=False,
+        next="refreshed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario"),
+    [
+        ("429 once", personr.rate_limited()),
+        ("429 once, Retry-After 1", personr.rate_limited("1")),
+        ("503 once", personr.maintenance()),
+        ("slow", Scenario(delay_seconds=0.5)),
+        ("reset once, no mint", Scenario(reset=Reset.BEFORE)),
+        ("reset once after the mint", Scenario(reset=Reset.AFTER)),
+        ("no 'expires'", personr.expires(personr.OMIT)),
+        ("'expires' a word", personr.expires("soon")),
+        ("'expires' negative", personr.expires(-1)),
+        ("'expires' 1e400", Scenario(body='{"response":{"token":"{token}","expires":1e400}}')),
+        ("'expires' a numeric string", personr.expires("31536000")),
+    ],
+)
+def test_what_the_vendor_does_once_costs_nothing_but_time(
+    stage: World, name: str, scenario: Scenario, record_property: Record
+) -> None:
+    too_old(stage)
+    stage.wire.reset_log()
+    stage.vendor.script(scenario)
+    result = stage.refresh.invoke({}, timeout_seconds=15)
+    assert outcome(result) == "refreshed", result
+    assert stage.holds()
+    note(record_property, "vendor-once", fault=name, run="refreshed", requests=stage.wire.counts()[MINT])
+
+
+def test_refused_credentials_leave_the_old_token_alone(stage: World, record_property: Record) -> None:
+    too_old(stage)
+    stage.vendor.set_password("another one")
+    stage.wire.reset_log()
+    assert stage.tick().error_type == "CredentialsRefused"
+    assert outcome(stage.tick()) == "refused"
+    assert stage.wire.counts()[MINT] == 1
+    assert stage.holds()
+    stage.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "another one"})
+    assert outcome(stage.tick()) == "refreshed"
+    stage.vendor.set_password(DEFAULT_PASSWORD)
+    note(
+        record_property,
+        "vendor",
+        fault="400 INVALID_LOGIN_CREDENTIALS",
+        run="CredentialsRefused",
+        requests=1,
+        mints=0,
+        token_works=True,
+        may_have_minted=False,
+        next="refused; refreshed as soon as the credentials change",
+    )
+
+
+# --- against a hand-out -------------------------------------------------------------------------------------------
+
+AT_THE_HAND_OUT: dict[str, Callable[[], Fault]] = {
+    "throttled": lambda: aws_error("ThrottlingException"),
+    "internal error (500)": lambda: aws_error("InternalServiceError", 500),
+    "an HTML page (503)": lambda: answer(503, b"<html>busy</html>"),
+    "connection reset": reset_before,
+    "hang": hang,
+    "a byte at a time": lambda: drip(30),
+    "access denied": lambda: aws_error("AccessDeniedException"),
+    "KMS denies decryption": lambda: aws_error("DecryptionFailure"),
+    "answer is no JSON": lambda: answer(200, b"<html>hello</html>"),
+    "answer is cut off": lambda: answer(200, b'{"ARN": "arn:aws'),
+    "answer is another JSON": lambda: answer(200, b"[1]"),
+    "answer lacks every field": lambda: answer(200, b"{}"),
+    "answer nested 100,000 deep": lambda: answer(200, b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_HAND_OUT)
+def test_a_store_that_cannot_be_read(stage: World, name: str, record_property: Record) -> None:
+    stage.mint_first()
+    stage.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
+    cold = stage.ask()
+    assert cold.error_type == "StoreUnavailable", cold
+    assert cold.problem["retry_after"] > 0
+    stage.wire.clear_faults()
+    assert stage.ask().ok
+    stage.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
+    warm = stage.ask()
+    assert warm.ok, "a copy that is not expired is better than nothing"
+    assert stage.vendor.is_live(warm.payload["access_token"])
+    rejecting = stage.ask(rejected_version=warm.payload["version"])
+    assert rejecting.error_type == "StoreUnavailable", "but not to whoever says that it is dead"
+    note(
+        record_property,
+        "hand-out",
+        fault=name,
+        cold="StoreUnavailable, retry later",
+        copy="the copy",
+        rejecting="StoreUnavailable, retry later",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["throttled", "internal error (500)", "connection reset", "a byte at a time"]
+)
+def test_a_single_fault_is_not_seen_by_the_caller(stage: World, name: str, record_property: Record) -> None:
+    start_vend(stage)
+    stage.mint_first()
+    stage.wire.inject(
+        drip(0.3) if name == "a byte at a time" else AT_THE_HAND_OUT[name](), upstream=STORE, times=1
+    )
+    assert stage.ask().ok
+    note(record_property, "hand-out", fault=f"{name}, once", cold="the token", copy="the token", rejecting="")
+
+
+def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(stage: World) -> None:
+    stage.mint_first()
+    soon = stage.version or ""
+    stage.secrets.rewrite(TOKEN, soon, lambda token: {**token, "expires_at": _in_seconds(1.5)})
+    assert stage.ask().ok
+    stage.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
+    assert stage.ask().error_type == "StoreUnavailable"
+
+
+def _in_seconds(seconds: float) -> str:
+    import datetime as dt  # noqa: PLC0415
+
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat()
+
+
+START_FAULTS: dict[str, Callable[[], Fault]] = {
+    "throttled": lambda: answer(429, b'{"Reason":"CallerRateLimitExceeded","Type":"User"}'),
+    "service error (500)": lambda: answer(500, b'{"Type":"Service"}'),
+    "access denied": lambda: answer(403, b'{"Message":"not authorized"}'),
+    "connection reset": reset_before,
+    "hang": hang,
+}
+
+
+@pytest.mark.parametrize("name", START_FAULTS)
+def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
+    stage: World, name: str, record_property: Record
+) -> None:
+    dead_by_a_foreign_mint(stage)
+    version = stage.version
+    stage.wire.inject(START_FAULTS[name](), upstream=LAMBDA, times=None)
+    refused = stage.ask(rejected_version=version)
+    assert refused.error_type == "TokenUnavailable", refused
+    assert "could not be started" in refused.problem["message"]
+    stage.wire.clear_faults()
+    assert stage.ask(rejected_version=version).error_type == "TokenUnavailable"
+    stage.lambda_service.settle()
+    assert stage.ask(rejected_version=version).ok
+    assert stage.holds()
+    note(
+        record_property,
+        "hand-out",
+        fault=f"starting a refresh: {name}",
+        cold="the token",
+        copy="the token",
+        rejecting="TokenUnavailable, retry later; the next try starts it",
+    )
+
+
+def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stage: World) -> None:
+    stage.mint_first()
+    stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, times=None)
+    context = {"authorizer": {"iam": {"userArn": "arn:aws:sts::111122223333:assumed-role/orders-service/x"}}}
+    answered = stage.vend.invoke(
+        {"version": "2.0", "rawPath": "/token", "requestContext": {**context, "http": {"method": "GET"}}}
+    ).payload
+    assert answered["statusCode"] == 503
+    assert int(answered["headers"]["Retry-After"]) > 0
+    problem = json.loads(answered["body"])
+    assert problem["error"] == "StoreUnavailable"
+    assert "AccessDeniedException" in problem["detail"]
