@@ -1,0 +1,151 @@
+"""The second lock: a list of ARN patterns that never fails open."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from token_vending.callers import AllowedCallers
+from token_vending.errors import ConfigurationError
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/"
+USER = f"arn:aws:iam::{ACCOUNT}:user/"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/"
+
+
+def allow(pattern: str, arn: str | None) -> bool:
+    return AllowedCallers.parse([pattern]).allow(arn)
+
+
+ALLOWED = [
+    (ROLE + "billing", ROLE + "billing"),
+    (ROLE + "billing", SESSION + "billing/i-0123456789"),
+    (ROLE + "billing", SESSION + "billing/someone@example.com"),
+    (ROLE + "billing-*", SESSION + "billing-prod/x"),
+    (ROLE + "billing-*", SESSION + "billing-/x"),
+    (ROLE + "*-prod", SESSION + "billing-prod/x"),
+    (ROLE + "b*g*d", SESSION + "billing-prod/x"),
+    (ROLE + "*", SESSION + "anything/x"),
+    # A session's ARN does not show the role's path; a role's name is unique whatever its path.
+    (ROLE + "teams/billing/reader", SESSION + "reader/x"),
+    (ROLE + "teams/*/reader", SESSION + "reader/x"),
+    (ROLE + "teams/*/reader", ROLE + "teams/billing/reader"),
+    (ROLE + "teams/billing/*", ROLE + "teams/billing/reader"),
+    (USER + "ci", USER + "ci"),
+    (USER + "ops/*", USER + "ops/anna"),
+    (f"arn:aws-cn:iam::{ACCOUNT}:role/a", f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/a/x"),
+    (f"arn:aws-us-gov:iam::{ACCOUNT}:role/a", f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/a/x"),
+    (ROLE + "a+b=c,d.e@f-g_h", SESSION + "a+b=c,d.e@f-g_h/x"),
+]
+
+DENIED = [
+    # Look-alikes
+    (ROLE + "billing", SESSION + "billing2/x"),
+    (ROLE + "billing", SESSION + "xbilling/x"),
+    (ROLE + "billing", SESSION + "Billing/x"),
+    (ROLE + "a.b", SESSION + "aXb/x"),
+    (ROLE + "billing-*", SESSION + "billing/x"),
+    # The session's name is the caller's own choice
+    (ROLE + "billing", SESSION + "other/billing"),
+    (ROLE + "*-prod", SESSION + "other/billing-prod"),
+    # Another account, partition, kind, service
+    (ROLE + "billing", "arn:aws:sts::999999999999:assumed-role/billing/x"),
+    (ROLE + "*", "arn:aws:sts::999999999999:assumed-role/billing/x"),
+    (ROLE + "billing", f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/billing/x"),
+    (ROLE + "billing", USER + "billing"),
+    (USER + "billing", SESSION + "billing/x"),
+    (USER + "*", ROLE + "billing"),
+    # A star stays within its segment
+    (ROLE + "*", ROLE + "teams/billing"),
+    (ROLE + "teams/*", ROLE + "teams/billing/reader"),
+    (ROLE + "teams/*", ROLE + "teams"),
+    (USER + "*", USER + "ops/anna"),
+    # What a session's ARN cannot show is not allowed
+    (ROLE + "teams/*", SESSION + "reader/x"),
+    (ROLE + "teams/read*", SESSION + "reader/x"),
+    # Nobody, and what is no principal
+    (ROLE + "*", None),
+    (ROLE + "*", ""),
+    (ROLE + "*", f"arn:aws:iam::{ACCOUNT}:root"),
+    (ROLE + "*", f"arn:aws:sts::{ACCOUNT}:federated-user/anna"),
+    (ROLE + "*", SESSION + "billing"),
+    (ROLE + "*", SESSION + "billing/x/y"),
+    (ROLE + "*", SESSION + "/x"),
+    (ROLE + "*", ROLE),
+    (ROLE + "billing", ROLE + "billing\n"),
+    (ROLE + "billing", ROLE + "billing\x00"),
+    (ROLE + "billing", " " + ROLE + "billing"),
+    (ROLE + "billing", f"arn:aws:iam::{ACCOUNT}:role//billing"),
+    (ROLE + "*", f"arn:aws:iam::{ACCOUNT}:role/*"),
+    (ROLE + "billing", ROLE + "b\N{LATIN SMALL LETTER DOTLESS I}lling"),
+    (ROLE + "*", "arn:aws:iam::" + "\N{ARABIC-INDIC DIGIT ONE}" * 12 + ":role/billing"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "arn"), ALLOWED)
+def test_who_is_listed_may_ask(pattern: str, arn: str) -> None:
+    assert allow(pattern, arn)
+
+
+@pytest.mark.parametrize(("pattern", "arn"), DENIED)
+def test_nobody_else_may(pattern: str, arn: str | None) -> None:
+    assert not allow(pattern, arn)
+
+
+@pytest.mark.parametrize("arn", [None, ROLE + "billing", SESSION + "billing/x"])
+def test_an_empty_list_lets_nobody_in(arn: str | None) -> None:
+    assert not AllowedCallers.parse([]).allow(arn)
+
+
+def test_one_match_among_many_is_enough() -> None:
+    allowed = AllowedCallers.parse([ROLE + "a", USER + "b", ROLE + "c*"])
+    assert allowed.allow(SESSION + "cde/x")
+    assert not allowed.allow(SESSION + "b/x")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*",
+        "",
+        "billing",
+        "arn:aws:iam::*:role/billing",
+        "arn:aws:iam::11112222333:role/billing",
+        "arn:*:iam::111122223333:role/billing",
+        "arn:aws-iso:iam::111122223333:role/billing",
+        "arn:aws:iam::111122223333:*/billing",
+        "arn:aws:iam::111122223333:root",
+        "arn:aws:iam::111122223333:group/billing",
+        "arn:aws:sts::111122223333:assumed-role/billing/*",
+        ROLE,
+        ROLE + "/billing",
+        ROLE + "teams//billing",
+        ROLE + "teams/",
+        ROLE + "bill?ng",
+        ROLE + "billing|other",
+        ROLE + ".*|x[",
+        ROLE + "billing\n",
+        ROLE + "b\N{LATIN SMALL LETTER DOTLESS I}lling",
+    ],
+)
+def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigurationError, match="AllowedCallers"):
+        AllowedCallers.parse([ROLE + "good", pattern])
+
+
+def test_a_pattern_that_no_session_can_match_is_pointed_out() -> None:
+    patterns = [ROLE + "teams/*", ROLE + "teams/*/reader", ROLE + "*", USER + "teams/*"]
+    assert AllowedCallers.parse(patterns).unmatchable == (ROLE + "teams/*",)
+
+
+names = st.text("abcXYZ019+=,.@_-", min_size=1, max_size=12)
+
+
+@given(names, names, names)
+def test_a_name_without_a_star_matches_itself_alone(name: str, asked: str, session: str) -> None:
+    assert allow(ROLE + name, f"{SESSION}{asked}/{session}") == (name == asked)
+
+
+@given(st.text(max_size=60))
+def test_no_text_gets_in_that_is_no_arn_of_the_account(text: str) -> None:
+    assert ACCOUNT in text or not allow(ROLE + "*", text)
