@@ -4,6 +4,7 @@ function.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
 import botocore.exceptions
@@ -24,6 +25,14 @@ class AwsSession(Protocol):
 
     def get_credentials(self) -> Any:  # noqa: ANN401 - botocore is untyped
         """The credentials to sign with, or None."""
+
+
+def configured_region(session: AwsSession) -> str | None:
+    """The session's region; otherwise ``AWS_REGION``, which AWS sets everywhere and botocore does not read."""
+    region = getattr(session, "region_name", None)
+    if region is None and hasattr(session, "get_config_variable"):
+        region = session.get_config_variable("region")
+    return region if isinstance(region, str) else os.environ.get("AWS_REGION")
 
 
 def translated(error: botocore.exceptions.BotoCoreError, place: str) -> TokenClientError:

@@ -48,7 +48,8 @@ class TokenClient:
         min_seconds: life a token should have left; one with less makes the vending side start a refresh, and
             is served meanwhile.
         wait_seconds: how long ``get`` may wait between attempts while no token is available, in all.
-        call_timeout_seconds: how long one request to the vending function may take.
+        call_timeout_seconds: how long one request to the vending function may take; one that breaks is made
+            once more at once.
         session: a boto3 or botocore session to take credentials from, for example of an assumed role.
         region: to sign for, where the URL is not of AWS's own form.
         signing_service: ``lambda`` or ``execute-api``, where the URL is not of AWS's own form.

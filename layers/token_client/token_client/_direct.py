@@ -11,7 +11,7 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 
-from ._aws import AwsSession, translated
+from ._aws import AwsSession, configured_region, translated
 from ._connections import CONNECT_SECONDS, is_idle
 from ._errors import CallerNotAllowed, ConfigurationError, TokenClientError, VendingUnavailable
 from ._wire import Answer, TokenRequest, function_error, parse_answer
@@ -70,7 +70,7 @@ class DirectInvoke:
         try:
             self._client = create(
                 "lambda",
-                region_name=_region_of(function_name),
+                region_name=_region_of(function_name) or configured_region(chosen),
                 config=botocore.config.Config(
                     connect_timeout=CONNECT_SECONDS,
                     read_timeout=call_timeout_seconds,

@@ -14,7 +14,7 @@ import botocore.exceptions
 import botocore.session
 import urllib3
 
-from ._aws import AwsSession, translated
+from ._aws import AwsSession, configured_region, translated
 from ._connections import CONNECT_SECONDS, is_idle, is_loopback
 from ._errors import ConfigurationError, UnexpectedAnswer, VendingUnavailable
 from ._wire import Answer, TokenRequest, parse_answer, problem
@@ -54,7 +54,7 @@ class HttpDoor:
         self._session = session or botocore.session.get_session()
         service_of_host, region_of_host = signing_scope(urlsplit(self._url).hostname or "")
         self._service = signing_service or service_of_host or "lambda"
-        signing_region = region or region_of_host or _region_of(self._session)
+        signing_region = region or region_of_host or configured_region(self._session)
         if not signing_region:
             raise ConfigurationError(f"no region to sign for: {self._url} does not tell, and none is set")
         self._region = signing_region
@@ -180,11 +180,3 @@ def signing_scope(host: str) -> tuple[str | None, str | None]:
         case [_, "execute-api", region, "amazonaws", *_]:
             return "execute-api", region
     return None, None
-
-
-def _region_of(session: AwsSession) -> str | None:
-    """From a boto3 session's attribute or a botocore session's configuration."""
-    region = getattr(session, "region_name", None)
-    if region is None and hasattr(session, "get_config_variable"):
-        region = session.get_config_variable("region")
-    return region if isinstance(region, str) else None

@@ -41,6 +41,8 @@ class RequestsAuth(requests.auth.AuthBase):
     def _heal(
         self, response: requests.Response, token: Token, replay: Replay, options: dict[str, Any]
     ) -> requests.Response:
+        _ = response.content  # read to the end, so that the connection goes back to its pool
+        response.close()
         flow = bearer_flow(repeatable=replay.possible)
         next(flow)
         flow.send(token)
@@ -64,8 +66,6 @@ class RequestsAuth(requests.auth.AuthBase):
     def _send_again(
         refused: requests.Response, token: Token, replay: Replay, options: dict[str, Any]
     ) -> requests.Response:
-        _ = refused.content  # read to the end, so that the connection goes back to its pool
-        refused.close()
         replay.rewind()
         request = refused.request.copy()
         request.headers["Authorization"] = f"Bearer {token.access_token()}"

@@ -191,6 +191,25 @@ def test_no_credentials_is_said(service: LambdaService, monkeypatch: pytest.Monk
         TokenClient(NAME).get()
 
 
+def test_no_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    with pytest.raises(ConfigurationError, match="region"):
+        TokenClient(NAME).get()
+
+
+def test_a_region_known_as_aws_region_only_will_do(
+    service: LambdaService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    assert TokenClient(NAME).get().version == "v1"
+
+
 def test_a_session_of_the_callers_signs(service: LambdaService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -379,6 +398,7 @@ def test_the_host_tells_what_to_sign_for(host: str, scope: tuple[str | None, str
 
 def test_a_url_that_names_no_region_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
 
     with pytest.raises(ConfigurationError, match="region"):
