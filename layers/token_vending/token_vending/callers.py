@@ -5,6 +5,7 @@ IAM comes first; this list is the second lock. An empty list lets nobody in.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from token_vending.errors import ConfigurationError
@@ -60,6 +61,7 @@ class AllowedCallers(NamedTuple):
         return caller is not None and any(_matches(pattern, caller) for pattern in self.patterns)
 
 
+@lru_cache(maxsize=128)
 def _principal(arn: str | None) -> _Principal | None:
     if arn is None:
         return None

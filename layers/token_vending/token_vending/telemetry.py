@@ -3,8 +3,10 @@
 Metrics: namespace TokenVending, one dimension `stack`, CloudWatch's embedded metric format on stdout.
 """
 
+import json
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 
 NAMESPACE = "TokenVending"
 
+
+def _counts(**values: float) -> dict[str, dict[str, object]]:
+    """What `Metrics.add_metric` would have gathered."""
+    return {name: {"Unit": MetricUnit.Count.value, "Value": [value]} for name, value in values.items()}
+
+
+_ONE_HIT = _counts(TokenVended=1.0, VendCacheHit=1.0)
+_ONE_READ = _counts(TokenVended=1.0, VendCacheHit=0.0)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
 # At DEBUG these write whole requests, secrets included, to whatever handler the root logger has.
 for _name in ("botocore", "boto3", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -33,15 +45,18 @@ class _Telemetry:
         self._log = Logger(service=function)
         self._metrics = Metrics(namespace=NAMESPACE)
         self._metrics.set_default_dimensions(stack=stack_name(os.environ))
+        self._request_id = ""
 
     @contextmanager
     def run(self, request_id: str) -> Iterator[None]:
         """Around one invocation: its lines carry the request id, its metrics leave at the end."""
+        self._request_id = request_id
         self._log.append_keys(request_id=request_id)
         try:
             yield
         finally:
-            self._metrics.flush_metrics()
+            if self._metrics.metric_set:
+                self._metrics.flush_metrics()
 
     def _count(self, name: str, value: float = 1) -> None:
         self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
@@ -115,6 +130,9 @@ class VendTelemetry(_Telemetry):
     def audit(self, event: AuditEvent) -> None:
         """The audit line and the metrics that follow from it."""
         given = event.outcome in (Outcome.HANDED_OUT, Outcome.NOT_MODIFIED)
+        if given and event.warning is None and event.rejected_version is None:
+            self._one_line(event)
+            return
         write = self._log.info if given and event.warning is None else self._log.warning
         write("audit", audit=event.as_dict())
         if given:
@@ -124,3 +142,21 @@ class VendTelemetry(_Telemetry):
             self._count("VendDenied")
         if event.rejected_version is not None:
             self._count("TokenRejected")
+
+    def _one_line(self, event: AuditEvent) -> None:
+        """The ordinary hand-out's audit and metrics as one line: a third of the work of a line each
+        (docs/performance.md), and one write instead of four.
+
+        Powertools gives the metrics their form and puts the rest beside them, under the names by which the
+        Logger's lines are found.
+        """
+        line = self._metrics.serialize_metric_set(
+            metrics=_ONE_HIT if event.cache_hit else _ONE_READ,
+            metadata={
+                "level": "INFO",
+                "message": "audit",
+                "request_id": self._request_id,
+                "audit": event.as_dict(),
+            },
+        )
+        sys.stdout.write(_as_json(line) + "\n")
