@@ -71,6 +71,7 @@ def build_vending_layer(folder: Path) -> None:
     _prune_botocore(python / "botocore" / "data")
     _prune_metadata(python)
     shutil.rmtree(python / "bin", ignore_errors=True)
+    (python / ".lock").unlink(missing_ok=True)
     _refuse_native_code(python)
     _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
     write_aws_roots(

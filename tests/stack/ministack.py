@@ -120,7 +120,9 @@ class MiniStack:
             process.wait(ENDS_WITHIN_SECONDS)
         if self._log is not None:
             self._log.close()
-        if self.folder != Path():
+        # A killed function may still be writing for a moment.
+        deadline = time.monotonic() + ENDS_WITHIN_SECONDS
+        while self.folder != Path() and self.folder.exists() and time.monotonic() < deadline:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -1,0 +1,117 @@
+"""What `sam build` makes: complete, pure Python, compiled, and the same bytes every time."""
+
+import os
+import re
+import subprocess
+import sys
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+import build
+from tests.stack.embedded import ROOT
+
+# PEP 552: bit 0, the bytecode names its source by hash; bit 1, the hash is checked at every import.
+UNCHECKED_HASH = (1).to_bytes(4, "little")
+# Lambda's limit for a function with its layers is 250 MB; this is about what a cold start has to fetch.
+LARGEST_LAYER_BYTES = 20_000_000
+
+type Tree = dict[str, tuple[bytes, int]]
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    return build.build()
+
+
+@pytest.fixture(scope="module")
+def layer(built: Path) -> Path:
+    return built / "TokenVendingLayer" / "python"
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def tree(folder: Path) -> Tree:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files(folder)
+    }
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_vending_layer_holds_what_the_lock_names_and_nothing_else(layer: Path) -> None:
+    lock = (ROOT / "requirements" / "layer.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+    described = [HeaderParser().parsestr(path.read_text("utf-8")) for path in layer.glob("*/METADATA")]
+    held = {re.sub(r"[-_.]+", "-", fields["Name"]).lower(): fields["Version"] for fields in described}
+    assert held == pins
+
+
+def test_every_package_in_the_layer_keeps_its_licence(layer: Path) -> None:
+    without = [
+        folder.name
+        for folder in layer.glob("*.dist-info")
+        if not list(folder.rglob("*[Ll][Ii][Cc][Ee][Nn]*"))
+    ]
+    assert without == []
+
+
+def test_the_layer_is_pure_python(layer: Path) -> None:
+    assert [path for path in files(layer) if path.suffix in {".so", ".pyd", ".dylib"}] == []
+
+
+def test_the_layer_brings_no_boto3_and_only_the_services_that_are_spoken_to(layer: Path) -> None:
+    assert "boto3" not in names(layer)
+    services = {path.name for path in (layer / "botocore" / "data").iterdir() if path.is_dir()}
+    assert services <= {"secretsmanager", "lambda"}
+
+
+def test_the_installer_leaves_nothing_of_its_own(layer: Path) -> None:
+    assert {name for name in names(layer) if name.startswith(".")} | (names(layer) & {"bin"}) == set()
+
+
+def test_the_layer_stays_small(layer: Path) -> None:
+    assert sum(path.stat().st_size for path in files(layer)) < LARGEST_LAYER_BYTES
+
+
+def test_the_client_layer_holds_the_client_alone(built: Path) -> None:
+    assert names(built / "TokenClientLayer" / "python") == {"token_client"}
+
+
+@pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
+def test_a_function_holds_its_handler_alone(built: Path, function: str) -> None:
+    assert names(built / function) == {"app.py", "__pycache__"}
+
+
+def test_every_module_is_compiled_and_is_never_checked_against_its_source(built: Path) -> None:
+    sources = [path for path in files(built) if path.suffix == ".py"]
+    assert len(sources) > 100
+    for source in sources:
+        compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        assert compiled.read_bytes()[4:8] == UNCHECKED_HASH, source
+
+
+def test_tracebacks_show_the_paths_on_lambda(built: Path) -> None:
+    compiled = built / "VendFunction" / "__pycache__" / "app.cpython-313.pyc"
+    assert b"/var/task/app.py" in compiled.read_bytes()
+    assert str(ROOT).encode() not in compiled.read_bytes()
+
+
+@pytest.mark.parametrize("artifact", [["vending-layer"], ["client-layer"], ["function", "vend"]])
+def test_the_same_sources_give_the_same_bytes_and_times(tmp_path: Path, artifact: list[str]) -> None:
+    trees = []
+    for seed, folder in (("1", tmp_path / "one"), ("2", tmp_path / "elsewhere" / "two")):
+        subprocess.run(
+            [sys.executable, "scripts/build_artifact.py", *artifact, str(folder)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"},
+            check=True,
+        )
+        trees.append(tree(folder))
+    assert trees[0] != {}
+    assert trees[0] == trees[1]

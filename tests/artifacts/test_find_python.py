@@ -1,0 +1,73 @@
+"""scripts/find-python: the interpreter that everything else is made from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stack.embedded import ROOT
+
+REAL = getattr(sys, "_base_executable", sys.executable)
+
+
+def find(path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / "scripts" / "find-python")],
+        env={"PATH": f"{path}:/usr/bin:/bin", "HOME": str(home), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A folder with a python3.13 that does not run, as pyenv's shims do when another version is selected."""
+    shim = tmp_path / "bin" / "python3.13"
+    shim.parent.mkdir()
+    shim.write_text("#!/bin/sh\necho 'python3.13: command not found' >&2\nexit 127\n", encoding="utf-8")
+    shim.chmod(0o755)
+    return shim.parent
+
+
+def version_of(python: str) -> str:
+    return subprocess.run(
+        [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_a_named_interpreter_wins(broken: Path, tmp_path: Path) -> None:
+    found = find(broken, tmp_path, PYTHON=REAL)
+    assert Path(found.stdout.strip()).samefile(REAL)
+
+
+def test_a_name_on_the_path_that_does_not_run_is_passed_over(broken: Path, tmp_path: Path) -> None:
+    versions = tmp_path / ".pyenv" / "versions" / "3.13.99" / "bin"
+    versions.mkdir(parents=True)
+    (versions / "python3.13").symlink_to(REAL)
+    found = find(broken, tmp_path)
+    assert version_of(found.stdout.strip()) == "3 13"
+    assert str(broken) not in found.stdout
+
+
+def test_another_version_is_no_python_for_us(broken: Path, tmp_path: Path) -> None:
+    other = broken / "python3.12"
+    other.symlink_to("/bin/true")
+    found = find(broken, tmp_path, PYTHON=str(other))
+    assert str(other) not in found.stdout
+
+
+def test_without_any_it_says_what_to_do(broken: Path, tmp_path: Path) -> None:
+    found = find(broken, tmp_path)
+    if found.returncode == 0:
+        pytest.skip(f"this machine has one in a usual place: {found.stdout.strip()}")
+    assert "Mend: install Python 3.13" in found.stderr
+    assert found.stdout == ""
+
+
+def test_what_is_found_is_the_interpreter_itself_and_no_shim(tmp_path: Path) -> None:
+    found = find(Path(REAL).parent, tmp_path)
+    assert os.access(found.stdout.strip(), os.X_OK)
+    assert "/shims/" not in found.stdout
