@@ -102,8 +102,8 @@ imports: setup
 
 .PHONY: template
 template: setup
-	@.build/sam/bin/cfn-lint template.yaml
-	@$(SAM) validate --lint --template template.yaml
+	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
+	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
 
 .PHONY: locks
 locks: setup
