@@ -29,8 +29,6 @@ LAYER_PREFIX = "/opt/python"
 FUNCTION_PREFIX = "/var/task"
 # The earliest time a zip file can hold.
 FIXED_TIME_SECONDS = 315532800
-# Of the 400 services that botocore describes, the one that the functions make a client of.
-AWS_SERVICES = {"secretsmanager"}
 # https://www.amazontrust.com/repository/: Amazon Trust Services' roots, and the two that have cross-signed them.
 AWS_ROOTS = {
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
@@ -107,11 +105,11 @@ def _install_locked(python: Path) -> None:
 
 
 def _prune_botocore(data: Path) -> None:
+    """Takes the descriptions of all services away: the functions make no client, they sign their calls."""
     for service in data.iterdir():
-        if service.is_dir() and service.name not in AWS_SERVICES:
+        if service.is_dir():
             shutil.rmtree(service)
-    for example in data.rglob("examples-1.json*"):
-        example.unlink()
+    (data / "endpoints.json").unlink()
 
 
 def write_aws_roots(every: Path, target: Path) -> None:
