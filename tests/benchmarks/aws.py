@@ -26,7 +26,6 @@ from tests.stand_ins.loopback import LoopbackServer
 from tests.stand_ins.secrets_manager import SecretsManager
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSION_SEPARATOR = "|"
 
 
 def _over_tls(server: LoopbackServer, context: ssl.SSLContext) -> str:
@@ -71,7 +70,6 @@ def main() -> int:
             "token_version": secrets.version_of("token"),
             "credentials": credentials,
         }
-        functions.wire("refresh", lambda *_: None)
         print(json.dumps(said), flush=True)  # noqa: T201 - the parent reads it
         ended.wait()
     return 0

@@ -22,7 +22,9 @@ from typing import Any, Self
 from tests.runtime.artefacts import interpreter
 
 _PREFIX = b"/2018-06-01/runtime/"
-_ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"status":"OK"}'
+_ACCEPTED = (
+    b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"OK"}'
+)
 _LIMIT_SECONDS = 30.0
 
 

@@ -45,7 +45,9 @@ def open_door(variants: Variants, variant: Variant) -> Door:
     return Door(variant.task_root, paths, variants.environment_of(variant), arn=ARN)
 
 
-def cold(variants: Variants, names: Sequence[str], rounds: int, tell: Callable[[str], None]) -> dict[str, Cold]:
+def cold(
+    variants: Variants, names: Sequence[str], rounds: int, tell: Callable[[str], None]
+) -> dict[str, Cold]:
     """`rounds` fresh processes of each, one after the other in turn, so that a busy moment hits all alike."""
     measured = {name: Cold() for name in names}
     for turn in range(rounds + 1):

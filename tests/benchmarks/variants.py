@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from tests.benchmarks.aws import Aws
 from tests.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
 from tests.runtime.function import lambda_variables
 from tests.runtime.function_url import CALLER
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.stand_ins.secrets_manager import ACCOUNT_ID
 
 RIVALS = Path(__file__).parent / "rivals"
 PREPARED = ROOT / ".build" / "benchmarks"
@@ -39,7 +40,7 @@ LIBRARIES = (
     "urllib3",
     "wrapt",
 )
-VENDING = "arn:aws:lambda:eu-west-1:111122223333:function:refresh:live"
+REFRESH_ARN = "arn:aws:lambda:eu-west-1:111122223333:function:refresh:live"
 
 HTTP_EVENT: dict[str, Any] = {
     "version": "2.0",
@@ -89,7 +90,7 @@ class Variants:
         self._aws = aws
         self.build = build
         self.layer = build / "TokenVendingLayer" / "python"
-        with_bytecode, without, self.runtime_client = _prepare()
+        with_bytecode, without, trimmed, self.runtime_client = _prepare()
         small, full = self._certificates(with_bytecode)
         self.small_bundle = small
         self.environment = {
@@ -98,7 +99,7 @@ class Variants:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "TOKEN_SECRET_ID": aws.addresses["token"],
             "CREDENTIALS_SECRET_ID": aws.addresses["credentials"],
-            "REFRESH_FUNCTION_NAME": VENDING,
+            "REFRESH_FUNCTION_NAME": REFRESH_ARN,
             "PERSONR_BASE_URL": aws.addresses["vendor"],
             "ALLOWED_CALLERS": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service",
             "STACK_NAME": "benchmark",
@@ -144,11 +145,11 @@ class Variants:
                 without,
                 environment=all_roots,
             ),
-            Variant(
+            rival(
                 "botocore",
                 "Logger, Metrics, botocore with trimmed data, small CA file",
-                rivals / "botocore_client",
-                (self.layer,),
+                "botocore_client",
+                trimmed,
                 environment=few_roots,
             ),
             rival(
@@ -220,8 +221,10 @@ class Variants:
         return folder / "task", folder / "layer"
 
 
-def _prepare() -> tuple[Path, Path, Path]:
-    """(the rivals' libraries with bytecode, the same without, the runtime client); made once per set of versions."""
+def _prepare() -> tuple[Path, Path, Path, Path]:
+    """(the rivals' libraries with bytecode, the same without, the same with botocore's data trimmed, the runtime
+    client); made once per set of versions.
+    """
     PREPARED.mkdir(parents=True, exist_ok=True)
     versions = "\n".join(
         sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions() if d.name)
@@ -229,7 +232,12 @@ def _prepare() -> tuple[Path, Path, Path]:
     contents = "".join(file.read_text() for file in sorted(RIVALS.glob("*.py")))
     wanted = hashlib.sha256(f"{sys.version}{versions}{contents}".encode()).hexdigest()
     stamp = PREPARED / "stamp"
-    folders = PREPARED / "libraries", PREPARED / "libraries-without-bytecode", PREPARED / "runtime-client"
+    folders = (
+        PREPARED / "libraries",
+        PREPARED / "libraries-without-bytecode",
+        PREPARED / "libraries-trimmed",
+        PREPARED / "runtime-client",
+    )
     with (PREPARED.parent / ".benchmarks.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.exists() and stamp.read_text() == wanted:
@@ -237,14 +245,15 @@ def _prepare() -> tuple[Path, Path, Path]:
         shutil.rmtree(PREPARED)
         with tempfile.TemporaryDirectory(dir=PREPARED.parent) as temporary:
             made = Path(temporary)
-            for folder in folders[:2]:
+            for folder in folders[:3]:
                 _copy_modules(LIBRARIES, made / folder.name)
-            _copy_modules(RUNTIME_CLIENT_MODULES, made / folders[2].name)
+            _trim(made / folders[2].name / "botocore" / "data")
+            _copy_modules(RUNTIME_CLIENT_MODULES, made / folders[3].name)
             for file in RIVALS.glob("*.py"):
                 (made / "rivals" / file.stem).mkdir(parents=True)
                 shutil.copy(file, made / "rivals" / file.stem / "app.py")
-            for folder in (folders[0].name, folders[2].name, "rivals"):
-                _compile(made / folder)
+            for name in (folders[0].name, folders[2].name, folders[3].name, "rivals"):
+                _compile(made / name)
             (made / "stamp").write_text(wanted)
             made.rename(PREPARED)
             made.mkdir()  # for the context manager to remove
@@ -266,10 +275,19 @@ def _copy_modules(names: tuple[str, ...], folder: Path) -> None:
             shutil.copy(origin, folder / origin.name)
 
 
+def _trim(data: Path) -> None:
+    """Leaves of botocore's data what a client of Secrets Manager in one partition needs."""
+    for service in data.iterdir():
+        if service.is_dir() and service.name != "secretsmanager":
+            shutil.rmtree(service)
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    endpoints["partitions"] = [part for part in endpoints["partitions"] if part["partition"] == "aws"]
+    for part in endpoints["partitions"]:
+        part["services"] = {"secretsmanager": part["services"]["secretsmanager"]}
+    (data / "endpoints.json").write_text(json.dumps(endpoints))
+
+
 def _compile(folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, str(folder)], env=environment, check=True)
-
-
-REGION_OF_ALL = REGION

@@ -59,6 +59,10 @@ def read() -> dict[str, Any]:
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     secret = read()
-    line = {"level": "INFO", "message": "audit", "audit": {"outcome": "handed_out", "version": secret["version"]}}
+    line = {
+        "level": "INFO",
+        "message": "audit",
+        "audit": {"outcome": "handed_out", "version": secret["version"]},
+    }
     print(json.dumps(line))  # noqa: T201
     return {name: secret[name] for name in ("access_token", "expires_at", "version")}

@@ -21,9 +21,10 @@ cached: tuple[float, dict[str, Any]] | None = None
 def read() -> dict[str, Any]:
     global cached  # noqa: PLW0603
     if cached is None or time.time() - cached[0] > 300:
+        url = os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] + "/"
         request = AWSRequest(
             method="POST",
-            url=os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] + "/",
+            url=url,
             data=json.dumps({"SecretId": os.environ["TOKEN_SECRET_ID"]}),
             headers={
                 "X-Amz-Target": "secretsmanager.GetSecretValue",
@@ -36,7 +37,7 @@ def read() -> dict[str, Any]:
             os.environ["AWS_SESSION_TOKEN"],
         )
         SigV4Auth(credentials, "secretsmanager", os.environ["AWS_REGION"]).add_auth(request)
-        response = pool.request("POST", request.url, headers=dict(request.headers), body=request.data)
+        response = pool.request("POST", url, headers=dict(request.headers), body=request.data)
         answer = response.json()
         cached = time.time(), {**json.loads(answer["SecretString"]), "version": answer["VersionId"]}
     return cached[1]
