@@ -162,7 +162,7 @@ class _HttpRequest(NamedTuple):
         if self.method != "GET":
             return False
         tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
-        return f'"{version}"' in tags or tags == ["*"]
+        return f'"{version}"' in tags or self.if_none_match.strip() == "*"
 
     def _text(self) -> str:
         body = self.body

@@ -1,0 +1,382 @@
+"""The two doors: what comes in, what goes out, and the one audit event that stays."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.made_up import SECOND, SECRET, VERSION, aged, token
+from tests.unit.test_handing_out import NEWER, Counter
+from token_vending import doors
+from token_vending.audit import AuditEvent, Door, Outcome
+from token_vending.callers import AllowedCallers
+from token_vending.errors import ConfigurationError, InvalidRequest, StoreUnavailable, TokenUnavailable
+
+ROLE = "arn:aws:iam::111122223333:role/billing"
+CALLER = "arn:aws:sts::111122223333:assumed-role/billing/session"
+ALLOWED = AllowedCallers.parse([ROLE])
+
+
+def http_event(
+    method: str = "GET", path: str = "/token", *, caller: object = CALLER, **fields: Any
+) -> dict[str, Any]:
+    """A Function URL's event (payload format 2.0) as far as it matters."""
+    context: dict[str, Any] = {
+        "http": {"method": method, "path": path},
+        "stage": "$default",
+        "authorizer": {"iam": {"userArn": caller}},
+    }
+    return {"version": "2.0", "rawPath": path, "requestContext": context, "headers": {}, **fields}
+
+
+class HttpDoor:
+    """The door with a process of the vend function behind it."""
+
+    def __init__(self, holds: Any) -> None:
+        self.counter = Counter(holds)
+        self.audit: list[AuditEvent] = []
+
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        return doors.http(event, self.counter.vendor, ALLOWED, self.audit.append)
+
+    @property
+    def line(self) -> dict[str, Any]:
+        (event,) = self.audit
+        return event.as_dict()
+
+
+@pytest.fixture
+def door() -> HttpDoor:
+    return HttpDoor(token())
+
+
+def rejection(version: str = VERSION, **fields: Any) -> dict[str, Any]:
+    return http_event("POST", "/token/rejections", body=json.dumps({"version": version}), **fields)
+
+
+def problem(response: dict[str, Any]) -> dict[str, Any]:
+    assert response["headers"]["Content-Type"] == "application/problem+json"
+    assert response["headers"]["Cache-Control"] == "no-store"
+    document: dict[str, Any] = json.loads(response["body"])
+    assert document["status"] == response["statusCode"]
+    assert document["type"] == f"urn:token-vending:error:{document['error']}"
+    assert document["title"] == document["error"]
+    return document
+
+
+# Which door ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "http"),
+    [
+        (http_event(), True),
+        ({"requestContext": {}}, True),
+        ({}, False),
+        ({"requestContext": None}, False),
+        ({"requestContext": "x"}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_a_request_context_means_http(event: object, http: bool) -> None:  # noqa: FBT001
+    assert doors.is_http(event) is http
+
+
+# HTTP ----------------------------------------------------------------------------------------------------
+
+
+def test_a_token_over_http(door: HttpDoor) -> None:
+    response = door(http_event())
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"])["access_token"] == SECRET
+    assert response["headers"] == {
+        "Cache-Control": "no-store",
+        "ETag": f'"{VERSION}"',
+        "Content-Type": "application/json",
+    }
+
+
+def test_a_hand_out_leaves_who_which_and_what(door: HttpDoor) -> None:
+    door(http_event())
+    assert door.line == {
+        "door": "http",
+        "outcome": "handed_out",
+        "caller": CALLER,
+        "version": VERSION,
+        "fingerprint": token().fingerprint,
+        "cache_hit": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        f'"{VERSION}"',
+        f'W/"{VERSION}"',
+        f'"other", "{VERSION}"',
+        f'"other",W/"{VERSION}"',
+        "*",
+        f' "{VERSION}" ',
+    ],
+)
+def test_a_caller_who_has_this_version_is_told_so(door: HttpDoor, tags: str) -> None:
+    response = door(http_event(headers={"If-None-Match": tags}))
+    assert response["statusCode"] == 304
+    assert "body" not in response
+    assert response["headers"]["ETag"] == f'"{VERSION}"'
+    assert door.line["outcome"] == "not_modified"
+
+
+@pytest.mark.parametrize(
+    "tags", ["", VERSION, '"other"', f'"{VERSION}x"', f'"{VERSION}', "W/*", f'*, "{NEWER}"']
+)
+def test_a_caller_who_has_another_one_gets_the_token(door: HttpDoor, tags: str) -> None:
+    assert door(http_event(headers={"if-none-match": tags}))["statusCode"] == 200
+
+
+def test_a_rejection_of_an_old_version_gets_the_new_one(door: HttpDoor) -> None:
+    response = door(rejection(NEWER))
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"])["version"] == VERSION
+    assert door.line["rejected_version"] == NEWER
+
+
+def test_a_rejection_is_never_answered_with_not_modified(door: HttpDoor) -> None:
+    response = door(rejection(NEWER, headers={"if-none-match": "*"}))
+    assert response["statusCode"] == 200
+
+
+def test_a_rejection_of_the_current_version_asks_to_come_back(door: HttpDoor) -> None:
+    response = door(rejection())
+    assert response["statusCode"] == 503
+    assert problem(response)["error"] == "TokenUnavailable"
+    assert problem(response)["retry_after"] == 5
+    assert response["headers"]["Retry-After"] == "5"
+    assert door.line["outcome"] == "unavailable"
+    assert door.line["rejected_version"] == VERSION
+    assert door.counter.shelf.started == [{"rejected_version": VERSION}]
+
+
+def test_a_body_in_base64(door: HttpDoor) -> None:
+    body = base64.b64encode(json.dumps({"version": NEWER}).encode()).decode()
+    assert door(http_event("POST", "/token/rejections", body=body, isBase64Encoded=True))["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"body": ""},
+        {"body": None},
+        {"body": 5},
+        {"body": "not JSON"},
+        {"body": "{}"},
+        {"body": '{"version": 5}'},
+        {"body": '{"version": "v", "more": 1}'},
+        {"body": '{"version": "v"}' + " " * doors.MAX_BODY},
+        {"body": "[" * 4000},
+        {"body": "***", "isBase64Encoded": True},
+        {"body": "/w==", "isBase64Encoded": True},
+        {"body": '{"version": "v"}', "isBase64Encoded": True},
+    ],
+)
+def test_a_wrong_rejection_is_a_400(door: HttpDoor, fields: dict[str, Any]) -> None:
+    response = door(http_event("POST", "/token/rejections", **fields))
+    assert response["statusCode"] == 400
+    assert problem(response)["error"] == "InvalidRequest"
+    assert door.line["outcome"] == "invalid"
+    assert door.counter.shelf.started == []
+
+
+def test_a_wish_for_a_longer_life(door: HttpDoor) -> None:
+    response = door(http_event(queryStringParameters={"min_seconds": str(10**9)}))
+    assert response["statusCode"] == 200
+    assert "Too short-lived" in door.line["warning"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("GET", "/token", {"min_seconds": "soon"}),
+        ("GET", "/token", {"min_seconds": ""}),
+        ("GET", "/token", {"rejected_version": "v"}),
+        ("GET", "/token", {"min_seconds": "5", "x": "y"}),
+        ("POST", "/token/rejections", {"min_seconds": "5"}),
+    ],
+)
+def test_a_wrong_query_is_a_400(door: HttpDoor, method: str, path: str, query: dict[str, str]) -> None:
+    response = door(http_event(method, path, body='{"version": "v"}', queryStringParameters=query))
+    assert response["statusCode"] == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "", "/token/", "/tokens", "/TOKEN", "//token", "/token/rejections/x", "/..//token"]
+)
+def test_an_unknown_path_is_a_404(door: HttpDoor, path: str) -> None:
+    assert door(http_event(path=path))["statusCode"] == 404
+    assert door.line["outcome"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/token", "GET"),
+        ("HEAD", "/token", "GET"),
+        ("DELETE", "/token", "GET"),
+        ("get", "/token", "GET"),
+        ("GET", "/token/rejections", "POST"),
+    ],
+)
+def test_another_method_is_a_405_that_names_the_right_one(
+    door: HttpDoor, method: str, path: str, allow: str
+) -> None:
+    response = door(http_event(method, path))
+    assert response["statusCode"] == 405
+    assert response["headers"]["Allow"] == allow
+    problem(response)
+
+
+def test_a_named_stage_is_taken_off_the_path(door: HttpDoor) -> None:
+    event = http_event(path="/prod/token")
+    event["requestContext"]["stage"] = "prod"
+    assert door(event)["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "caller", [None, "", 5, [CALLER], {"arn": CALLER}, CALLER + "\n", "x" * 3000, CALLER + "x/y"]
+)
+def test_a_caller_who_is_not_listed_is_a_403(door: HttpDoor, caller: object) -> None:
+    response = door(http_event(caller=caller))
+    assert response["statusCode"] == 403
+    assert problem(response)["error"] == "CallerNotAllowed"
+    assert door.line["outcome"] == "denied"
+    assert door.counter.shelf.reads == 0
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        {"authorizer": None},
+        {"authorizer": {"iam": None}},
+        {"authorizer": {"iam": []}},
+        {"authorizer": {"lambda": {"userArn": CALLER}}},
+        {"authorizer": {"jwt": {"claims": {"userArn": CALLER}}}},
+        {"identity": {"userArn": CALLER}},
+        {"userArn": CALLER},
+    ],
+)
+def test_an_identity_that_aws_did_not_fill_in_is_a_403(door: HttpDoor, context: dict[str, Any]) -> None:
+    event = http_event(headers={"x-amzn-iam-userarn": CALLER, "userArn": CALLER})
+    event["requestContext"] = {"http": {"method": "GET"}, **context}
+    assert door(event)["statusCode"] == 403
+
+
+def test_who_is_not_listed_learns_nothing_about_paths(door: HttpDoor) -> None:
+    assert door(http_event("DELETE", "/nowhere", caller=None))["statusCode"] == 403
+
+
+@pytest.mark.parametrize(
+    ("holds", "status", "error", "retry_after"),
+    [
+        (None, 503, "TokenUnavailable", 5),
+        (StoreUnavailable("x", retry_after=7), 503, "StoreUnavailable", 7),
+        (StoreUnavailable("x", retry_after=0), 503, "StoreUnavailable", 0),
+        (StoreUnavailable("x"), 503, "StoreUnavailable", 5),
+        (ConfigurationError("x"), 500, "ConfigurationError", None),
+    ],
+)
+def test_an_error_is_a_problem_document(holds: Any, status: int, error: str, retry_after: int | None) -> None:
+    door = HttpDoor(holds)
+    response = door(http_event())
+    document = problem(response)
+    assert (response["statusCode"], document["error"]) == (status, error)
+    assert document.get("retry_after") == retry_after
+    assert response["headers"].get("Retry-After") == (None if retry_after is None else str(retry_after))
+    assert door.line["error"] == error
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headers": None},
+        {"headers": "x"},
+        {"headers": {"if-none-match": 5}},
+        {"queryStringParameters": []},
+        {"rawPath": None},
+        {"rawPath": 5},
+        {"requestContext": {"http": None}},
+        {"requestContext": {"stage": 5}},
+    ],
+)
+def test_a_malformed_event_is_answered(door: HttpDoor, changes: dict[str, Any]) -> None:
+    assert door(http_event() | changes)["statusCode"] in {200, 403, 404}
+    assert len(door.audit) == 1
+
+
+# Direct --------------------------------------------------------------------------------------------------
+
+
+def direct(event: object, holds: Any) -> tuple[Any, list[AuditEvent]]:
+    audit: list[AuditEvent] = []
+    return doors.direct(event, Counter(holds).vendor, audit.append), audit
+
+
+def test_a_token_by_direct_invoke() -> None:
+    answer, audit = direct({}, token())
+    assert answer["access_token"] == SECRET
+    assert audit == [
+        AuditEvent(
+            Door.DIRECT, Outcome.HANDED_OUT, version=VERSION, fingerprint=token().fingerprint, cache_hit=False
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "holds", "error", "fields"),
+    [
+        ({"x": 1}, token(), InvalidRequest, {"error": "InvalidRequest"}),
+        ([], token(), InvalidRequest, {"error": "InvalidRequest"}),
+        ({}, None, TokenUnavailable, {"error": "TokenUnavailable", "retry_after": 5}),
+        (
+            {"rejected_version": VERSION},
+            aged(0 * SECOND),
+            TokenUnavailable,
+            {"error": "TokenUnavailable", "retry_after": 900},
+        ),
+        ({}, ConfigurationError("x"), ConfigurationError, {"error": "ConfigurationError"}),
+    ],
+)
+def test_an_error_of_a_direct_invoke_is_its_type_with_json_in_it(
+    event: object, holds: Any, error: type[Exception], fields: dict[str, Any]
+) -> None:
+    with pytest.raises(error) as caught:
+        direct(event, holds)
+    told = json.loads(str(caught.value))
+    assert told.pop("message")
+    assert told == fields
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("event", "holds", "outcome"),
+    [
+        ({"x": 1}, token(), Outcome.INVALID),
+        ({}, None, Outcome.UNAVAILABLE),
+        ({}, ConfigurationError("x"), Outcome.UNAVAILABLE),
+    ],
+)
+def test_a_refused_direct_invoke_leaves_one_audit_event(event: object, holds: Any, outcome: Outcome) -> None:
+    audit: list[AuditEvent] = []
+    with pytest.raises(Exception, match="error"):
+        doors.direct(event, Counter(holds).vendor, audit.append)
+    assert [line.outcome for line in audit] == [outcome]
+
+
+def test_no_audit_event_holds_a_token(door: HttpDoor) -> None:
+    for event in (http_event(), rejection(), http_event(caller=None), http_event("PUT")):
+        door(event)
+    assert SECRET not in json.dumps([event.as_dict() for event in door.audit])

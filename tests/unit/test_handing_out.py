@@ -1,0 +1,372 @@
+"""What a caller gets, by the state of the cache, the state of the store, and what was asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.simulation import SimulatedClock
+from tests.unit.made_up import DAY, MINUTE, NOW, SECOND, SECRET, VERSION, aged, expiring, intent, token
+from token_vending.errors import ConfigurationError, StoreUnavailable, TokenUnavailable, TokenVendingError
+from token_vending.handing_out import TokenVendor
+from token_vending.requests import VendRequest
+from token_vending.token import Intent, Token
+
+NEWER = "44444444-0000-4000-8000-000000000000"
+ANYTHING = VendRequest()
+REJECTION = VendRequest(rejected_version=VERSION)
+OUTAGE = StoreUnavailable("GetSecretValue got no usable answer (made up).")
+
+
+@dataclass
+class Shelf:
+    """The store and the refresh function, as the hand-out sees them."""
+
+    holds: Token | Intent | TokenVendingError | None = None
+    reads: int = 0
+    started: list[dict[str, Any]] = field(default_factory=list)
+    refuses: bool = False
+
+    def read_current(self) -> Token | Intent | None:
+        self.reads += 1
+        if isinstance(self.holds, TokenVendingError):
+            raise self.holds
+        return self.holds
+
+    def start(self, event: Mapping[str, object]) -> None:
+        if self.refuses:
+            raise StoreUnavailable("Invoke failed: made up.")
+        self.started.append(dict(event))
+
+
+class Counter:
+    """One process of the vend function with a shelf behind it."""
+
+    def __init__(
+        self, holds: Token | Intent | TokenVendingError | None, cache_for: timedelta = 300 * SECOND
+    ) -> None:
+        self.clock = SimulatedClock(NOW)
+        self.shelf = Shelf(holds)
+        self.vendor = TokenVendor(self.shelf, self.shelf, self.clock, cache_for=cache_for)
+
+    def ask(self, request: VendRequest = ANYTHING) -> Any:
+        return self.vendor.hand_out(request)
+
+
+# The answer ----------------------------------------------------------------------------------------------
+
+
+def test_the_answer_has_the_contracts_fields() -> None:
+    assert Counter(expiring(3600 * SECOND)).ask().answer() == {
+        "access_token": SECRET,
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        "expires_at": "2026-11-24T03:15:00Z",
+        "version": VERSION,
+        "cache_seconds": 300,
+    }
+
+
+def test_a_caller_may_not_cache_past_expiry() -> None:
+    assert Counter(expiring(10 * SECOND)).ask().answer()["cache_seconds"] == 10
+
+
+def test_whole_seconds_are_never_rounded_up() -> None:
+    assert Counter(expiring(timedelta(seconds=1.9))).ask().expires_in == 1
+
+
+def test_a_hand_out_does_not_show_the_token() -> None:
+    assert SECRET not in repr(Counter(token()).ask())
+
+
+def test_a_process_does_not_show_the_token() -> None:
+    counter = Counter(token())
+    counter.ask()
+    assert SECRET not in repr(counter.vendor)
+
+
+# The cache -----------------------------------------------------------------------------------------------
+
+
+def test_a_copy_serves_for_the_time_it_is_meant_to() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(300 * SECOND - timedelta(microseconds=1))
+    assert counter.ask().cache_hit
+    assert counter.shelf.reads == 1
+
+
+def test_and_not_a_moment_longer() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(300 * SECOND)
+    assert not counter.ask().cache_hit
+    assert counter.shelf.reads == 2
+
+
+def test_without_a_cache_every_request_reads() -> None:
+    counter = Counter(token(), cache_for=timedelta(0))
+    counter.ask()
+    counter.ask()
+    assert counter.shelf.reads == 2
+
+
+def test_a_clock_that_was_set_back_makes_a_copy_useless() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(-DAY)
+    assert not counter.ask().cache_hit
+
+
+def test_a_copy_that_expires_is_not_served() -> None:
+    counter = Counter(expiring(MINUTE))
+    counter.ask()
+    counter.shelf.holds = token(version=NEWER)
+    counter.clock.advance(MINUTE)
+    assert counter.ask().token.version == NEWER
+
+
+def test_a_store_that_was_read_ahead_is_a_copy() -> None:
+    counter = Counter(token())
+    counter.vendor.read_ahead(counter.shelf)
+    assert counter.ask().cache_hit
+
+
+@pytest.mark.parametrize("holds", [None, intent(), OUTAGE, ConfigurationError("made up")])
+def test_what_cannot_be_read_ahead_is_read_when_asked_for(holds: Any) -> None:
+    counter = Counter(holds)
+    counter.vendor.read_ahead(counter.shelf)
+    counter.shelf.holds = token()
+    assert not counter.ask().cache_hit
+
+
+# Rejections ----------------------------------------------------------------------------------------------
+
+
+def test_a_rejection_bypasses_the_copy_and_gets_the_newer_version() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.shelf.holds = token(version=NEWER)
+    assert counter.ask(REJECTION).token.version == NEWER
+    assert counter.shelf.started == []
+
+
+def test_a_rejection_of_a_version_known_to_be_superseded_needs_no_read() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.shelf.holds = token(version=NEWER)
+    counter.ask(REJECTION)
+    assert counter.ask(REJECTION).cache_hit
+    assert counter.shelf.reads == 2
+
+
+def test_a_rejection_of_an_unknown_version_asks_the_store() -> None:
+    counter = Counter(token())
+    counter.ask()
+    assert not counter.ask(VendRequest(rejected_version="never heard of")).cache_hit
+    assert counter.shelf.started == []
+
+
+def test_a_rejection_of_the_current_version_starts_a_refresh_and_asks_to_wait() -> None:
+    counter = Counter(token())
+    with pytest.raises(TokenUnavailable) as caught:
+        counter.ask(REJECTION)
+    assert counter.shelf.started == [{"rejected_version": VERSION}]
+    assert caught.value.retry_after == 5
+
+
+@pytest.mark.parametrize(
+    ("held", "retry_after"),
+    [
+        (aged(899 * SECOND), 5),
+        (aged(600 * SECOND), 300),
+        (aged(600.5 * SECOND), 300),
+        (aged(0 * SECOND), 900),
+        (aged(SECOND, suspect_until=NOW + SECOND), 5),
+        (aged(SECOND, suspect_until=NOW), 899),
+        (aged(DAY), 5),
+    ],
+)
+def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int) -> None:
+    with pytest.raises(TokenUnavailable) as caught:
+        Counter(held).ask(REJECTION)
+    assert caught.value.retry_after == retry_after
+
+
+def test_a_version_that_was_put_back_by_hand_is_not_superseded() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.shelf.holds = token(version=NEWER)
+    counter.ask(REJECTION)
+    counter.shelf.holds = token()
+    counter.ask(VendRequest(rejected_version=NEWER))
+    with pytest.raises(TokenUnavailable):
+        counter.ask(REJECTION)
+
+
+def test_the_previous_version_is_never_handed_out_again() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.shelf.holds = token(version=NEWER)
+    counter.ask(REJECTION)
+    counter.shelf.holds = OUTAGE
+    with pytest.raises(StoreUnavailable):
+        counter.ask(VendRequest(rejected_version=NEWER))
+
+
+def test_one_process_starts_one_refresh_for_many_rejections() -> None:
+    counter = Counter(token())
+    for _ in range(50):
+        with pytest.raises(TokenUnavailable):
+            counter.ask(REJECTION)
+    assert len(counter.shelf.started) == 1
+    counter.clock.advance(5 * SECOND)
+    with pytest.raises(TokenUnavailable):
+        counter.ask(REJECTION)
+    assert len(counter.shelf.started) == 2
+
+
+def test_a_refresh_that_could_not_be_started_is_tried_again_at_once() -> None:
+    counter = Counter(token())
+    counter.shelf.refuses = True
+    with pytest.raises(TokenUnavailable, match="could not be started"):
+        counter.ask(REJECTION)
+    counter.shelf.refuses = False
+    with pytest.raises(TokenUnavailable):
+        counter.ask(REJECTION)
+    assert len(counter.shelf.started) == 1
+
+
+# No token ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holds", [None, intent()])
+def test_without_a_token_a_plain_tick_is_started(holds: Intent | None) -> None:
+    counter = Counter(holds)
+    with pytest.raises(TokenUnavailable, match="No token has been minted yet") as caught:
+        counter.ask()
+    assert caught.value.retry_after == 5
+    (event,) = counter.shelf.started
+    assert set(event) == {"id"}
+
+
+def test_an_expired_token_is_never_handed_out() -> None:
+    counter = Counter(expiring(0 * SECOND))
+    with pytest.raises(TokenUnavailable, match="expired"):
+        counter.ask()
+    (event,) = counter.shelf.started
+    assert "force" not in event
+
+
+def test_nor_one_with_less_than_a_second() -> None:
+    with pytest.raises(TokenUnavailable):
+        Counter(expiring(timedelta(seconds=0.999))).ask()
+
+
+# min_seconds ---------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_lives_long_enough_starts_nothing() -> None:
+    counter = Counter(expiring(MINUTE))
+    assert counter.ask(VendRequest(min_seconds=60)).warning is None
+    assert counter.shelf.started == []
+
+
+def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
+    counter = Counter(expiring(MINUTE))
+    given = counter.ask(VendRequest(min_seconds=61))
+    assert given.token.version == VERSION
+    assert given.cache_seconds == 5
+    (event,) = counter.shelf.started
+    assert (event["force"], event["rejected_version"]) == (True, VERSION)
+
+
+def test_also_from_the_cache() -> None:
+    counter = Counter(expiring(MINUTE))
+    counter.ask()
+    assert counter.ask(VendRequest(min_seconds=61)).cache_hit
+    assert len(counter.shelf.started) == 1
+
+
+@pytest.mark.parametrize(("age", "starts"), [(899 * SECOND, 0), (900 * SECOND, 1)])
+def test_no_wish_makes_mints_faster_than_the_minimum_age(age: timedelta, starts: int) -> None:
+    counter = Counter(aged(age, expires_at=NOW + MINUTE))
+    counter.ask(VendRequest(min_seconds=10**9))
+    assert len(counter.shelf.started) == starts
+
+
+def test_the_same_wish_in_other_processes_is_the_same_event() -> None:
+    first, second = Counter(expiring(MINUTE)), Counter(expiring(MINUTE))
+    for counter in (first, second):
+        counter.ask(VendRequest(min_seconds=61))
+    assert first.shelf.started == second.shelf.started
+
+
+# The failure table ---------------------------------------------------------------------------------------
+
+GOOD, BAD = "handed out", "raises"
+COPIES: dict[str, Token | None] = {
+    "none": None,
+    "good": token(),
+    "expired": expiring(MINUTE),
+    "the rejected one": token(version=NEWER),
+}
+
+
+@pytest.mark.parametrize(
+    ("copy", "outcome"),
+    [("none", BAD), ("good", GOOD), ("expired", BAD), ("the rejected one", BAD)],
+)
+@pytest.mark.parametrize("failure", [OUTAGE])
+def test_while_the_store_cannot_be_read(copy: str, outcome: str, failure: TokenVendingError) -> None:
+    held = COPIES[copy]
+    counter = Counter(held)
+    if held is not None:
+        counter.ask()
+    counter.clock.advance(300 * SECOND)
+    counter.shelf.holds = failure
+    request = VendRequest(rejected_version=NEWER) if copy == "the rejected one" else ANYTHING
+    if outcome is BAD:
+        with pytest.raises(StoreUnavailable):
+            counter.ask(request)
+    else:
+        given = counter.ask(request)
+        assert held is not None
+        assert given.token == held
+        assert given.warning is not None
+        assert "copy" in given.warning
+
+
+def test_after_an_outage_the_next_callers_do_not_wait_for_the_store() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(300 * SECOND)
+    counter.shelf.holds = OUTAGE
+    counter.ask()
+    reads = counter.shelf.reads
+    counter.clock.advance(4 * SECOND)
+    assert counter.ask().token.version == VERSION
+    assert counter.shelf.reads == reads
+    counter.clock.advance(SECOND)
+    counter.shelf.holds = token(version=NEWER)
+    assert counter.ask().token.version == NEWER
+
+
+def test_a_secret_that_somebody_overwrote_is_not_hidden_by_a_copy() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(300 * SECOND)
+    counter.shelf.holds = ConfigurationError("made up")
+    with pytest.raises(ConfigurationError):
+        counter.ask()
+
+
+def test_a_token_that_vanished_is_not_served_from_a_copy() -> None:
+    counter = Counter(token())
+    counter.ask()
+    counter.clock.advance(300 * SECOND)
+    counter.shelf.holds = None
+    with pytest.raises(TokenUnavailable):
+        counter.ask()
