@@ -3,6 +3,7 @@
 Each row of docs/reliability.md's fault tables is one of these tests.
 """
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -490,17 +491,15 @@ def test_a_single_fault_is_not_seen_by_the_caller(stage: World, name: str, recor
 
 
 def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(stage: World) -> None:
-    stage.mint_first()
-    soon = stage.version or ""
-    stage.secrets.rewrite(TOKEN, soon, lambda token: {**token, "expires_at": _in_seconds(1.5)})
+    start_vend(stage)
+    version = stage.mint_first()
+    stage.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": _in_seconds(4)})
     assert stage.ask().ok
     stage.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
     assert stage.ask().error_type == "StoreUnavailable"
 
 
 def _in_seconds(seconds: float) -> str:
-    import datetime as dt  # noqa: PLC0415
-
     return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat()
 
 
