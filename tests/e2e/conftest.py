@@ -2,6 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
+import bootstrap
+from tests.e2e.aws_cli import AwsCli
 from tests.stack import EmbeddedStack
 
 FIRES_WITHIN_SECONDS = 90.0
@@ -20,3 +22,11 @@ def minted(stack: EmbeddedStack) -> EmbeddedStack:
     stack.wait_for("the schedule mints", lambda: stack.personr.mint_count() > 0, FIRES_WITHIN_SECONDS)
     stack.wait_for("the token is stored", lambda: stack.vend().function_error is None, 10)
     return stack
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[AwsCli]:
+    """The AWS CLI, quick to start."""
+    bootstrap.make_environment("awscli", quiet=True)
+    with AwsCli(bootstrap.BUILD / "awscli" / "bin" / "python") as cli:
+        yield cli

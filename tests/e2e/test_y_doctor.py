@@ -1,0 +1,226 @@
+"""The doctor on the deployed stack: what is broken is found, and the command under the finding mends it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.aws_cli import AwsCli
+from tests.stack import EmbeddedStack
+from tests.stack.embedded import ROOT
+
+pytestmark = pytest.mark.timeout(240)
+FOREIGN_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}],
+}
+
+
+class Doctor:
+    """The program as an operator starts it."""
+
+    def __init__(self, stack: EmbeddedStack, aws: AwsCli) -> None:
+        self.stack = stack
+        self._aws = aws
+        self._environment = {
+            **stack.ministack.environment,
+            "PATH": f"{aws.folder}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "tools"),
+            "BOTO_DISABLE_COMMONNAME": "1",
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "token_vending_ops", "doctor", *arguments],
+            env=self._environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def findings(self) -> list[dict[str, str]]:
+        finished = self.run("--stack", "token-vending", "--json")
+        report: dict[str, Any] = json.loads(finished.stdout)
+        assert finished.returncode == report["exit_code"], finished.stderr
+        findings: list[dict[str, str]] = report["findings"]
+        return findings
+
+    def finding(self, saw: str) -> dict[str, str]:
+        """The one that says this."""
+        findings = self.findings()
+        found = [finding for finding in findings if saw in finding["saw"]]
+        assert len(found) == 1, findings
+        return found[0]
+
+    def mend(self, finding: dict[str, str]) -> None:
+        subprocess.run(
+            ["bash", "-euc", finding["mend"]],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+        )
+
+
+@pytest.fixture(scope="module")
+def doctor(minted: EmbeddedStack, aws: AwsCli) -> Doctor:
+    return Doctor(minted, aws)
+
+
+@contextlib.contextmanager
+def put_back(stack: EmbeddedStack, output: str) -> Iterator[None]:
+    """Afterwards the secret holds again what it held before."""
+    secrets = stack.client("secretsmanager")
+    content = secrets.get_secret_value(SecretId=stack.outputs[output])["SecretString"]
+    try:
+        yield
+    finally:
+        secrets.put_secret_value(SecretId=stack.outputs[output], SecretString=content)
+
+
+def test_a_healthy_stack_has_no_finding_but_that_nobody_is_subscribed(doctor: Doctor) -> None:
+    finished = doctor.run("--stack", "token-vending")
+    rows = [
+        line for line in finished.stdout.splitlines() if line.startswith(("WARNING", "CRITICAL", "UNKNOWN"))
+    ]
+    unexpected = [row for row in rows if "nobody is subscribed" not in row and "in ALARM" not in row]
+    assert unexpected == [], finished.stdout
+    assert "set and well-formed" in finished.stdout
+
+
+def test_an_unknown_stack_is_told_apart_from_a_sick_one(doctor: Doctor) -> None:
+    finished = doctor.run("--stack", "no-such-stack")
+    assert finished.returncode == 3
+    assert "There is no stack 'no-such-stack'" in finished.stderr
+
+
+def test_no_secret_is_shown(doctor: Doctor) -> None:
+    finished = doctor.run("--stack", "token-vending")
+    shown = finished.stdout + finished.stderr
+    assert [token for token in doctor.stack.personr.ever_minted if token in shown] == []
+
+
+def test_credentials_that_cannot_be_used(doctor: Doctor) -> None:
+    with put_back(doctor.stack, "CredentialsSecretArn"):
+        doctor.stack.put_credentials(email="a:b@example.com")
+        assert doctor.finding("has a colon")["severity"] == "CRITICAL"
+
+
+def test_a_token_secret_that_somebody_wrote_over(doctor: Doctor) -> None:
+    stack = doctor.stack
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.outputs["TokenSecretArn"], SecretString="what is this?"
+    )
+    finding = doctor.finding("overwritten")
+    assert finding["severity"] == "CRITICAL"
+    doctor.mend(finding)
+    assert doctor.finding("expires in 364 days")["severity"] == "OK"
+
+
+def test_a_lock_that_a_dead_run_left(doctor: Doctor) -> None:
+    stack = doctor.stack
+    secrets = stack.client("secretsmanager")
+    intent = {"intent": "run-dead", "started_at": "2026-01-01T00:00:00Z", "reason": "too_old"}
+    version = str(uuid.uuid4())
+    secret = stack.outputs["TokenSecretArn"]
+    scheduler = stack.client("scheduler")
+    with paused(stack):
+        secrets.put_secret_value(
+            SecretId=secret,
+            SecretString=json.dumps(intent),
+            ClientRequestToken=version,
+            VersionStages=["INTENT"],
+        )
+        secrets.update_secret_version_stage(SecretId=secret, VersionStage="MINTING", MoveToVersionId=version)
+        finding = doctor.finding("left by a run that died")
+        assert finding["severity"] == "WARNING"
+        doctor.mend(finding)
+        assert doctor.finding("free")["check"] == "lock"
+    assert scheduler.get_schedule(Name=schedule_name(stack))["State"] == "ENABLED"
+
+
+def test_a_disabled_schedule(doctor: Doctor) -> None:
+    with paused(doctor.stack):
+        assert doctor.finding("disabled")["severity"] == "CRITICAL"
+
+
+def test_a_policy_that_somebody_added_to_a_role(doctor: Doctor) -> None:
+    stack = doctor.stack
+    role = resource(stack, "VendRole")
+    stack.client("iam").put_role_policy(
+        RoleName=role, PolicyName="just-for-a-test", PolicyDocument=json.dumps(FOREIGN_POLICY)
+    )
+    finding = doctor.finding("just-for-a-test")
+    assert finding["severity"] == "CRITICAL"
+    doctor.mend(finding)
+    assert [f for f in doctor.findings() if "just-for-a-test" in f["saw"]] == []
+
+
+def test_a_setting_that_never_reached_the_alias(doctor: Doctor) -> None:
+    stack = doctor.stack
+    functions = stack.client("lambda")
+    name = stack.outputs["VendFunctionName"]
+    environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**environment, "CACHE_SECONDS": "61"}}
+    )
+    finding = doctor.finding("not what was deployed last")
+    assert finding["severity"] == "WARNING"
+    doctor.mend(finding)
+    assert [f for f in doctor.findings() if "not what was deployed last" in f["saw"]] == []
+    live = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+    assert live["Environment"]["Variables"]["CACHE_SECONDS"] == "61"
+
+
+def test_a_message_that_was_put_aside(doctor: Doctor) -> None:
+    queues = doctor.stack.client("sqs")
+    url = resource(doctor.stack, "RefreshFailureQueue")
+    queues.send_message(QueueUrl=url, MessageBody="{}")
+    assert doctor.finding("1 in RefreshFailureQueue")["severity"] == "WARNING"
+    queues.purge_queue(QueueUrl=url)
+
+
+def test_an_alarm_names_its_section_of_the_operations_page(doctor: Doctor) -> None:
+    doctor.stack.client("cloudwatch").set_alarm_state(
+        AlarmName="token-vending-foreign-minter", StateValue="ALARM", StateReason="a test"
+    )
+    finding = doctor.finding("token-vending-foreign-minter is in ALARM")
+    assert finding["severity"] == "CRITICAL"
+    assert finding["saw"].endswith("docs/operations.md#foreign-minter")
+    doctor.stack.client("cloudwatch").set_alarm_state(
+        AlarmName="token-vending-foreign-minter", StateValue="OK", StateReason="a test"
+    )
+
+
+def resource(stack: EmbeddedStack, name: str) -> str:
+    detail = stack.client("cloudformation").describe_stack_resource(
+        StackName="token-vending", LogicalResourceId=name
+    )
+    physical: str = detail["StackResourceDetail"]["PhysicalResourceId"]
+    return physical
+
+
+def schedule_name(stack: EmbeddedStack) -> str:
+    return resource(stack, "Schedule")
+
+
+@contextlib.contextmanager
+def paused(stack: EmbeddedStack) -> Iterator[None]:
+    """The schedule is disabled inside the block."""
+    scheduler = stack.client("scheduler")
+    schedule = scheduler.get_schedule(Name=schedule_name(stack))
+    wanted = {name: schedule[name] for name in ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
+    scheduler.update_schedule(**wanted, State="DISABLED")
+    try:
+        yield
+    finally:
+        scheduler.update_schedule(**wanted, State="ENABLED")

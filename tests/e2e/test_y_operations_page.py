@@ -1,0 +1,129 @@
+"""docs/operations.md, executed: every `sh` block, in its section's order, against the embedded stack."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.aws_cli import AwsCli
+from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.stack import EmbeddedStack
+from tests.stack.embedded import ROOT
+
+PAGE = ROOT / "docs" / "operations.md"
+pytestmark = pytest.mark.timeout(300)
+
+
+def _sections() -> dict[str, str]:
+    """The commands of each section, by its title; the ones before the first title under an empty one."""
+    parts = re.split(r"^#{2,3} (.+)$", PAGE.read_text(), flags=re.MULTILINE)
+    titles = ["", *parts[1::2]]
+    blocks = [
+        "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)) for text in parts[::2]
+    ]
+    return {title: commands for title, commands in zip(titles, blocks, strict=True) if commands}
+
+
+SECTIONS = _sections()
+PREAMBLE = SECTIONS.pop("")
+
+
+def _write_credentials(_stack: EmbeddedStack) -> None:
+    credentials = {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}
+    (ROOT / "credentials.json").write_text(json.dumps(credentials))
+
+
+def _delete_both_secrets(stack: EmbeddedStack) -> None:
+    for output in ("TokenSecretArn", "CredentialsSecretArn"):
+        stack.client("secretsmanager").delete_secret(SecretId=stack.outputs[output], RecoveryWindowInDays=7)
+
+
+def _disable_the_schedule(stack: EmbeddedStack) -> None:
+    scheduler = stack.client("scheduler")
+    schedule = scheduler.get_schedule(Name=_resource(stack, "Schedule"))
+    wanted = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    scheduler.update_schedule(**{name: schedule[name] for name in wanted}, State="DISABLED")
+
+
+def _deploy_once_more(stack: EmbeddedStack) -> None:
+    stack.deploy({"CacheSeconds": "45"})
+
+
+BEFORE: dict[str, Callable[[EmbeddedStack], None]] = {
+    "Rotate the service account's password": _write_credentials,
+    "Restore a deleted secret": _delete_both_secrets,
+    "no-tick": _disable_the_schedule,
+    "Roll back": _deploy_once_more,
+}
+
+
+def _schedule_is_enabled(stack: EmbeddedStack) -> None:
+    schedule = stack.client("scheduler").get_schedule(Name=_resource(stack, "Schedule"))
+    assert schedule["State"] == "ENABLED"
+    assert schedule["Target"]["Arn"].endswith(":live")
+    assert "<aws.scheduler.execution-id>" in schedule["Target"]["Input"]
+
+
+def _the_token_can_be_had(stack: EmbeddedStack) -> None:
+    assert stack.vend({"rejected_version": "none"}).function_error is None
+
+
+def _an_earlier_version_is_live(stack: EmbeddedStack) -> None:
+    functions = stack.client("lambda")
+    for output in ("VendFunctionName", "RefreshFunctionName"):
+        name = stack.outputs[output]
+        live = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        versions = functions.list_versions_by_function(FunctionName=name)["Versions"]
+        assert live == versions[-2]["Version"] != versions[-1]["Version"]
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=versions[-1]["Version"])
+
+
+AFTER: dict[str, Callable[[EmbeddedStack], None]] = {
+    "no-tick": _schedule_is_enabled,
+    "Restore a deleted secret": _the_token_can_be_had,
+    "Rotate the service account's password": _the_token_can_be_had,
+    "Roll back": _an_earlier_version_is_live,
+}
+
+
+def _resource(stack: EmbeddedStack, name: str) -> str:
+    detail = stack.client("cloudformation").describe_stack_resource(
+        StackName="token-vending", LogicalResourceId=name
+    )
+    physical: str = detail["StackResourceDetail"]["PhysicalResourceId"]
+    return physical
+
+
+def test_the_page_has_the_sections_that_need_a_hand() -> None:
+    assert BEFORE.keys() | AFTER.keys() <= SECTIONS.keys()
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, title: str) -> None:
+    BEFORE.get(title, lambda _stack: None)(minted)
+    # `make smoke` would start this suite again; that it passes here is shown by test_y_smoke.py.
+    commands = SECTIONS[title].replace('make smoke STACK="$STACK"', "true")
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{PREAMBLE}\n{commands}"],
+        cwd=ROOT,
+        env={
+            **minted.ministack.environment,
+            "PATH": f"{aws.folder}:{os.environ['PATH']}",
+            "HOME": os.environ.get("HOME", "/"),
+            "AWS_PAGER": "",
+            # For this one service version 1 of the CLI prefers an address of its own to AWS_ENDPOINT_URL.
+            "BOTO_DISABLE_COMMONNAME": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, f"{commands}\n{finished.stdout}"
+    assert "errorMessage" not in finished.stdout, finished.stdout
+    AFTER.get(title, lambda _stack: None)(minted)

@@ -1,0 +1,48 @@
+"""A deployed stack as its account shows it: outputs, physical names, clients."""
+
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+
+class NoSuchStackError(Exception):
+    """There is no stack of that name in this account and region."""
+
+
+class DeployedStack:
+    """One stack. Raises NoSuchStackError, and botocore's errors when AWS cannot be asked."""
+
+    def __init__(self, name: str, session: boto3.Session) -> None:
+        self.name = name
+        self._session = session
+        self.client = cache(self._client)
+        formation = self.client("cloudformation")
+        try:
+            described = formation.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":
+                raise NoSuchStackError(
+                    f"There is no stack {name!r} in the region {session.region_name}."
+                ) from error
+            raise
+        self.status: str = described["StackStatus"]
+        self.outputs: dict[str, str] = {o["OutputKey"]: o["OutputValue"] for o in described["Outputs"]}
+        self.parameters: dict[str, str] = {
+            p["ParameterKey"]: p.get("ParameterValue", "") for p in described.get("Parameters", [])
+        }
+        pages = formation.get_paginator("list_stack_resources").paginate(StackName=name)
+        self.resources: dict[str, str] = {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for page in pages
+            for resource in page["StackResourceSummaries"]
+            if "PhysicalResourceId" in resource
+        }
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401  boto3's clients have no common type
+        return self._session.client(
+            service,  # type: ignore[call-overload]
+            config=Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 3}),
+        )
