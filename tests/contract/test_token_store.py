@@ -26,6 +26,7 @@ from tests.simulation import (
 )
 from tests.stand_ins.secrets_manager import REGION, SecretsManager
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
+from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
 from token_vending.errors import ConfigurationError, StoreUnavailable
 from token_vending.ports import LabelHeld
 from token_vending.token import Intent, Token
@@ -70,6 +71,20 @@ def stand_in() -> Iterator[Service]:
         yield Service(client, "scratch", lambda content: server.put("scratch", content))
 
 
+def signed() -> Iterator[Service]:
+    """The stand-in again, through the client that the function itself uses."""
+    with SecretsManager() as server:
+        server.create("scratch")
+        environment = {
+            "AWS_ENDPOINT_URL": server.url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+        client = SignedSecretsManager(SignedAws(environment))
+        yield Service(client, "scratch", lambda content: server.put("scratch", content))
+
+
 def real() -> Iterator[Service]:
     client = boto3.client("secretsmanager")
     name = f"{os.environ['AWS_SAM_STACK_NAME']}-contract-{uuid.uuid4()}"
@@ -84,10 +99,10 @@ def real() -> Iterator[Service]:
         client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
-SERVICES = {"simulation": simulated, "stand-in": stand_in, "real": real}
+SERVICES = {"simulation": simulated, "stand-in": stand_in, "signed": signed, "real": real}
 
 
-HERE: list[Any] = ["simulation", "stand-in"]
+HERE: list[Any] = ["simulation", "stand-in", "signed"]
 if "AWS_SAM_STACK_NAME" in os.environ:
     HERE.append(pytest.param("real", marks=pytest.mark.live))
 
@@ -298,7 +313,7 @@ def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
         store.move_label("MINTING", to=mine, expected_on=None)
 
 
-@pytest.mark.parametrize("service", ["stand-in"], indirect=True)
+@pytest.mark.parametrize("service", ["stand-in", "signed"], indirect=True)
 def test_of_many_at_once_one_gets_the_label(service: Service) -> None:
     store = service.store
     versions = [put_intent(store) for _ in range(12)]
