@@ -64,10 +64,10 @@ def assert_nothing_was_sent(world: World, name: str, record: Record) -> None:
 
 
 def test_a_vendor_with_a_good_certificate_is_trusted(authority: trustme.CA, trusted: Path) -> None:
-    with PersonrServer(tls=server_context(authority.issue_cert("127.0.0.1"))) as vendor:
-        with run_against(vendor.url, trusted) as world:
-            assert world.tick().payload["outcome"] == "refreshed"
-            assert vendor.is_live(world.stored_token)
+    good = server_context(authority.issue_cert("127.0.0.1"))
+    with PersonrServer(tls=good) as vendor, run_against(vendor.url, trusted) as world:
+        assert world.tick().payload["outcome"] == "refreshed"
+        assert vendor.is_live(world.stored_token)
 
 
 @pytest.mark.parametrize("name", ["unknown authority", "another host's certificate", "expired certificate"])

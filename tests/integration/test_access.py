@@ -1,0 +1,312 @@
+"""What each role may do is what its function does, and the rest is denied; who may not ask over HTTP gets 403."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.cloudformation import ACCOUNT as STACK_ACCOUNT
+from tests.infrastructure.cloudformation import REGION, Stack
+from tests.integration.conftest import assert_no_leak
+from tests.integration.iam import Ask, allowed
+from tests.integration.test_crash_matrix import REFRESH_SCENARIOS
+from tests.integration.world import CREDENTIALS, TOKEN, World
+from tests.stand_ins.secrets_manager import ACCOUNT_ID
+
+TOKEN_SECRET, CREDENTIALS_SECRET = "${TokenSecret.Id}", "${CredentialsSecret.Id}"
+KEY, REFRESH_ALIAS, VEND_ALIAS = (
+    "${EncryptionKey.Arn}",
+    "${RefreshFunctionAliaslive}",
+    "${VendFunctionAliaslive}",
+)
+VIA = f"secretsmanager.{REGION}.amazonaws.com"
+OTHER_SECRET = f"arn:aws:secretsmanager:{REGION}:{STACK_ACCOUNT}:secret:payroll-AbCdEf"
+
+
+@functools.cache
+def stack() -> Stack:
+    return Stack()
+
+
+def role(name: str) -> list[dict[str, Any]]:
+    return list(stack().statements(name).values())
+
+
+def through_secrets_manager(action: str, secret: str) -> Ask:
+    """What Secrets Manager asks of KMS in the caller's name."""
+    return Ask(f"kms:{action}", KEY, {"kms:ViaService": VIA, "kms:EncryptionContext:SecretARN": secret})
+
+
+def asks_of(world: World) -> set[tuple[str, str]]:
+    """The (action, resource) pairs that Secrets Manager was asked for, in the template's names."""
+    names = {world.token_arn: TOKEN_SECRET, world.credentials_arn: CREDENTIALS_SECRET}
+    return {(f"secretsmanager:{call.operation}", names[call.secret_id]) for call in world.secrets.calls}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with World() as made:
+        yield made
+        assert_no_leak(made)
+
+
+def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: World) -> None:
+    asked: set[tuple[str, str]] = set()
+    for scenario in REFRESH_SCENARIOS.values():
+        world.start_over()
+        scenario.prepare(world)
+        world.secrets.calls.clear()
+        world.refresh.invoke(scenario.event(world))
+        asked |= asks_of(world)
+    assert all(allowed(role("RefreshRole"), Ask(action, resource)) for action, resource in asked)
+    granted = {
+        (action, resource)
+        for statement in role("RefreshRole")
+        for action in _list(statement["Action"])
+        for resource in _list(statement["Resource"])
+        if action.startswith("secretsmanager:")
+    }
+    assert granted == asked, "nothing is granted that no run asks for"
+
+
+def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: World) -> None:
+    world.start_over()
+    version = world.mint_first()
+    world.secrets.calls.clear()
+    world.lambda_service.refuse("TooManyRequestsException", 429)
+    world.ask(rejected_version=version)
+    asked = asks_of(world)
+    assert asked == {("secretsmanager:GetSecretValue", TOKEN_SECRET)}
+    assert all(allowed(role("VendRole"), Ask(action, resource)) for action, resource in asked)
+    assert allowed(role("VendRole"), Ask("lambda:InvokeFunction", REFRESH_ALIAS))
+    assert not allowed(role("VendRole"), Ask("secretsmanager:DescribeSecret", TOKEN_SECRET))
+
+
+@pytest.mark.parametrize(
+    ("role_name", "ask"),
+    [
+        ("RefreshRole", through_secrets_manager("Decrypt", TOKEN_SECRET)),
+        ("RefreshRole", through_secrets_manager("Decrypt", CREDENTIALS_SECRET)),
+        ("RefreshRole", through_secrets_manager("GenerateDataKey", TOKEN_SECRET)),
+        ("RefreshRole", Ask("sqs:SendMessage", "${RefreshFailureQueue.Arn}")),
+        ("RefreshRole", Ask("logs:PutLogEvents", "${RefreshLogGroup.Arn}")),
+        ("VendRole", through_secrets_manager("Decrypt", TOKEN_SECRET)),
+        ("VendRole", Ask("logs:PutLogEvents", "${VendLogGroup.Arn}")),
+        ("ScheduleRole", Ask("lambda:InvokeFunction", REFRESH_ALIAS)),
+        ("ScheduleRole", Ask("sqs:SendMessage", "${ScheduleFailureQueue.Arn}")),
+        ("CallerPolicy", Ask("lambda:InvokeFunction", VEND_ALIAS)),
+        (
+            "CallerPolicy",
+            Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "AWS_IAM"}),
+        ),
+    ],
+)
+def test_what_is_needed_beside_the_secrets_is_allowed(role_name: str, ask: Ask) -> None:
+    assert allowed(role(role_name), ask)
+
+
+WRITES = ("PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret", "DeleteSecret", "PutResourcePolicy")
+FORBIDDEN: dict[str, list[Ask]] = {
+    "VendRole": [
+        Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
+        Ask("secretsmanager:DescribeSecret", CREDENTIALS_SECRET),
+        Ask("secretsmanager:GetSecretValue", OTHER_SECRET),
+        Ask("secretsmanager:ListSecrets", "*"),
+        *(Ask(f"secretsmanager:{action}", TOKEN_SECRET) for action in WRITES),
+        through_secrets_manager("Decrypt", CREDENTIALS_SECRET),
+        through_secrets_manager("GenerateDataKey", TOKEN_SECRET),
+        Ask("kms:Decrypt", KEY),
+        Ask("kms:Decrypt", KEY, {"kms:ViaService": VIA}),
+        Ask("kms:Decrypt", KEY, {"kms:EncryptionContext:SecretARN": TOKEN_SECRET}),
+        Ask("lambda:InvokeFunction", VEND_ALIAS),
+        Ask("lambda:InvokeFunction", "${RefreshFunction}"),
+        Ask("lambda:UpdateFunctionConfiguration", REFRESH_ALIAS),
+        Ask("sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
+        Ask("logs:PutLogEvents", "${RefreshLogGroup.Arn}"),
+        Ask("logs:CreateLogGroup", "${VendLogGroup.Arn}"),
+    ],
+    "RefreshRole": [
+        Ask("secretsmanager:GetSecretValue", OTHER_SECRET),
+        Ask("secretsmanager:BatchGetSecretValue", "*"),
+        Ask("secretsmanager:ListSecrets", "*"),
+        *(Ask(f"secretsmanager:{action}", CREDENTIALS_SECRET) for action in WRITES),
+        *(Ask(f"secretsmanager:{action}", TOKEN_SECRET) for action in WRITES[2:]),
+        through_secrets_manager("Decrypt", OTHER_SECRET),
+        through_secrets_manager("GenerateDataKey", CREDENTIALS_SECRET),
+        Ask("kms:Decrypt", KEY),
+        Ask("kms:Encrypt", KEY, {"kms:ViaService": VIA, "kms:EncryptionContext:SecretARN": TOKEN_SECRET}),
+        Ask("kms:ScheduleKeyDeletion", KEY),
+        Ask("lambda:InvokeFunction", REFRESH_ALIAS),
+        Ask("lambda:InvokeFunction", VEND_ALIAS),
+        Ask("sqs:ReceiveMessage", "${RefreshFailureQueue.Arn}"),
+        Ask("logs:PutLogEvents", "${VendLogGroup.Arn}"),
+        Ask("iam:PassRole", "*"),
+    ],
+    "ScheduleRole": [
+        Ask("lambda:InvokeFunction", VEND_ALIAS),
+        Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
+        Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
+        Ask("sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
+    ],
+    "CallerPolicy": [
+        Ask("lambda:InvokeFunction", REFRESH_ALIAS),
+        Ask("lambda:InvokeFunction", "${VendFunction}"),
+        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS),
+        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "NONE"}),
+        Ask("lambda:GetFunction", VEND_ALIAS),
+        Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
+        Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
+        through_secrets_manager("Decrypt", TOKEN_SECRET),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("role_name", "ask"),
+    [(name, ask) for name, asks in FORBIDDEN.items() for ask in asks],
+    ids=lambda value: f"{value.action} {value.resource}" if isinstance(value, Ask) else value,
+)
+def test_everything_else_is_denied(role_name: str, ask: Ask) -> None:
+    assert not allowed(role(role_name), ask)
+
+
+def test_a_role_without_the_callers_policy_may_not_ask() -> None:
+    assert not allowed([], Ask("lambda:InvokeFunction", VEND_ALIAS))
+
+
+def test_the_evaluation_denies_by_default_and_by_an_explicit_deny() -> None:
+    allow = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::mine/*"}
+    ask = Ask("s3:GetObject", "arn:aws:s3:::mine/a")
+    assert allowed([allow], ask)
+    assert not allowed([allow], Ask("s3:PutObject", ask.resource))
+    assert not allowed([allow], Ask(ask.action, "arn:aws:s3:::yours/a"))
+    assert not allowed([allow, {**allow, "Effect": "Deny"}], ask)
+    conditional = {**allow, "Condition": {"StringEquals": {"aws:Via": "x"}}}
+    assert not allowed([conditional], ask)
+    assert allowed([conditional], Ask(ask.action, ask.resource, {"aws:Via": "x"}))
+
+
+# --- over HTTP ----------------------------------------------------------------------------------------------------
+
+LISTED = f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service"
+
+
+def http_event(arn: object, **changes: Any) -> dict[str, Any]:
+    identity: dict[str, Any] = {"authorizer": {"iam": {"userArn": arn}}} if arn is not None else {}
+    return {
+        "version": "2.0",
+        "rawPath": "/token",
+        "headers": {},
+        "requestContext": {"http": {"method": "GET"}, **identity},
+        **changes,
+    }
+
+
+def session(account: str = ACCOUNT_ID, role: str = "orders-service", partition: str = "aws") -> str:
+    return f"arn:{partition}:sts::{account}:assumed-role/{role}/session"
+
+
+STRANGERS: dict[str, object] = {
+    "another role": session(role="reports-service"),
+    "a longer name": session(role="orders-service-2"),
+    "a shorter name": session(role="orders-servic"),
+    "another case": session(role="Orders-Service"),
+    "another account": session(account="111122223334"),
+    "a longer account": session(account=f"{ACCOUNT_ID}0"),
+    "another partition": session(partition="aws-cn"),
+    "a user of the role's name": f"arn:aws:iam::{ACCOUNT_ID}:user/orders-service",
+    "the role in a path": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service/orders-service",
+    "a session of the role's name": session(role="x") + "/orders-service",
+    "a session named like an ARN": f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/x/{LISTED}",
+    "a federated user": f"arn:aws:sts::{ACCOUNT_ID}:federated-user/orders-service",
+    "the root user": f"arn:aws:iam::{ACCOUNT_ID}:root",
+    "a wildcard": f"arn:aws:iam::{ACCOUNT_ID}:role/*",
+    "a trailing newline": session() + "\n",
+    "a leading space": " " + session(),
+    "a look-alike letter": session(role="оrders-service"),  # noqa: RUF001 - that is the point
+    "digits that are not ASCII": session(account="१११122223333"),
+    "a null byte": session(role="orders-service\0"),
+    "an empty ARN": "",
+    "no text": 7,
+    "a list": [session()],
+    "nobody": None,
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, name: str) -> None:
+    world.start_over()
+    world.mint_first()
+    before = len(_audits(world))
+    answered = world.vend.invoke(http_event(STRANGERS[name])).payload
+    assert answered["statusCode"] == 403, answered
+    assert (world.stored_token or "?") not in str(answered)
+    (line,) = _audits(world)[before:]
+    assert line["outcome"] == "denied"
+    assert line["error"] == "CallerNotAllowed"
+
+
+SPOOFS: dict[str, Callable[[], dict[str, Any]]] = {
+    "identity in headers": lambda: http_event(
+        None,
+        headers={
+            "x-amzn-iam-user-arn": session(),
+            "x-amz-user-arn": session(),
+            "authorization": f"AWS4-HMAC-SHA256 Credential={session()}",
+            "x-forwarded-user": session(),
+        },
+    ),
+    "identity in the query": lambda: http_event(None, queryStringParameters={"userArn": session()}),
+    "identity in the body": lambda: http_event(None, body=f'{{"userArn": "{session()}"}}'),
+    "identity beside the authorizer": lambda: {
+        **http_event(None),
+        "authorizer": {"iam": {"userArn": session()}},
+    },
+    "a JWT authorizer": lambda: _with_context(authorizer={"jwt": {"claims": {"userArn": session()}}}),
+    "a Lambda authorizer": lambda: _with_context(authorizer={"lambda": {"userArn": session()}}),
+    "the older identity field": lambda: _with_context(identity={"userArn": session()}),
+    "a stranger with the listed ARN in a header": lambda: http_event(
+        session(role="x"), headers={"x-amzn-iam-user-arn": session()}
+    ),
+}
+
+
+def _with_context(**context: Any) -> dict[str, Any]:
+    return http_event(None, requestContext={"http": {"method": "GET"}, **context})
+
+
+@pytest.mark.parametrize("name", SPOOFS)
+def test_an_identity_that_the_caller_wrote_does_not_count(world: World, name: str) -> None:
+    world.start_over()
+    world.mint_first()
+    answered = world.vend.invoke(SPOOFS[name]()).payload
+    assert answered["statusCode"] == 403, answered
+    assert _audits(world)[-1]["outcome"] == "denied"
+
+
+def test_a_denied_caller_learns_nothing_about_paths_and_starts_nothing(world: World) -> None:
+    world.start_over()
+    version = world.mint_first()
+    for path, method in (("/token", "GET"), ("/nowhere", "GET"), ("/token/rejections", "POST")):
+        event = http_event(session(role="x"), rawPath=path, body=f'{{"version": "{version}"}}')
+        event["requestContext"]["http"]["method"] = method
+        assert world.vend.invoke(event).payload["statusCode"] == 403
+    assert world.lambda_service.invocations == []
+
+
+def test_who_is_listed_gets_the_token(world: World) -> None:
+    world.start_over()
+    world.mint_first()
+    for arn in (session(), LISTED):
+        assert world.vend.invoke(http_event(arn)).payload["statusCode"] == 200
+        assert _audits(world)[-1]["caller"] == arn
+    assert world.secrets.version_of(CREDENTIALS) != world.secrets.version_of(TOKEN)
+
+
+def _audits(world: World) -> list[dict[str, Any]]:
+    return [record["audit"] for record in world.vend.log_records if "audit" in record]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
