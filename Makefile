@@ -85,7 +85,7 @@ mutants: setup  ## every safeguard taken out, one at a time, makes a test fail
 	@$(RUN) scripts/mutants.py
 
 .PHONY: check
-check: setup lint types imports template locks  ## lints, types, import contracts, template, locks
+check: setup lint types imports template workflows locks  ## lints, types, import contracts, template, workflows, locks
 
 .PHONY: lint
 lint: setup
@@ -105,6 +105,13 @@ template: setup
 	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
 	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
 
+.PHONY: workflows
+workflows: setup
+	@for workflow in $(wildcard .github/workflows/*.yml .github/workflows/*.yaml); do \
+		$(VENV)/check-jsonschema --quiet --builtin-schema vendor.github-workflows "$$workflow"; \
+		$(VENV)/zizmor --offline --quiet "$$workflow"; \
+	done
+
 .PHONY: locks
 locks: setup
 	@$(BASE_PYTHON) scripts/bootstrap.py check
@@ -113,3 +120,13 @@ locks: setup
 format: setup  ## let ruff mend what it can
 	@$(VENV)/ruff check --fix-only --quiet .
 	@$(VENV)/ruff format .
+
+##@ Speed and cost
+
+.PHONY: bench
+bench: setup  ## measure the functions beside what else could have been written; writes docs/performance.md
+	@PYTHONPATH=scripts:. $(RUN) -m tests.benchmarks $(ARGS)
+
+.PHONY: cost
+cost: setup  ## what callers cost a month, and where AWS's limits bite (ARGS='--callers 200 --help')
+	@$(RUN) scripts/cost.py $(ARGS)
