@@ -92,6 +92,11 @@ def warm(
     return times
 
 
+def percentile(taken: Sequence[float], part: int) -> float:
+    """The value below which that many hundredths lie."""
+    return sorted(taken)[min(len(taken) - 1, len(taken) * part // 100)]
+
+
 def sizes(folder: Path) -> dict[str, float]:
     """Megabytes of what is deployed: unzipped, and zipped as `sam deploy` uploads it."""
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,106 @@
+"""Measures everything and writes the report: `make bench`.
+
+    python -m tests.benchmarks [--rounds N] [--invocations N] [--only-print]
+
+Takes a few minutes on an idle machine; on a busy one the ratios hold better than the times.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+import build
+from tests.benchmarks import report
+from tests.benchmarks.aws import Aws
+from tests.benchmarks.measure import cold, percentile, say, sizes, warm
+from tests.benchmarks.variants import Variants
+from tests.runtime.artefacts import REFRESH, VEND
+
+
+def main() -> int:
+    """0; the numbers are for reading, the gate is a test."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="cold starts of each variant")
+    parser.add_argument("--invocations", type=int, default=1000, help="warm invocations of each")
+    parser.add_argument("--only-print", action="store_true", help="leave docs/ as it is")
+    arguments = parser.parse_args()
+    results = measure_all(arguments.rounds, arguments.invocations)
+    say("")
+    text = report.tables(results)
+    Console().print(Markdown(text))
+    if not arguments.only_print:
+        report.FOLDER.mkdir(parents=True, exist_ok=True)
+        (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        report.plot(results, report.FOLDER)
+        report.put_into_page("measurements", text)
+    return 0
+
+
+def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
+    """Everything the report shows."""
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder, Aws(Path(folder)) as aws:
+        variants = Variants(build.build(), aws)
+        starts = cold(variants, [variant.name for variant in variants.all], rounds, say)
+        rows = [
+            (name, name, variants[name].event)
+            for name in ("empty", "textbook", "boto3", "botocore", "urllib3", "floor")
+        ]
+        rows += [
+            (name, "vend-http" if name == "vend-304" else name.removesuffix("-rejected"), event)
+            for name, event in variants.warm_events.items()
+        ]
+        times = warm(variants, rows, invocations, say)
+        labels = {variant.name: variant.label for variant in variants.all}
+        labels |= {
+            "vend": "**vend**, direct, from the copy",
+            "vend-http": "**vend**, HTTP, from the copy",
+            "vend-304": "**vend**, HTTP, 304",
+            "vend-rejected": "**vend**, a dead version reported, newer one at hand",
+        }
+        cold_labels = {variant.name: variant.label for variant in variants.all}
+        return {
+            "taken": {
+                "when": report.now(),
+                "machine": report.machine(),
+                "commit": report.commit(),
+                "rounds": rounds,
+                "invocations": invocations,
+                "load_before": load_before,
+                "load_after": os.getloadavg()[0],
+            },
+            "cold": {
+                name: {"label": cold_labels[name], "ours": _ours(name), **measured.summary()}
+                for name, measured in starts.items()
+            },
+            "warm": {
+                name: {
+                    "label": labels[name],
+                    "ours": _ours(name),
+                    "warm_p50_us": 1e6 * percentile(taken, 50),
+                    "warm_p99_us": 1e6 * percentile(taken, 99),
+                }
+                for name, taken in times.items()
+            },
+            "sizes": {
+                name: sizes(variants.build / name)
+                for name in (VEND, REFRESH, "TokenVendingLayer", "TokenClientLayer")
+            },
+        }
+
+
+def _ours(name: str) -> bool:
+    return name.startswith(("vend", "refresh"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

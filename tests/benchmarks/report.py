@@ -1,0 +1,187 @@
+"""The measurements as tables, plots and JSON: everything in docs/performance.md between its markers."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "performance.md"
+FOLDER = ROOT / "docs" / "performance"
+COMMAND = "make bench"
+
+OURS = "#2a6f97"
+THEIRS = "#b8b8b8"
+FIRST = "#89c2d9"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One ambition: `part` over `whole` in the same run, at most `most`."""
+
+    what: str
+    measure: str
+    part: str
+    whole: str
+    most: float
+
+
+RATIOS = (
+    Ratio("hand-out, cold, to the textbook", "cold_ms", "vend-http", "textbook", 0.45),
+    Ratio("hand-out, cold, to Logger + Metrics + boto3", "cold_ms", "vend", "boto3", 0.57),
+    Ratio("the same, boto3 without bytecode", "cold_ms", "vend", "boto3-no-bytecode", 0.27),
+    Ratio("hand-out, memory, to the textbook", "memory_mb", "vend-http", "textbook", 0.63),
+    Ratio("hand-out from the copy, warm p50, to an empty function", "warm_p50_us", "vend", "empty", 1.5),
+    Ratio("refresh with nothing due, cold, to Logger + Metrics + boto3", "cold_ms", "refresh", "boto3", 0.75),
+)
+
+
+def ratio_of(ratio: Ratio, results: Mapping[str, Any]) -> float:
+    """What was reached."""
+    table = results["warm"] if ratio.measure.startswith("warm") else results["cold"]
+    return float(table[ratio.part][ratio.measure] / table[ratio.whole][ratio.measure])
+
+
+def machine() -> str:
+    """The machine in a line."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    name = model[1] if model else platform.machine()
+    system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {name}, {system}"
+
+
+def commit() -> str:
+    """The commit that was measured, with a plus if something was changed after it."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """The generated part of the page."""
+    taken = results["taken"]
+    lines = [
+        (
+            f"Taken by `{COMMAND}` on {taken['when'][:10]}: {taken['machine']}; commit {taken['commit']}; medians of "
+            f"{taken['rounds']} cold starts and {taken['invocations']} warm invocations of each, all in turn; load "
+            f"average {taken['load_before']:.1f} before and {taken['load_after']:.1f} after."
+        ),
+        "",
+        "| ratio | ambition | reached | |",
+        "|---|---|---|---|",
+    ]
+    for ratio in RATIOS:
+        reached = ratio_of(ratio, results)
+        verdict = "yes" if reached <= ratio.most else "**no**"
+        lines.append(f"| {ratio.what} | ≤ {ratio.most:.2f} | {reached:.2f} | {verdict} |")
+    lines += ["", "![Cold starts](performance/cold.svg)", "", *_cold_table(results)]
+    lines += ["", "![Warm invocations](performance/warm.svg)", "", *_warm_table(results)]
+    lines += ["", *_size_table(results)]
+    return "\n".join(lines)
+
+
+def _cold_table(results: Mapping[str, Any]) -> list[str]:
+    base = results["cold"]["empty"]["cold_ms"]
+    lines = [
+        "| cold start | ms | quartiles | of it init | first answer | to empty | CPU ms | memory MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results["cold"].values():
+        cold, init = row["cold_ms"], row["init_ms"]
+        lines.append(
+            f"| {row['label']} | {cold:.0f} | {row['cold_q1_ms']:.0f}-{row['cold_q3_ms']:.0f} | {init:.0f} | "
+            f"{cold - init:.0f} | {cold / base:.1f} | {row['processor_ms']:.0f} | {row['memory_mb']:.0f} |"
+        )
+    return lines
+
+
+def _warm_table(results: Mapping[str, Any]) -> list[str]:
+    base = results["warm"]["empty"]["warm_p50_us"]
+    lines = ["| warm invocation | p50 µs | p99 µs | to empty |", "|---|---|---|---|"]
+    for row in results["warm"].values():
+        p50 = row["warm_p50_us"]
+        lines.append(f"| {row['label']} | {p50:.0f} | {row['warm_p99_us']:.0f} | {p50 / base:.2f} |")
+    return lines
+
+
+def _size_table(results: Mapping[str, Any]) -> list[str]:
+    lines = ["| deployed | zipped MB | unzipped MB |", "|---|---|---|"]
+    for name, row in results["sizes"].items():
+        lines.append(f"| {name} | {row['zipped_mb']:.2f} | {row['unzipped_mb']:.2f} |")
+    return lines
+
+
+def plot(results: Mapping[str, Any], folder: Path) -> None:
+    """cold.svg and warm.svg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mpl.rcParams.update({"svg.hashsalt": "performance", "font.size": 9, "font.family": "DejaVu Sans"})
+    _plot_cold(results, folder / "cold.svg")
+    _plot_warm(results, folder / "warm.svg")
+
+
+def _plot_cold(results: Mapping[str, Any], file: Path) -> None:
+    rows = list(results["cold"].values())[::-1]
+    labels = [_plain(row["label"]) for row in rows]
+    init = [row["init_ms"] for row in rows]
+    first = [row["cold_ms"] - row["init_ms"] for row in rows]
+    colours = [OURS if row["ours"] else THEIRS for row in rows]
+    figure, axes = plt.subplots(figsize=(9, 4.6))
+    axes.barh(labels, init, color=colours)
+    axes.barh(labels, first, left=init, color=[FIRST if row["ours"] else "#dcdcdc" for row in rows])
+    for place, row in enumerate(rows):
+        axes.text(row["cold_ms"], place, f" {row['cold_ms']:.0f}", va="center")
+    axes.set_xlabel("milliseconds from process start to first answer (light: the first invocation)")
+    _save(figure, axes, file)
+
+
+def _plot_warm(results: Mapping[str, Any], file: Path) -> None:
+    rows = list(results["warm"].values())[::-1]
+    labels = [_plain(row["label"]) for row in rows]
+    p50 = [row["warm_p50_us"] for row in rows]
+    figure, axes = plt.subplots(figsize=(9, 3.6))
+    axes.barh(labels, p50, color=[OURS if row["ours"] else THEIRS for row in rows])
+    for place, row in enumerate(rows):
+        axes.text(row["warm_p50_us"], place, f" {row['warm_p50_us']:.0f}", va="center")
+    axes.set_xlabel("microseconds at the runtime's door (p50)")
+    _save(figure, axes, file)
+
+
+def _save(figure: Any, axes: Any, file: Path) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.08)
+    figure.tight_layout()
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+    # matplotlib ends lines of path data with a blank.
+    file.write_text("\n".join(line.rstrip() for line in file.read_text().splitlines()) + "\n")
+
+
+def _plain(label: str) -> str:
+    return label.replace("**", "").replace("`", "")
+
+
+def put_into_page(name: str, text: str, page: Path = PAGE) -> None:
+    """Replaces what stands between the page's markers of that name."""
+    begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
+    old = page.read_text(encoding="utf-8")
+    head, found, rest = old.partition(begin)
+    if not found or end not in rest:
+        raise ValueError(f"{page} has no place for {name!r}")
+    tail = rest.partition(end)[2]
+    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
+
+
+def now() -> str:
+    """For the record."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
