@@ -1,7 +1,13 @@
 """One line for every hand-out and every refusal: who, which version, outcome."""
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
+
+from token_vending.token import fingerprint
+
+_VERSION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+"""What Secrets Manager, its SDKs and this product use for one: a UUID."""
 
 
 class Door(StrEnum):
@@ -40,4 +46,9 @@ class AuditEvent(NamedTuple):
 
     def as_dict(self) -> dict[str, str | bool]:
         """The fields that are known, for the log line's `audit` object."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        fields = {name: value for name, value in self._asdict().items() if value is not None}
+        said = self.rejected_version
+        if said is not None and not _VERSION.fullmatch(said):
+            # Whoever mixes the two up sends the token itself.
+            fields["rejected_version"] = f"sha256:{fingerprint(said)}"
+        return fields

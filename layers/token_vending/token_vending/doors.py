@@ -23,7 +23,7 @@ from token_vending.errors import (
     TokenVendingError,
 )
 from token_vending.handing_out import HandOut, TokenVendor
-from token_vending.requests import VendRequest, parse_min_seconds, parse_rejection
+from token_vending.requests import VendRequest, parse_min_seconds, parse_rejection, show_name
 
 type Record = Callable[[AuditEvent], None]
 type Response = dict[str, Any]
@@ -151,7 +151,7 @@ class _HttpRequest(NamedTuple):
         known = {"min_seconds"} if method == "GET" else set()
         for name in self.query:
             if name not in known:
-                raise InvalidRequest(f"Unknown query parameter {str(name)[:64]!r}.")
+                raise InvalidRequest(f"Unknown query parameter {show_name(name)}.")
         if method == "POST":
             return parse_rejection(self._text())
         seconds = self.query.get("min_seconds")

@@ -5,12 +5,14 @@ Raises InvalidRequest naming the field throughout; values of unknown fields are 
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from token_vending.errors import InvalidRequest
 
 MAX_TEXT = 256
+_SHOWN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,23}", re.ASCII)
 _MAX_MIN_SECONDS = 10**10
 """Seconds: far beyond any token's life, and still a number that can be computed with."""
 
@@ -108,6 +110,13 @@ def parse_min_seconds(text: str) -> int:
     return int(text)
 
 
+def show_name(name: object) -> str:
+    """A name that a caller made up, quoted; only if it looks like one, since it may be a token gone astray."""
+    if isinstance(name, str) and _SHOWN_NAME.fullmatch(name):
+        return repr(name)
+    return "with a name that is not repeated here"
+
+
 def _run_id(event_id: str, rejected_version: str | None) -> str:
     # Hashed, so that whatever a sender puts into an id stays a plain word of known length in the record and
     # the logs. The rejected version is part of it: a sender that uses one id for two rejections has two runs.
@@ -124,8 +133,7 @@ def _object(value: object, name: str) -> dict[str, Any]:
 def _only(fields: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], None]]) -> None:
     for name, value in fields.items():
         if name not in known:
-            shown = repr(name[:64]) if name.isprintable() else "with an unprintable name"
-            raise InvalidRequest(f"Unknown field {shown}. Known fields: {', '.join(known)}.")
+            raise InvalidRequest(f"Unknown field {show_name(name)}. Known fields: {', '.join(known)}.")
         known[name](name, value)
 
 
