@@ -1,0 +1,62 @@
+"""What the vend function imports when it starts cold, beyond what the runtime client has imported anyway.
+
+python -m tests.benchmarks.imports     writes the list anew (after a change that was meant)
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import build
+from tests.benchmarks.aws import Aws
+from tests.benchmarks.variants import Variants
+from tests.runtime.artefacts import VEND, interpreter
+
+PINNED = Path(__file__).with_name("vend_imports.txt")
+_LINE = re.compile(r"import time:\s+(?P<own>\d+) \|\s+(?P<all>\d+) \|\s*(?P<name>\S+)")
+_PROGRAM = """
+import sys, awslambdaric.bootstrap
+sys.stderr.write("the function\\n")
+import app
+class Context: aws_request_id = "1"
+for event in {events}: app.handler(event, Context())
+"""
+
+
+def vend_imports() -> dict[str, int]:
+    """Module → microseconds, itself alone; through init, a direct hand-out and one over HTTP."""
+    with tempfile.TemporaryDirectory() as folder, Aws(Path(folder)) as aws:
+        variants = Variants(build.build(), aws)
+        variant = variants["vend-http"]
+        paths = (variant.task_root, *variant.import_paths, variants.runtime_client)
+        finished = subprocess.run(
+            [interpreter(), "-S", "-X", "importtime", "-c", _PROGRAM.format(events=[{}, variant.event])],
+            cwd=variant.task_root,
+            env={
+                **variants.environment_of(variant),
+                "AWS_LAMBDA_FUNCTION_NAME": VEND,
+                "PYTHONPATH": os.pathsep.join(map(str, paths)),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    said = finished.stderr.partition("the function\n")[2]
+    found = {match["name"]: int(match["own"]) for match in map(_LINE.match, said.splitlines()) if match}
+    # What was tried and is not there (another system's, an optional package) is named too, at no cost to speak of.
+    return dict(sorted(found.items()))
+
+
+def pinned() -> set[str]:
+    """The list as it was agreed on."""
+    return set(PINNED.read_text(encoding="ascii").split())
+
+
+if __name__ == "__main__":
+    PINNED.write_text("\n".join(vend_imports()) + "\n", encoding="ascii")
+    sys.exit(0)

@@ -1,0 +1,39 @@
+import pytest
+
+from tests.benchmarks.imports import PINNED, pinned, vend_imports
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, int]:
+    return vend_imports()
+
+
+def test_the_hand_out_imports_nothing_that_was_not_agreed_on(imported: dict[str, int]) -> None:
+    new = {name: cost for name, cost in imported.items() if name not in pinned()}
+    costs = ", ".join(f"{name} {cost / 1000:.1f} ms" for name, cost in new.items())
+    assert not new, (
+        f"A cold start now also imports {costs}, {sum(new.values()) / 1000:.1f} ms in all. Import it where it is "
+        f"used, or agree to it: python -m tests.benchmarks.imports writes {PINNED.name}."
+    )
+
+
+def test_the_list_of_agreed_imports_has_nothing_too_many(imported: dict[str, int]) -> None:
+    gone = pinned() - imported.keys()
+    assert not gone, f"No longer imported: {', '.join(sorted(gone))}. python -m tests.benchmarks.imports"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "botocore.client",
+        "botocore.credentials",
+        "botocore.session",
+        "token_vending.adapters.personr",
+        "token_vending.adapters.secrets_manager",
+        "token_vending.credentials",
+        "token_vending.refreshing",
+    ],
+)
+def test_the_hand_out_never_loads(module: str, imported: dict[str, int]) -> None:
+    assert "token_vending.handing_out" in imported
+    assert module not in imported
