@@ -80,6 +80,15 @@ unit: setup  ## the tests that need nothing started
 e2e: build  ## the tests on the embedded stack
 	@$(RUN) -m pytest tests/e2e $(ARGS)
 
+# How much of it: make soak EXAMPLES=20000 WALKS=200000
+EXAMPLES ?= 10000
+WALKS ?= 100000
+
+.PHONY: soak
+soak: setup  ## the model for half an hour, with other examples each time (EXAMPLES=, WALKS= say how many)
+	@MODEL_EXAMPLES=$(EXAMPLES) MODEL_STEPS=40 MODEL_WALKS=$(WALKS) MODEL_SEED=$$(date +%s) \
+		$(RUN) -m pytest -n 2 tests/simulation $(ARGS)
+
 .PHONY: mutants
 mutants: setup  ## every safeguard taken out, one at a time, makes a test fail
 	@$(RUN) scripts/mutants.py

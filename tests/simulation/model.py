@@ -254,11 +254,20 @@ class Model:
 
     def ends(self) -> None:
         """Kill what still runs, and see that everything comes right by itself."""
+        self.kills_all()
+        self.check()
+        self._converges()
+
+    def kills_all(self) -> None:
+        """No run stays behind in its thread."""
         for where in self.slots:
             if where.run is not None:
                 where.run.kill()
-        self.check()
-        self._converges()
+                where.run = None
+
+    def runs_under_way(self) -> bool:
+        """Whether a run stands somewhere."""
+        return any(where.run is not None for where in self.slots)
 
     def _converges(self) -> None:
         """Faults stop, the lease and the late mints pass: two ticks, or a caller's report, and all is well."""

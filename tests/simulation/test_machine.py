@@ -3,9 +3,17 @@
 import os
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.simulation.model import COMPLAINTS, DURATIONS, EVENTS, WISHES, Misfortune, Model
 
@@ -38,10 +46,12 @@ class Stack(RuleBasedStateMachine):
     def begins(self, slot: int, event: str, bad: list[Misfortune]) -> None:
         self.model.begins(slot, event, bad)
 
+    @precondition(lambda self: self.model.runs_under_way())
     @rule(slot=slots, calls=st.integers(1, 9))
     def moves(self, slot: int, calls: int) -> None:
         self.model.moves(slot, calls)
 
+    @precondition(lambda self: self.model.runs_under_way())
     @rule(slot=slots)
     def is_killed(self, slot: int) -> None:
         self.model.is_killed(slot)
@@ -67,7 +77,10 @@ class Stack(RuleBasedStateMachine):
         self.model.check()
 
     def teardown(self) -> None:
-        self.model.ends()
+        try:
+            self.model.ends()
+        finally:
+            self.model.kills_all()
 
 
 class StackOfTwo(Stack):
@@ -77,11 +90,14 @@ class StackOfTwo(Stack):
 
 
 PROFILE = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "1500")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "1000")),
     stateful_step_count=int(os.environ.get("MODEL_STEPS", "14")),
     suppress_health_check=list(HealthCheck),
 )
-TestStack = Stack.TestCase
-TestStack.settings = PROFILE
-TestStackOfTwo = StackOfTwo.TestCase
-TestStackOfTwo.settings = PROFILE
+
+
+# As long as it takes: the number of examples is the bound.
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("machine", [Stack, StackOfTwo])
+def test_every_example_ends_well(machine: type[RuleBasedStateMachine]) -> None:
+    run_state_machine_as_test(machine, settings=PROFILE)
