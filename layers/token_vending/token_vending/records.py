@@ -57,11 +57,13 @@ def write_intent(intent: Intent) -> str:
     return json.dumps({"intent": intent.run, "started_at": started_at, "reason": intent.reason})
 
 
-def read_record(version: str, secret_string: str | None) -> Token | Intent:
-    """What a version of the token secret holds.
+def read_record(version: str, secret_string: str | None) -> Token | Intent | None:
+    """What a version of the token secret holds; None for an empty text, which some deployments start with.
 
     Raises ConfigurationError naming the field that is missing or wrong.
     """
+    if secret_string == "":
+        return None
     fields = _object(secret_string, f"Version {version} of the token secret", _MEND_RECORD)
     if "intent" in fields and "access_token" not in fields:
         return _read_intent(version, fields)

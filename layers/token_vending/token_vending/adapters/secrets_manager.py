@@ -175,6 +175,8 @@ class SecretsManagerCredentials:
             raise no_credentials(self._secret_id) from None
         except _Conflict as conflict:
             raise conflict.translated from conflict.cause
+        if content == "":
+            raise no_credentials(self._secret_id)
         return read_credentials(version, content, account=self._account)
 
     def _call(
