@@ -29,12 +29,13 @@ LAYER_PREFIX = "/opt/python"
 FUNCTION_PREFIX = "/var/task"
 # The earliest time a zip file can hold.
 FIXED_TIME_SECONDS = 315532800
-# https://www.amazontrust.com/repository/: Amazon Trust Services' roots, and the two that have cross-signed them.
+# https://www.amazontrust.com/repository/: the roots of Amazon Trust Services, and the one that has cross-signed
+# theirs. An older one has cross-signed that in turn, and is taken for as long as botocore trusts it.
 AWS_ROOTS = {
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",
-    "Starfield Class 2 Certification Authority",
 }
+OLDER_AWS_ROOTS = {"Starfield Class 2 Certification Authority"}
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # Kept of a package's metadata: what scanners recognise a package by, and its licence.
 KEPT_METADATA = re.compile(r"^(METADATA|licen[cs]es?|licen[cs]e.*|notice.*|copying.*)$", re.IGNORECASE)
@@ -121,10 +122,10 @@ def write_aws_roots(every: Path, target: Path) -> None:
         subject: Any = context.get_ca_certs()[0]["subject"]
         names = dict(pair for pairs in subject for pair in pairs)
         name = names.get("commonName") or names.get("organizationalUnitName", "")
-        if name in AWS_ROOTS:
+        if name in AWS_ROOTS | OLDER_AWS_ROOTS:
             found[name] = certificate
-    if found.keys() != AWS_ROOTS:
-        sys.exit(f"{every.name} of botocore lacks {', '.join(sorted(AWS_ROOTS - found.keys()))}")
+    if not found.keys() >= AWS_ROOTS:
+        sys.exit(f"{every} lacks {', '.join(sorted(AWS_ROOTS - found.keys()))}")
     target.write_text("".join(f"# {name}\n{found[name]}\n" for name in sorted(found)), encoding="utf-8")
 
 

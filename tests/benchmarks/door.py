@@ -5,6 +5,7 @@ possible to what is measured. It serves one process, in the caller's thread.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -18,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psutil
 
 from tests.runtime.artefacts import interpreter
 
@@ -44,6 +47,7 @@ class Door:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._buffers: dict[socket.socket, bytes] = {}
         self._waiting: socket.socket | None = None
+        self._snapshot: socket.socket | None = None
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         command = [interpreter(), "-S", "-m", "awslambdaric", "app.handler"]
         variables = {
@@ -88,6 +92,19 @@ class Door:
             self._next_request()
         return time.perf_counter() - self.started
 
+    def wait_for_snapshot(self) -> None:
+        """Returns where Lambda takes the snapshot: init is over, the process waits for what comes after a restore.
+
+        Only with AWS_LAMBDA_INITIALIZATION_TYPE=snap-start.
+        """
+        while self._snapshot is None:
+            self._next_request()
+
+    def restore(self) -> None:
+        """Lets the process go on, as in each copy of the snapshot."""
+        assert self._snapshot is not None
+        self._snapshot.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
     def invoke(self, event: object, *, timeout_seconds: float = 30.0) -> tuple[Any, float]:
         """(payload, seconds from handing the event over to having the answer). Raises FunctionFailed."""
         self.wait_ready()
@@ -115,6 +132,29 @@ class Door:
         if kind == "error":
             raise FunctionFailed(json.dumps(payload))
         return payload, seconds
+
+    def memory_holds(self, text: str) -> bool:
+        """Whether the process has these characters anywhere in its writable memory."""
+        wanted = text.encode()
+        maps = Path(f"/proc/{self._process.pid}/maps").read_text()
+        with Path(f"/proc/{self._process.pid}/mem").open("rb", buffering=0) as memory:
+            for line in maps.splitlines():
+                span, rights = line.split()[:2]
+                if not rights.startswith("rw"):
+                    continue
+                begin, end = (int(part, 16) for part in span.split("-"))
+                memory.seek(begin)
+                with contextlib.suppress(OSError):
+                    if wanted in memory.read(end - begin):
+                        return True
+        return False
+
+    @property
+    def connections(self) -> int:
+        """TCP connections to anywhere but the Runtime API."""
+        ours = self._listener.getsockname()[1]
+        open_ones = psutil.Process(self._process.pid).net_connections("tcp")
+        return len([one for one in open_ones if one.status == "ESTABLISHED" and one.raddr[1] != ours])
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -177,7 +217,9 @@ class Door:
         if path == _PREFIX + b"init/error":
             connection.sendall(_ACCEPTED)
             raise FunctionFailed(body[:length].decode(errors="replace"))
-        if kind == "next":
+        if path == _PREFIX + b"restore/next":
+            self._snapshot = connection
+        elif kind == "next":
             self._waiting = connection
         return kind, connection, body[:length]
 

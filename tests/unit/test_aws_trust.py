@@ -1,0 +1,109 @@
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import botocore
+import pytest
+import trustme
+
+import build_artifact
+from tests.stand_ins.secrets_manager import SecretsManager
+from token_vending.adapters import aws_trust
+from token_vending.adapters.aws_trust import AwsTrust
+from token_vending.adapters.signed_aws import SignedAws
+from token_vending.errors import StoreUnavailable
+
+EVERY = Path(botocore.__file__).with_name("cacert.pem")
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
+HEADERS = {"X-Amz-Target": "secretsmanager.GetSecretValue", "Content-Type": "application/x-amz-json-1.1"}
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def files(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`aws.pem` for AWS's own authorities, `every.pem` for all of botocore's, `ours.pem` with the server's."""
+    authority.cert_pem.write_to_path(tmp_path / "ours.pem")
+    for name in ("aws.pem", "every.pem"):
+        trustme.CA().cert_pem.write_to_path(tmp_path / name)
+    monkeypatch.setattr(aws_trust, "AWS_ROOTS", str(tmp_path / "aws.pem"))
+    monkeypatch.setattr(aws_trust, "get_cert_path", lambda _: str(tmp_path / "every.pem"))
+    return tmp_path
+
+
+@pytest.fixture
+def server(authority: trustme.CA) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with SecretsManager() as secrets:
+        inner = secrets._started
+        inner.socket = context.wrap_socket(inner.socket, server_side=True, do_handshake_on_connect=False)
+        yield f"https://localhost:{secrets.port}"
+
+
+def ask(server: str, **environment: str) -> int:
+    aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL": server, **environment})
+    status, _ = aws.post("secretsmanager", "GetSecretValue", "/", HEADERS, b'{"SecretId": "none"}')
+    return status
+
+
+def test_a_server_that_awss_own_authorities_vouch_for_is_trusted(files: Path, server: str) -> None:
+    (files / "ours.pem").rename(files / "aws.pem")
+    assert ask(server) == 400
+
+
+def test_a_server_that_only_the_sdks_authorities_vouch_for_is_trusted_at_the_second_try(
+    files: Path, server: str
+) -> None:
+    (files / "ours.pem").rename(files / "every.pem")
+    assert ask(server) == 400
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(files: Path, server: str) -> None:
+    with pytest.raises(StoreUnavailable, match="SSLError"):
+        ask(server)
+
+
+def test_a_server_with_a_certificate_for_another_name_is_refused(files: Path, server: str) -> None:
+    (files / "ours.pem").rename(files / "aws.pem")
+    with pytest.raises(StoreUnavailable, match="SSLError"):
+        ask(server.replace("localhost", "127.0.0.1"))
+
+
+def test_a_bundle_of_the_operators_own_is_all_that_is_trusted(files: Path, server: str) -> None:
+    assert ask(server, AWS_CA_BUNDLE=str(files / "ours.pem")) == 400
+    (files / "ours.pem").rename(files / "every.pem")
+    with pytest.raises(StoreUnavailable, match="SSLError"):
+        ask(server, AWS_CA_BUNDLE=str(files / "aws.pem"))
+
+
+def test_certificates_are_always_verified(files: Path) -> None:
+    for environment in ({}, {"AWS_CA_BUNDLE": str(files / "ours.pem")}):
+        context = AwsTrust(environment).context
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+
+
+def test_the_build_writes_every_root_of_amazon_trust_services_and_its_cross_signers(tmp_path: Path) -> None:
+    build_artifact.write_aws_roots(EVERY, tmp_path / "roots.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(tmp_path / "roots.pem")
+    every = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    every.load_verify_locations(EVERY)
+    few = context.get_ca_certs(binary_form=True)
+    assert len(few) >= 5
+    assert set(few) < set(every.get_ca_certs(binary_form=True))
+    # Whatever root of Amazon's botocore comes to trust must be here too.
+    amazons = [root for root in every.get_ca_certs() if "Amazon" in str(root["subject"])]
+    assert {str(root["subject"]) for root in amazons} <= {
+        str(root["subject"]) for root in context.get_ca_certs()
+    }
+
+
+def test_a_missing_root_stops_the_build(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "every.pem")
+    with pytest.raises(SystemExit, match="Amazon Root CA 1"):
+        build_artifact.write_aws_roots(tmp_path / "every.pem", tmp_path / "roots.pem")
