@@ -216,6 +216,8 @@ class Wire:
     def __init__(self, upstreams: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
         self._calls: list[WireCall] = []
+        self.requests: list[tuple[str, Request]] = []
+        """Every request of all time as it left the product, with the name of its upstream."""
         self._rules: list[_Rule] = []
         self._proxies = {name: _Proxy(self, name, url) for name, url in upstreams.items()}
         self.stopping = threading.Event()
@@ -295,6 +297,7 @@ class Wire:
             fault = next((rule.fault for rule in self._rules if rule.matches(call)), None)
             call = replace(call, fault=fault.name if fault else None)
             self._calls.append(call)
+            self.requests.append((upstream, request))
             return call, fault
 
     def answered(self, call: WireCall, status: int) -> None:
