@@ -1,0 +1,302 @@
+"""What callers cost a month, how loaded everything is, and which of AWS's limits would bite first: `make cost`.
+
+    cost.py [--callers N] [--calls-per-hour N] [--client-cache SECONDS] [--vend-cache SECONDS] [...]
+    cost.py --write-page      puts the standing scenarios into docs/performance.md
+
+A caller is a process that uses the token: an instance of a service, a warm Lambda environment. Prices are inputs, with
+their date and source in prices.json; no free tier is counted.
+
+The model. A caller whose calls come at random, λ a second, and who keeps a token for T seconds fetches one every
+T + 1/λ seconds: T until its copy is old, 1/λ until it next needs one. The same holds for the vend function's copy
+with the fetches of all callers for λ. How many environments the vend function needs is its load by Little's
+law (fetches a second times seconds each), with as many again and one for bursts.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PRICES: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
+PAGE = ROOT / "docs" / "performance.md"
+
+SECONDS_A_MONTH = 730 * 3600
+TICKS_A_MONTH = SECONDS_A_MONTH / 900
+# Measured by `make bench` on one core; doubled, for a third of a core and a network between.
+VEND_SECONDS = 0.005
+TICK_SECONDS = 0.3
+MEMORY_GB = 0.5
+# What a hand-out writes: its line, and Lambda's start, end and report lines.
+LOG_BYTES = 1300
+METRICS, ALARMS, COMPOSITE_ALARMS = 9, 10, 1
+
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+SECRET_READS_A_SECOND = 10_000
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 1,000 by default, 10 in a new account.
+CONCURRENCY = 1_000
+REQUESTS_A_SECOND_PER_CONCURRENCY = 10
+# https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html: the smallest of the regions' quotas.
+KMS_REQUESTS_A_SECOND = 20_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Who asks how often, and who keeps the token how long."""
+
+    callers: int = 50
+    calls_per_hour: float = 600
+    client_cache_seconds: float = 300
+    vend_cache_seconds: float = 300
+
+
+@dataclass(frozen=True)
+class Load:
+    """Rates in calls a second; concurrency in environments."""
+
+    calls: float
+    vends: float
+    secret_reads: float
+    environments: int
+
+    @property
+    def client_hit_ratio(self) -> float:
+        """The part of the calls that needs no hand-out."""
+        return 1 - self.vends / self.calls if self.calls else 0.0
+
+    @property
+    def vend_hit_ratio(self) -> float:
+        """The part of the hand-outs that needs no read of the secret."""
+        return 1 - self.secret_reads / self.vends if self.vends else 0.0
+
+
+def fetches(rate: float, kept_seconds: float) -> float:
+    """Fetches a second of somebody who needs the token at this rate and keeps it for that long."""
+    return 1 / (kept_seconds + 1 / rate) if rate else 0.0
+
+
+def load(scenario: Scenario) -> Load:
+    """What the scenario makes everybody do."""
+    rate = scenario.calls_per_hour / 3600
+    vends = scenario.callers * fetches(rate, scenario.client_cache_seconds)
+    environments = 1 + math.ceil(2 * vends * VEND_SECONDS) if vends else 0
+    reads = environments * fetches(vends / environments, scenario.vend_cache_seconds) if environments else 0.0
+    return Load(scenario.callers * rate, vends, reads, environments)
+
+
+def price(name: str) -> float:
+    """Dollars."""
+    return float(PRICES["prices"][name]["dollars"])
+
+
+def monthly(scenario: Scenario) -> dict[str, float]:
+    """Dollars a month for each thing, of this product."""
+    rates = load(scenario)
+    vends = rates.vends * SECONDS_A_MONTH
+    # A tick that finds nothing due makes three calls, two of which decrypt.
+    secret_calls = rates.secret_reads * SECONDS_A_MONTH + 3 * TICKS_A_MONTH
+    decryptions = rates.secret_reads * SECONDS_A_MONTH + 2 * TICKS_A_MONTH
+    seconds = vends * VEND_SECONDS + TICKS_A_MONTH * TICK_SECONDS
+    return {
+        "the hand-out and the ticks (Lambda)": (vends + TICKS_A_MONTH) * price("lambda_request")
+        + seconds * MEMORY_GB * price("lambda_gb_second"),
+        "two secrets and their calls": 2 * price("secret_month") + secret_calls * price("secret_call"),
+        "the key and its calls": price("kms_key_month") + decryptions * price("kms_request"),
+        "audit lines and logs": (vends + TICKS_A_MONTH) * LOG_BYTES / 1e9 * price("log_gb"),
+        "metrics and alarms": METRICS * price("metric_month")
+        + ALARMS * price("alarm_month")
+        + COMPOSITE_ALARMS * price("composite_alarm_month"),
+        "the schedule": TICKS_A_MONTH * price("scheduler_tick"),
+    }
+
+
+def alternatives(scenario: Scenario) -> dict[str, float]:
+    """Dollars a month of the other ways to get the same token to the same callers.
+
+    Each still needs something that mints: the same refresh, whose cost is in every line.
+    """
+    refresh_only = sum(monthly(replace(scenario, callers=0)).values())
+    one_call = price("secret_call") + price("kms_request")
+    calls = scenario.callers * scenario.calls_per_hour / 3600 * SECONDS_A_MONTH
+    cached = scenario.callers * fetches(scenario.calls_per_hour / 3600, 300) * SECONDS_A_MONTH
+    hours = SECONDS_A_MONTH / 3600
+    return {
+        "this product": sum(monthly(scenario).values()),
+        "every caller reads the secret at every call": refresh_only + calls * one_call,
+        "every caller has the AWS Parameters and Secrets extension (300 s)": refresh_only + cached * one_call,
+        "a Vault cluster of three nodes": refresh_only
+        + 3 * hours * price("server_hour")
+        + hours * price("load_balancer_hour"),
+    }
+
+
+def limits(scenario: Scenario) -> list[tuple[str, float, float, str]]:
+    """(limit, its use a second, its size, what to turn), the most used first."""
+    rates = load(scenario)
+    url_rate = CONCURRENCY * REQUESTS_A_SECOND_PER_CONCURRENCY
+    rows = [
+        (
+            "GetSecretValue of the account, a second",
+            rates.secret_reads,
+            SECRET_READS_A_SECOND,
+            "CacheSeconds up",
+        ),
+        (
+            "KMS requests of the account, a second",
+            rates.secret_reads,
+            KMS_REQUESTS_A_SECOND,
+            "CacheSeconds up",
+        ),
+        (
+            "Lambda's concurrency",
+            float(rates.environments),
+            CONCURRENCY,
+            "callers that keep the token (TokenClient); a higher quota",
+        ),
+        ("Lambda's requests, a second", rates.vends, url_rate, "callers that keep the token (TokenClient)"),
+    ]
+    return sorted(rows, key=lambda row: row[1] / row[2], reverse=True)
+
+
+def callers_until_a_limit(scenario: Scenario) -> int:
+    """How many such callers it takes to use up the first limit."""
+    low, high = 1, 1
+    while _fits(replace(scenario, callers=high)):
+        low, high = high, high * 2
+        if high > 10**9:
+            return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _fits(replace(scenario, callers=middle)) else (low, middle)
+    return low
+
+
+def _fits(scenario: Scenario) -> bool:
+    return all(used <= size for _, used, size, _ in limits(scenario))
+
+
+STANDING = {
+    "5 callers, a call a minute": Scenario(5, 60),
+    "50 callers, 10 calls a minute": Scenario(50, 600),
+    "50 callers that keep nothing": Scenario(50, 600, client_cache_seconds=0),
+    "1,000 callers, 1 call a second": Scenario(1_000, 3600),
+    "1,000 callers that keep nothing": Scenario(1_000, 3600, client_cache_seconds=0),
+    "20,000 callers, 1 call a second": Scenario(20_000, 3600),
+}
+
+
+def page() -> str:
+    """The standing scenarios as Markdown."""
+    lines = [
+        (
+            f"Written by `make cost ARGS=--write-page`. Prices: {PRICES['region']}, {PRICES['as_of']}, from "
+            "`scripts/prices.json` (each with its source), without free tiers. What the model assumes stands at the top of "
+            "`scripts/cost.py`."
+        ),
+        "",
+        (
+            "| callers | calls/s | hand-outs/s | kept by callers | secret reads/s | kept by the function | environments "
+            "| $ a month | such callers until a limit |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, scenario in STANDING.items():
+        rates = load(scenario)
+        until = callers_until_a_limit(scenario)
+        lines.append(
+            f"| {name} | {rates.calls:,.1f} | {rates.vends:,.2f} | {rates.client_hit_ratio:.1%} | "
+            f"{rates.secret_reads:.3f} | {rates.vend_hit_ratio:.1%} | {rates.environments} | "
+            f"{sum(monthly(scenario).values()):,.2f} | {until:,} |"
+        )
+    names = list(alternatives(Scenario()))
+    lines += ["", f"| $ a month | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for name, scenario in STANDING.items():
+        sums = " | ".join(f"{dollars:,.2f}" for dollars in alternatives(scenario).values())
+        lines.append(f"| {name} | {sums} |")
+    lines += [
+        "",
+        (
+            "The alternatives cost other things too: a caller that reads the secret may read it whenever it likes and "
+            "leaves its trace in CloudTrail only; nobody of them can report a dead token; the extension hands out a killed "
+            "token until its copy is old; a cluster wants people."
+        ),
+        "",
+        "Limits, for 1,000 callers that keep nothing:",
+        "",
+        "| limit | used | of | what to turn |",
+        "|---|---|---|---|",
+    ]
+    for limit, used, size, turn in limits(STANDING["1,000 callers that keep nothing"]):
+        lines.append(f"| {limit} | {used:,.2f} | {size:,} | {turn} |")
+    lines += [
+        "",
+        (
+            "A new AWS account has a concurrency of 10 until it asks for more. Callers of other accounts use the limits of "
+            "this one when they ask, since it is this account's function that reads the secret."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _print(scenario: Scenario) -> None:
+    rates = load(scenario)
+    print(f"{scenario.callers:,} callers, {scenario.calls_per_hour:g} calls an hour each")
+    print(f"  calls with the token     {rates.calls:12,.2f} a second")
+    print(
+        f"  hand-outs                {rates.vends:12,.3f} a second ({rates.client_hit_ratio:.1%} kept by callers)"
+    )
+    print(
+        f"  reads of the secret      {rates.secret_reads:12,.3f} a second ({rates.vend_hit_ratio:.1%} kept)"
+    )
+    print(f"  environments             {rates.environments:12d}")
+    print(f"\nDollars a month ({PRICES['region']}, {PRICES['as_of']}, no free tier)")
+    _print_sums(monthly(scenario).items())
+    print("\nInstead (each with the same refresh)")
+    _print_sums(alternatives(scenario).items())
+    print("\nLimits")
+    for limit, used, size, turn in limits(scenario):
+        print(f"  {used / size:8.2%}  {limit} ({used:,.2f} of {size:,}): {turn}")
+    print(f"  the first is used up by {callers_until_a_limit(scenario):,} such callers")
+
+
+def _print_sums(sums: Iterable[tuple[str, float]]) -> None:
+    for name, dollars in sums:
+        print(f"  {dollars:12,.2f}  {name}")
+
+
+def write_page() -> None:
+    """Puts the scenarios between the page's markers."""
+    begin, end = "<!-- cost: generated -->", "<!-- cost: end -->"
+    old = PAGE.read_text(encoding="utf-8")
+    head, _, rest = old.partition(begin)
+    tail = rest.partition(end)[2]
+    PAGE.write_text(f"{head}{begin}\n{page()}\n{end}{tail}", encoding="utf-8")
+
+
+def main() -> int:
+    """Prints one scenario, or writes the page."""
+    usual = Scenario()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--callers", type=int, default=usual.callers)
+    parser.add_argument("--calls-per-hour", type=float, default=usual.calls_per_hour, help="of each caller")
+    parser.add_argument("--client-cache", type=float, default=usual.client_cache_seconds, help="seconds")
+    parser.add_argument("--vend-cache", type=float, default=usual.vend_cache_seconds, help="seconds")
+    parser.add_argument("--write-page", action="store_true", help="write docs/performance.md instead")
+    arguments = parser.parse_args()
+    if arguments.write_page:
+        write_page()
+        return 0
+    _print(
+        Scenario(arguments.callers, arguments.calls_per_hour, arguments.client_cache, arguments.vend_cache)
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
