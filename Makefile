@@ -70,7 +70,7 @@ publish-check: build  ## is this fit for the Serverless Application Repository? 
 
 .PHONY: test
 test: build  ## every test: unit, contract, infrastructure, integration, end to end
-	@$(RUN) -m pytest -n 2 $(ARGS)
+	@REQUIRE_BUILD=1 $(RUN) -m pytest -n 2 $(ARGS)
 
 .PHONY: unit
 unit: setup  ## the tests that need nothing started
