@@ -194,13 +194,13 @@ def page() -> str:
     lines = [
         (
             f"Written by `make cost ARGS=--write-page`. Prices: {PRICES['region']}, {PRICES['as_of']}, from "
-            "`scripts/prices.json` (each with its source), without free tiers. What the model assumes stands at the top of "
-            "`scripts/cost.py`."
+            "`scripts/prices.json` (each with its source), without free tiers. What the model assumes "
+            "stands at the top of `scripts/cost.py`."
         ),
         "",
         (
-            "| callers | calls/s | hand-outs/s | kept by callers | secret reads/s | kept by the function | environments "
-            "| $ a month | such callers until a limit |"
+            "| callers | calls/s | hand-outs/s | kept by callers | secret reads/s | kept by the function "
+            "| environments | $ a month | such callers until a limit |"
         ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -221,8 +221,8 @@ def page() -> str:
         "",
         (
             "The alternatives cost other things too: a caller that reads the secret may read it whenever it likes and "
-            "leaves its trace in CloudTrail only; nobody of them can report a dead token; the extension hands out a killed "
-            "token until its copy is old; a cluster wants people."
+            "leaves its trace in CloudTrail only; nobody of them can report a dead token; the extension hands out a "
+            "killed token until its copy is old; a cluster wants people."
         ),
         "",
         "Limits, for 1,000 callers that keep nothing:",
@@ -235,8 +235,8 @@ def page() -> str:
     lines += [
         "",
         (
-            "A new AWS account has a concurrency of 10 until it asks for more. Callers of other accounts use the limits of "
-            "this one when they ask, since it is this account's function that reads the secret."
+            "A new AWS account has a concurrency of 10 until it asks for more. Callers of other accounts "
+            "use the limits of this one when they ask, since it is this account's function that reads the secret."
         ),
     ]
     return "\n".join(lines)

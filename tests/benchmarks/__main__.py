@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import build
-from tests.benchmarks import report
+from tests.benchmarks import load, report
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.measure import cold, percentile, say, sizes, warm
 from tests.benchmarks.variants import Variants
@@ -39,6 +39,7 @@ def main() -> int:
         (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         report.plot(results, report.FOLDER)
         report.put_into_page("measurements", text)
+        load.main()
     return 0
 
 

@@ -1,0 +1,179 @@
+"""A bounded load run: more and more callers with the real client, the built function, a strict Secrets Manager.
+
+    python -m tests.benchmarks.load     runs it and writes its table into docs/performance.md
+
+Minutes are played as seconds: both caches keep the token for CACHE_SECONDS, so that they turn over many times in a
+run. What must come out is what scripts/cost.py says of the same numbers.
+"""
+
+import datetime as dt
+import json
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cost
+from tests.benchmarks import report
+from tests.runtime.artefacts import VEND, Artefact
+from tests.runtime.function import LambdaFunction
+from tests.stand_ins.secrets_manager import SecretsManager
+from token_client import TokenClient
+from token_client._wire import parse_answer
+from token_client.testing import Answer, TokenRequest, VendingUnavailable
+
+CACHE_SECONDS = 2
+CALLS_A_SECOND = 10.0
+RUN_SECONDS = 8.0
+ENVIRONMENTS = 2
+SIZES = (1, 4, 16, 64)
+
+
+@dataclass
+class Run:
+    """One size's outcome."""
+
+    callers: int
+    seconds: float = 0.0
+    calls: int = 0
+    hand_outs: int = 0
+    secret_reads: int = 0
+    hand_out_seconds: list[float] = field(default_factory=list)
+
+    def expected(self) -> cost.Load:
+        """What the model says of the same numbers."""
+        scenario = cost.Scenario(self.callers, 3600 * CALLS_A_SECOND, CACHE_SECONDS, CACHE_SECONDS)
+        return cost.load(scenario)
+
+    @property
+    def kept_by_callers(self) -> float:
+        """The part of the calls that asked nobody."""
+        return 1 - self.hand_outs / self.calls
+
+    @property
+    def kept_by_the_function(self) -> float:
+        """The part of the hand-outs that read no secret."""
+        return 1 - self.secret_reads / self.hand_outs
+
+
+class _Door:
+    """The vend function as the client's source: at most ENVIRONMENTS of it at once."""
+
+    def __init__(self, function: LambdaFunction, run: Run) -> None:
+        self._function = function
+        self._run = run
+        self._free = threading.BoundedSemaphore(ENVIRONMENTS)
+        self._lock = threading.Lock()
+
+    def fetch(self, request: TokenRequest) -> Answer:
+        with self._free:
+            result = self._function.invoke(request.payload())
+        if not result.ok:
+            raise VendingUnavailable(result.error_message)
+        with self._lock:
+            self._run.hand_outs += 1
+            self._run.hand_out_seconds.append(result.seconds)
+        return parse_answer(json.dumps(result.payload))
+
+
+def run_with(callers: int, seconds: float = RUN_SECONDS) -> Run:
+    """That many callers, each a client of its own, calling at random times at the same mean rate."""
+    now = dt.datetime.now(dt.UTC)
+    token = {
+        "access_token": "bus|load",
+        "token_type": "Bearer",
+        "issued_at": (now - dt.timedelta(hours=1)).isoformat(),
+        "expires_at": (now + dt.timedelta(days=100)).isoformat(),
+        "credentials_version": "1",
+        "reason": "no_token",
+        "run": "run-1",
+    }
+    outcome = Run(callers)
+    with SecretsManager() as secrets:
+        secrets.create("token", token)
+        variables = {
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+            "TOKEN_SECRET_ID": "token",
+            "REFRESH_FUNCTION_NAME": "refresh",
+            "CACHE_SECONDS": str(CACHE_SECONDS),
+        }
+        with LambdaFunction(Artefact.current(VEND), variables) as function:
+            door = _Door(function, outcome)
+            _warm_up(function)
+            secrets.calls.clear()
+            begun = time.monotonic()
+            counts = [0] * callers
+            threads = [
+                threading.Thread(target=_call, args=(door, begun + seconds, counts, number))
+                for number in range(callers)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            outcome.seconds = time.monotonic() - begun
+            outcome.calls = sum(counts)
+            outcome.secret_reads = secrets.counts()["GetSecretValue"]
+    return outcome
+
+
+def _warm_up(function: LambdaFunction) -> None:
+    """All environments started, so that the run measures none of their starts."""
+    starting = [threading.Thread(target=function.invoke, args=({},)) for _ in range(ENVIRONMENTS)]
+    for thread in starting:
+        thread.start()
+    for thread in starting:
+        thread.join()
+    time.sleep(CACHE_SECONDS)
+
+
+def _call(door: _Door, until: float, counts: list[int], number: int) -> None:
+    chance = random.Random(number)
+    client = TokenClient(source=door)
+    time.sleep(chance.uniform(0, CACHE_SECONDS / 2))
+    while time.monotonic() < until:
+        client.get()
+        counts[number] += 1
+        time.sleep(chance.expovariate(CALLS_A_SECOND))
+
+
+def table(runs: Iterable[Run]) -> str:
+    """The runs beside the model."""
+    lines = [
+        (
+            f"Taken by `make bench` on {report.now()[:10]}: both caches {CACHE_SECONDS} s, {CALLS_A_SECOND:g} calls "
+            f"a second and caller at random times, {RUN_SECONDS:g} s, at most {ENVIRONMENTS} environments."
+        ),
+        "",
+        (
+            "| callers | calls/s | hand-outs/s (model) | kept by callers (model) | secret reads/s | most possible "
+            "| kept by the function | p50 of a hand-out, ms |"
+        ),
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        expected = run.expected()
+        p50 = 1000 * statistics.median(run.hand_out_seconds)
+        vends = run.hand_outs / run.seconds
+        lines.append(
+            f"| {run.callers} | {run.calls / run.seconds:.0f} | {vends:.1f} ({expected.vends:.1f}) | "
+            f"{run.kept_by_callers:.1%} ({expected.client_hit_ratio:.1%}) | {run.secret_reads / run.seconds:.2f} | "
+            f"{ENVIRONMENTS / CACHE_SECONDS:.1f} | {run.kept_by_the_function:.1%} | {p50:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs all sizes and writes the page."""
+    runs = [run_with(size) for size in SIZES]
+    text = table(runs)
+    print(text)  # noqa: T201 - what was asked for
+    report.put_into_page("load", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
