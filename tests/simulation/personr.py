@@ -56,14 +56,18 @@ class SimulatedPersonr:
         """Make or change an account; its live token stays alive."""
         self._accounts.setdefault(email, _Account(password)).password = password
 
+    def accepts(self, email: str, password: str) -> bool:
+        """Whether these credentials would mint."""
+        account = self._accounts.get(email)
+        return account is not None and account.password == password
+
     def mint(self, email: str, password: str, origin: Origin = Origin.OURS) -> Minted:
         """Kills the live token and makes the next. Raises WrongCredentialsError, and then kills nothing."""
         if origin is Origin.OURS:
             self.sent.append((email, password))
-        account = self._accounts.get(email)
-        if account is None or account.password != password:
+        if not self.accepts(email, password):
             raise WrongCredentialsError
-        return self._mint(email, account, origin)
+        return self._mint(email, self._accounts[email], origin)
 
     def mint_elsewhere(self, email: str, origin: Origin = Origin.FOREIGN) -> Minted:
         """What somebody else does who has the same account."""

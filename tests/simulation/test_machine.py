@@ -68,9 +68,13 @@ class Stack(RuleBasedStateMachine):
     def somebody_else_mints(self) -> None:
         self.model.somebody_else_mints()
 
-    @rule(vend=slots, complaint=st.sampled_from(COMPLAINTS), wish=st.sampled_from(WISHES))
-    def a_caller_asks(self, vend: int, complaint: str, wish: int) -> None:
-        self.model.a_caller_asks(vend, complaint, wish)
+    @rule(standby=st.booleans())
+    def credentials_roll_back(self, *, standby: bool) -> None:
+        self.model.credentials_roll_back(standby=standby)
+
+    @rule(vend=slots, complaint=st.sampled_from(COMPLAINTS), wish=st.sampled_from(WISHES), bad=weather)
+    def a_caller_asks(self, vend: int, complaint: str, wish: int, bad: list[Misfortune]) -> None:
+        self.model.a_caller_asks(vend, complaint, wish, bad)
 
     @invariant()
     def check(self) -> None:

@@ -7,7 +7,7 @@ import argparse
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ class Walk:
     """One story from deployment to the end. `standby`: with a second account."""
 
     standby: bool
+    probe: bool
     right: bool
     steps: tuple[Step, ...]
 
@@ -47,14 +48,14 @@ class Walk:
     def drawn(cls, seed: int, *, standby: bool) -> "Walk":
         """The walk of this seed."""
         dice = random.Random(seed)
-        right = dice.random() < 0.7
+        right, probe = dice.random() < 0.7, dice.random() < 0.2
         kinds = dice.choices(list(_KINDS), weights=[weight for weight, _ in _KINDS.values()], k=LONGEST)
         steps = [Step(name, _KINDS[name][1](dice)) for name in kinds[: dice.randint(5, LONGEST)]]
-        return cls(standby, right, tuple(steps))
+        return cls(standby, probe, right, tuple(steps))
 
     def play(self) -> None:
         """Raises what the model finds wrong."""
-        model = Model(standby=self.standby)
+        model = Model(standby=self.standby, probe=self.probe)
         try:
             model.deployed(right=self.right)
             model.check()
@@ -92,11 +93,11 @@ class Walk:
             for index, step in enumerate(steps)
             for calmer in step.shorter()
         ]
-        return [Walk(self.standby, self.right, candidate) for candidate in fewer]
+        return [replace(self, steps=candidate) for candidate in fewer]
 
     def story(self) -> str:
         """The walk, one step a line."""
-        head = f"standby={self.standby} right={self.right}"
+        head = f"standby={self.standby} probe={self.probe} right={self.right}"
         return "\n".join([head, *(f"  {step.name} {step.arguments}" for step in self.steps)])
 
 
@@ -126,6 +127,7 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
     "is_killed": (3, lambda dice: {"slot": dice.randrange(2)}),
     "time_passes": (17, lambda dice: {"duration": _duration(dice)}),
     "credentials_change": (5, lambda dice: {"right": dice.random() < 0.6, "standby": dice.random() < 0.5}),
+    "credentials_roll_back": (2, lambda dice: {"standby": dice.random() < 0.5}),
     "somebody_else_mints": (3, lambda _: {}),
     "a_caller_asks": (
         7,
@@ -133,6 +135,7 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
             "vend": dice.randrange(2),
             "complaint": dice.choice(COMPLAINTS),
             "wish": dice.choice(WISHES),
+            "bad": _bad(dice),
         },
     ),
 }
