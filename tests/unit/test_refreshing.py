@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from copy import replace
 from datetime import timedelta
 
 import pytest
@@ -16,11 +17,13 @@ from tests.simulation import (
     Fault,
     Killed,
     Kind,
+    Process,
     RefreshProcess,
     SteppedRun,
     Weather,
     World,
 )
+from token_vending.credentials import Credentials
 from token_vending.due import LEASE, Rules
 from token_vending.errors import (
     ConfigurationError,
@@ -29,6 +32,7 @@ from token_vending.errors import (
     VendorProtocolError,
     VendorUnavailable,
 )
+from token_vending.ports import Minted
 from token_vending.refreshing import Report
 from token_vending.token import Token
 
@@ -75,6 +79,19 @@ def after(operation: str, skip: int, fault: Fault, *, goes_on: bool = False) -> 
 def step_to(run: SteppedRun, operation: str) -> None:
     while run.pending is not None and run.pending.operation != operation:
         run.step()
+
+
+class OddVendor:
+    """The vendor, but for a warning with each token."""
+
+    def __init__(self, wire: Process) -> None:
+        self._wire = wire
+
+    def mint(self, credentials: Credentials, *, timeout: float) -> Minted:
+        return replace(self._wire.mint(credentials, timeout=timeout), warning="odd expiry")
+
+    def answers_to(self, token: Token, *, timeout: float) -> bool | None:
+        return self._wire.answers_to(token, timeout=timeout)
 
 
 def operations(process: RefreshProcess) -> list[str]:
@@ -157,6 +174,13 @@ def test_the_token_says_whose_it_is_and_why(world: World) -> None:
     assert token.credentials_version == world.secrets.holder(CREDENTIALS, "AWSCURRENT")
     assert token.user_id == "1x1"
     assert token.suspect_until is None
+
+
+def test_an_odd_expiry_is_a_warning(world: World) -> None:
+    process = world.refresh_process()
+    process.refresher.vendor = OddVendor(process.wire)
+    assert world.run(FORCED, process=process).warnings == ("odd expiry",)
+    assert world.token_works()
 
 
 # Nothing is minted where nothing may be --------------------------------------------------------------------
@@ -309,6 +333,46 @@ def test_a_lock_on_something_that_is_no_intent_is_taken_over(world: World) -> No
     world.secrets.update_secret_version_stage(TOKEN, "MINTING", move_to=version)
     assert world.run(TICK).reason == "unfinished_intent"
     assert "MINTING" not in world.secrets.labels(TOKEN)
+
+
+def test_so_is_one_on_something_that_somebody_pasted(world: World) -> None:
+    version = world.secrets.new_version_id()
+    world.secrets.put_secret_value(TOKEN, version, "pasted by hand", ["MINTING"])
+    assert world.run(TICK).reason == "unfinished_intent"
+    assert world.lock() is None
+    assert world.token_works()
+
+
+@pytest.mark.parametrize("kind", [Kind.DENIED, Kind.UNREACHED])
+def test_a_second_look_that_fails_gives_the_lock_back(world: World, kind: Kind) -> None:
+    with pytest.raises(StoreUnavailable):
+        world.run(FORCED, weather=after(GET, 2, Fault(kind)))
+    assert world.lock() is None
+    assert world.token_works()
+
+
+def test_and_leaves_an_older_question_open(world: World) -> None:
+    with pytest.raises(Killed):
+        world.run(FORCED, weather=after(MINT, 0, Fault(Kind.CRASH_AFTER)))
+    world.clock.advance(LEASE)
+    # One read more than usual: of the intent that the lock lies on.
+    with pytest.raises(StoreUnavailable):
+        world.run(TICK, weather=after(GET, 3, Fault(Kind.DENIED)))
+    assert world.run({"id": "next tick"}).reason == "unfinished_intent"
+    assert world.token_works()
+
+
+def test_a_lease_that_cannot_be_given_up_ends_by_itself(world: World) -> None:
+    def weather(call: Call) -> Fault | None:
+        if call.operation == MINT:
+            return Fault(Kind.UNREADABLE)
+        return Fault(Kind.DENIED) if call.index > WHOLE_REFRESH.index(MINT) else None
+
+    with pytest.raises(VendorProtocolError):
+        world.run(FORCED, weather=weather)
+    assert world.run(TICK).outcome == "busy"
+    world.clock.advance(LEASE)
+    assert world.run({"id": "next tick"}).outcome == "refreshed"
 
 
 def test_a_finished_lock_is_only_taken_off(world: World) -> None:
@@ -514,6 +578,18 @@ def test_a_latch_that_cannot_be_written_is_a_warning_and_no_other_error(world: W
     with pytest.raises(CredentialsRefused):
         world.run(TICK, weather=after(LABEL, 1, Fault(Kind.THROTTLED), goes_on=True))
     assert world.token_works()
+
+
+def test_a_latch_that_another_run_has_written_is_as_good(world: World) -> None:
+    version = world.set_credentials("wrong", at_vendor=False)
+    slow = world.begin(TICK)
+    step_to(slow, MINT)
+    elsewhere = world.secrets.holder(TOKEN, "AWSCURRENT")
+    world.secrets.update_secret_version_stage(TOKEN, f"REFUSED-{version}", move_to=elsewhere)
+    slow.finish()
+    assert isinstance(slow.error, CredentialsRefused)
+    assert world.secrets.holder(TOKEN, f"REFUSED-{version}") == elsewhere
+    assert world.lock() is None
 
 
 # Rejections ----------------------------------------------------------------------------------------------
