@@ -27,6 +27,8 @@ class Artefact:
     logical_id: str
     task_root: Path
     import_paths: tuple[Path, ...]
+    bytecode: Path | None = None
+    """Where what is compiled is kept; None for an artefact that brings its own, as Lambda finds it: read-only."""
 
     @classmethod
     def built(cls, logical_id: str) -> Self:
@@ -45,7 +47,8 @@ class Artefact:
         libraries = importlib.util.find_spec("botocore")
         if libraries is None or libraries.origin is None:
             raise FileNotFoundError("botocore is not installed in the development environment")
-        return cls(logical_id, SOURCES[logical_id], (LAYER_SOURCE, Path(libraries.origin).parents[1]))
+        paths = (LAYER_SOURCE, Path(libraries.origin).parents[1])
+        return cls(logical_id, SOURCES[logical_id], paths, ROOT / ".build" / "pycache")
 
     @classmethod
     def current(cls, logical_id: str) -> Self:

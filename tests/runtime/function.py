@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.runtime.artefacts import ROOT, Artefact, interpreter, runtime_client_folder
+from tests.runtime.artefacts import Artefact, interpreter, runtime_client_folder
 from tests.runtime.runtime_api import Invocation, RuntimeApi
 from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
@@ -76,9 +76,7 @@ class Environment:
                 "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
                 "LAMBDA_TASK_ROOT": str(artefact.task_root),
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
-                # Sources have no compiled files beside them; keep what is compiled once for
-                # all of these tests.
-                "PYTHONPYCACHEPREFIX": str(ROOT / ".build" / "pycache"),
+                **bytecode_variables(artefact.bytecode),
             },
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -258,6 +256,11 @@ class LambdaFunction:
                 self._idle.append(environment)
         else:
             environment.close()
+
+
+def bytecode_variables(folder: Path | None) -> dict[str, str]:
+    """Never a cache beside a build: its files all have one date, by which Python cannot tell old code from new."""
+    return {"PYTHONDONTWRITEBYTECODE": "1"} if folder is None else {"PYTHONPYCACHEPREFIX": str(folder)}
 
 
 def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
