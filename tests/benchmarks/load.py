@@ -21,7 +21,7 @@ from tests.benchmarks import report
 from tests.runtime.artefacts import VEND, Artefact
 from tests.runtime.function import LambdaFunction
 from tests.stand_ins.secrets_manager import SecretsManager
-from token_client import TokenClient
+from token_client import TokenClient, TokenClientError
 from token_client._wire import parse_answer
 from token_client.testing import Answer, TokenRequest, VendingUnavailable
 
@@ -67,6 +67,7 @@ class _Door:
         self._run = run
         self._free = threading.BoundedSemaphore(ENVIRONMENTS)
         self._lock = threading.Lock()
+        self.failures: list[TokenClientError] = []
 
     def fetch(self, request: TokenRequest) -> Answer:
         with self._free:
@@ -115,6 +116,8 @@ def run_with(callers: int, seconds: float = RUN_SECONDS) -> Run:
             for thread in threads:
                 thread.join()
             outcome.seconds = time.monotonic() - begun
+            if door.failures:
+                raise door.failures[0]
             outcome.calls = sum(counts)
             outcome.secret_reads = secrets.counts()["GetSecretValue"]
     return outcome
@@ -134,10 +137,13 @@ def _call(door: _Door, until: float, counts: list[int], number: int) -> None:
     chance = random.Random(number)
     client = TokenClient(source=door)
     time.sleep(chance.uniform(0, CACHE_SECONDS / 2))
-    while time.monotonic() < until:
-        client.get()
-        counts[number] += 1
-        time.sleep(chance.expovariate(CALLS_A_SECOND))
+    try:
+        while time.monotonic() < until:
+            client.get()
+            counts[number] += 1
+            time.sleep(chance.expovariate(CALLS_A_SECOND))
+    except TokenClientError as error:
+        door.failures.append(error)
 
 
 def table(runs: Iterable[Run]) -> str:
