@@ -93,7 +93,11 @@ def _answer(connection: socket.socket, run: Callable[[], int]) -> int:
     os.environ.clear()
     os.environ.update({"AWS_DATA_PATH": data_path, **request["environment"]})
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    sys.argv = ["aws", *request["arguments"]]
+    arguments = request["arguments"]
+    if arguments[:1] == ["sqs"] and "AWS_ENDPOINT_URL" in os.environ:
+        # For this service version 1 of the CLI prefers an address of its own.
+        arguments = ["--endpoint-url", os.environ["AWS_ENDPOINT_URL"], *arguments]
+    sys.argv = ["aws", *arguments]
     try:
         code: object = run()
     except SystemExit as leaving:

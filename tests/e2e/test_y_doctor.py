@@ -32,7 +32,6 @@ class Doctor:
             **stack.ministack.environment,
             "PATH": f"{aws.folder}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "tools"),
-            "BOTO_DISABLE_COMMONNAME": "1",
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -115,7 +115,6 @@ def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, titl
             "HOME": os.environ.get("HOME", "/"),
             "AWS_PAGER": "",
             # For this one service version 1 of the CLI prefers an address of its own to AWS_ENDPOINT_URL.
-            "BOTO_DISABLE_COMMONNAME": "1",
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

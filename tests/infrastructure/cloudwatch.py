@@ -85,8 +85,12 @@ class Metrics:
         first, last = bisect.bisect_right(times, after), bisect.bisect_right(times, until)
         return self._values[key][first:last] if last > first else []
 
-    def keys(self) -> set[MetricKey]:
-        return {key for key, times in self._times.items() if times}
+    def __contains__(self, key: MetricKey) -> bool:
+        return key in self._times
+
+    def history(self, key: MetricKey) -> list[tuple[datetime, float]]:
+        """Every data point of a metric, oldest first."""
+        return list(zip(self._times.get(key, []), self._values.get(key, []), strict=True))
 
 
 def _json_object(line: str) -> dict[str, Any]:
@@ -133,7 +137,9 @@ class MetricAlarm:
 
     def evaluate(self, metrics: Metrics, now: datetime) -> None:
         points: list[bool] = []
-        for back in range(self.evaluation_periods + EXTRA_DATA_POINTS):
+        for back in range(self.evaluation_periods + EXTRA_DATA_POINTS if self.key in metrics else 0):
+            if len(points) == self.evaluation_periods:
+                break
             until = now - back * self.period
             values = metrics.within(self.key, until - self.period, until)
             if values:

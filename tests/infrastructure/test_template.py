@@ -218,7 +218,7 @@ OTHER_VALUES = {
     "CompositeAlarm": "false",
     "SchedulePeriodSeconds": "60",
     "LogRetentionDays": "30",
-    "LogLevel": "ERROR",
+    "LogLevel": "DEBUG",
     "ReservedRefreshConcurrency": "1",
     "VendSnapStart": "PublishedVersions",
     "VendProvisionedConcurrency": "1",
