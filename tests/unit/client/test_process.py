@@ -13,6 +13,7 @@ import pytest
 
 import token_client
 from token_client import ConfigurationError, TokenClient
+from token_client._cache import TokenCache
 from token_client.testing import FakeTokenSource
 
 from .fakes import WAIT_SECONDS, ScriptedSource
@@ -131,3 +132,24 @@ def test_after_a_freeze_beyond_the_time_a_token_may_be_kept_it_asks_before_servi
     clock.now += 7200
 
     assert client.get().version == source.version
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_makes_a_source_of_its_own(clock: Clock) -> None:
+    made = []
+
+    def make_source() -> FakeTokenSource:
+        made.append(FakeTokenSource(clock=clock, cache_seconds=0))
+        return made[-1]
+
+    cache = TokenCache(make_source, clock=clock)
+    cache.get(wait_seconds=0)
+
+    child = os.fork()
+    if child == 0:
+        cache.get(wait_seconds=0)
+        os._exit(42 if len(made) == 2 else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    cache.get(wait_seconds=0)
+    assert len(made) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from token_client import TokenClient, TokenUnavailable
+from token_client._cache import replaced_source
 from token_client.testing import FakeTokenSource
 
 pytest_plugins = ["token_client.pytest_plugin"]
@@ -40,3 +43,19 @@ def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeToke
 def test_nothing_of_one_test_is_left_for_the_next(personr_tokens: FakeTokenSource) -> None:
     assert made_at_import.get().version == "version-1"
     assert len(personr_tokens.requests) == 1
+
+
+def test_what_a_client_held_or_suffered_before_the_fixture_does_not_reach_into_it() -> None:
+    own = FakeTokenSource()
+    holding, suffering = TokenClient(source=own), TokenClient(source=own)
+    own.replace()
+    assert holding.get().version == "version-2"
+    own.fail_with(TokenUnavailable("minting", retry_after=900))
+    with pytest.raises(TokenUnavailable):
+        suffering.get()
+
+    with replaced_source(FakeTokenSource()):
+        assert holding.get().version == "version-1"
+        assert suffering.get().version == "version-1"
+
+    assert holding.get().version == "version-2"

@@ -106,3 +106,30 @@ def test_a_long_freeze_in_the_middle_of_a_wait_ends_with_one_more_try(
     clock.while_sleeping = frozen
 
     assert client(source, clock).get().version == "first"
+
+
+@pytest.mark.parametrize("expires_in", [0, -5])
+def test_an_expired_token_from_the_vending_side_is_not_returned(
+    source: ScriptedSource, clock: Clock, expires_in: float
+) -> None:
+    source.gives("dead", expires_in=expires_in)
+    source.gives("first")
+
+    with pytest.raises(TokenUnavailable, match="expired"):
+        client(source, clock).get(wait_seconds=0)
+    clock.now += 10
+    assert client(source, clock).get().version == "first"
+
+
+def test_a_stale_token_is_served_without_asking_again_right_after_a_failure(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    shared = client(source, clock)
+    source.gives("first", cache_seconds=300)
+    shared.get()
+    clock.now += 301
+    source.fails(VendingUnavailable("Lambda answered 500"))
+
+    assert [shared.get().version for _ in range(5)] == ["first"] * 5
+    assert len(source.requests) == 2
+    assert clock.slept == []
