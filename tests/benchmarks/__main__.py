@@ -53,6 +53,7 @@ def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
             (name, name, variants[name].event)
             for name in ("empty", "textbook", "boto3", "botocore", "urllib3", "floor")
         ]
+        rows.insert(1, ("empty-http", "empty", variants["vend-http"].event))
         rows += [
             (name, "vend-http" if name == "vend-304" else name.removesuffix("-rejected"), event)
             for name, event in variants.warm_events.items()
@@ -60,6 +61,7 @@ def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
         times = warm(variants, rows, invocations, say)
         labels = {variant.name: variant.label for variant in variants.all}
         labels |= {
+            "empty-http": "an empty function, given the HTTP event",
             "vend": "**vend**, direct, from the copy",
             "vend-http": "**vend**, HTTP, from the copy",
             "vend-304": "**vend**, HTTP, 304",

@@ -42,6 +42,13 @@ RATIOS = (
     Ratio("the same, boto3 without bytecode", "cold_ms", "vend", "boto3-no-bytecode", 0.27),
     Ratio("hand-out, memory, to the textbook", "memory_mb", "vend-http", "textbook", 0.63),
     Ratio("hand-out from the copy, warm p50, to an empty function", "warm_p50_us", "vend", "empty", 1.5),
+    Ratio(
+        "the same over HTTP, to an empty function with that event",
+        "warm_p50_us",
+        "vend-http",
+        "empty-http",
+        1.5,
+    ),
     Ratio("refresh with nothing due, cold, to Logger + Metrics + boto3", "cold_ms", "refresh", "boto3", 0.75),
 )
 
