@@ -64,7 +64,7 @@ year: setup  ## a simulated year, five times: mints, age, days without a token, 
 
 .PHONY: publish-check
 publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/
-	@PYTHONPATH=scripts:. $(RUN) scripts/publish_check.py
+	@PYTHONPATH=scripts:. $(RUN) scripts/publish_check.py $(ARGS)
 
 ##@ Tests and checks
 
@@ -88,6 +88,10 @@ WALKS ?= 100000
 soak: setup  ## the model for half an hour, with other examples each time (EXAMPLES=, WALKS= say how many)
 	@MODEL_EXAMPLES=$(EXAMPLES) MODEL_STEPS=40 MODEL_WALKS=$(WALKS) MODEL_SEED=$$(date +%s) \
 		$(RUN) -m pytest -n 2 tests/simulation $(ARGS)
+
+.PHONY: reliability
+reliability: setup  ## run the crash, fault and race tests and write their tables into docs/reliability.md
+	@$(RUN) scripts/reliability.py
 
 .PHONY: mutants
 mutants: setup  ## every safeguard taken out, one at a time, makes a test fail

@@ -1,0 +1,220 @@
+"""Is this fit to be published in the AWS Serverless Application Repository, and what do the layers ship?
+
+    publish_check.py              check; write the SBOM of each layer to .build/sbom/
+    publish_check.py --release    besides, the changelog has a section for this version and nothing unreleased
+    publish_check.py --write      write docs/licences.md anew
+
+Limits: https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-how-to-publish.html
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import build
+from tests.infrastructure import cloudformation
+
+ROOT = Path(__file__).resolve().parent.parent
+LICENCES = ROOT / "docs" / "licences.md"
+SBOM = ROOT / ".build" / "sbom"
+SEMANTIC_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+LAYERS = ("TokenVendingLayer", "TokenClientLayer")
+LARGEST_UNZIPPED = 250 * 1024 * 1024
+"""Lambda's limit for a function with its layers."""
+FREE_LICENCES = ("Apache", "MIT", "BSD", "PSF", "Python Software Foundation")
+FIELDS = {
+    "Name": r"[A-Za-z0-9-]{1,140}",
+    "Description": r".{1,256}",
+    "Author": r".{1,127}",
+    "SpdxLicenseId": r"MIT",
+    "LicenseUrl": r".+",
+    "ReadmeUrl": r".+",
+    "SemanticVersion": SEMANTIC_VERSION.pattern,
+}
+CAPABILITIES = {
+    "AWS::IAM::Role": "CAPABILITY_IAM",
+    "AWS::IAM::ManagedPolicy": "CAPABILITY_IAM",
+    "AWS::Lambda::Permission": "CAPABILITY_RESOURCE_POLICY",
+    "AWS::Lambda::LayerVersionPermission": "CAPABILITY_RESOURCE_POLICY",
+}
+NOT_ON_THE_LIST = ("AWS::AppConfig::", "AWS::Scheduler::")
+"""Missing from https://docs.aws.amazon.com/serverlessrepo/latest/devguide/list-supported-resources.html when it
+was last looked at: AWS Support adds types on request. `sam deploy` does not care."""
+
+
+def application() -> dict[str, Any]:
+    """The repository's metadata in the template."""
+    found: dict[str, Any] = cloudformation.source()["Metadata"]["AWS::ServerlessRepo::Application"]
+    return found
+
+
+def metadata_faults(found: dict[str, Any]) -> Iterator[str]:
+    """What the repository would refuse."""
+    for name, pattern in FIELDS.items():
+        if not re.fullmatch(pattern, str(found.get(name, ""))):
+            yield f"metadata: {name} must match {pattern}"
+    for name in ("LicenseUrl", "ReadmeUrl"):
+        if not (ROOT / str(found.get(name))).is_file():
+            yield f"metadata: {name} names no file"
+    labels = found.get("Labels", [])
+    if len(labels) > 10 or not all(re.fullmatch(r"[A-Za-z0-9+\-_:/@]{1,127}", label) for label in labels):  # noqa: PLR2004
+        yield "metadata: at most ten labels of letters, digits and +-_:/@"
+
+
+def version_faults(version: str, changelog: str, *, release: bool) -> Iterator[str]:
+    """Template, client and changelog have to speak of the same version."""
+    source = (ROOT / "layers" / "token_client" / "token_client" / "__init__.py").read_text(encoding="utf-8")
+    client = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    if client is None or client[1] != version:
+        yield f"version: the template says {version}, the client {client and client[1]}"
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL))
+    unreleased = sections.pop("Unreleased", None)
+    released = []
+    for title in sections:
+        if re.fullmatch(rf"{SEMANTIC_VERSION.pattern} \(\d{{4}}-\d\d-\d\d\)", title):
+            released.append(title.split()[0])
+        else:
+            yield f"changelog: {title!r} is not of the form '1.2.3 (2026-11-24)'"
+    if released != sorted(released, key=lambda text: tuple(map(int, text.split("."))), reverse=True):
+        yield "changelog: the newest version comes first"
+    if release:
+        if version not in released:
+            yield f"changelog: there is no section for {version}"
+        if unreleased is not None and unreleased.strip():
+            yield "changelog: something is still unreleased"
+    elif unreleased is None and version not in released:
+        yield f"changelog: neither a section for {version} nor one for what is unreleased"
+
+
+def shipped(artifacts: Path) -> dict[str, list[metadata.Distribution]]:
+    """The packages in each layer, by layer, in order of their names."""
+    return {
+        layer: sorted(
+            metadata.distributions(path=[str(artifacts / layer / "python")]),
+            key=lambda found: found.name.lower(),
+        )
+        for layer in LAYERS
+    }
+
+
+def licence_of(package: metadata.Distribution) -> str:
+    """What the package itself declares."""
+    declared = package.metadata
+    expression = declared.get("License-Expression")
+    classifiers = [
+        text.rsplit(" :: ", 1)[1]
+        for text in declared.get_all("Classifier") or []
+        if text.startswith("License :: OSI Approved :: ")
+    ]
+    first_line = (declared.get("License") or "").strip().splitlines()[:1]
+    return expression or ", ".join(classifiers) or "".join(first_line) or "unknown"
+
+
+def licences_page(packages: dict[str, list[metadata.Distribution]]) -> str:
+    """The text of docs/licences.md."""
+    lines = [
+        "# What the layers ship",
+        "",
+        "Written by `make publish-check ARGS=--write` from the built layers. Each package's licence text lies in its",
+        "`.dist-info` folder in the layer; the SBOMs (CycloneDX) are written to `.build/sbom/`.",
+        "",
+        "| layer | package | version | licence |",
+        "|---|---|---|---|",
+    ]
+    for layer, found in packages.items():
+        lines += [f"| {layer} | {p.name} | {p.version} | {licence_of(p)} |" for p in found]
+        if not found:
+            lines.append(f"| {layer} | nothing but our own code (MIT) | | |")
+    return "\n".join(lines) + "\n"
+
+
+def licence_faults(packages: dict[str, list[metadata.Distribution]]) -> Iterator[str]:
+    """Packages whose licence is unknown, not permissive, or missing from the layer."""
+    for layer, found in packages.items():
+        for package in found:
+            licence = licence_of(package)
+            if not any(free in licence for free in FREE_LICENCES):
+                yield f"{layer}: {package.name} has the licence {licence}"
+            about = Path(str(package.locate_file(""))).glob(
+                f"{package.name}-{package.version}.dist-info/**/*"
+            )
+            if not any(re.search("licen|copying", file.name.lower()) for file in about if file.is_file()):
+                yield f"{layer}: {package.name} comes without its licence text"
+
+
+def write_sboms(packages: dict[str, list[metadata.Distribution]]) -> Iterator[str]:
+    """Writes one CycloneDX document a layer, from the exact pins that the layer holds."""
+    SBOM.mkdir(parents=True, exist_ok=True)
+    for layer, found in packages.items():
+        pins = SBOM / f"{layer}.txt"
+        pins.write_text("".join(f"{p.name}=={p.version}\n" for p in found), encoding="utf-8")
+        finished = subprocess.run(
+            [
+                *(Path(sys.executable).with_name("cyclonedx-py"), "requirements", pins, "--of", "JSON"),
+                *("--output-reproducible", "--mc-type", "library", "-o", SBOM / f"{layer}.cdx.json"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            yield f"{layer}: no SBOM: {finished.stderr.strip()}"
+
+
+def size_faults(artifacts: Path) -> Iterator[str]:
+    """Functions that would be too large for Lambda together with the layer."""
+    layer = _bytes_in(artifacts / "TokenVendingLayer")
+    for function in ("RefreshFunction", "VendFunction"):
+        size = layer + _bytes_in(artifacts / function)
+        if size > LARGEST_UNZIPPED:
+            yield f"{function}: {size} bytes with its layer, Lambda takes {LARGEST_UNZIPPED}"
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def main() -> int:
+    """0 if it can be published, 1 with a line for each fault."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--release", action="store_true", help="as for a release")
+    parser.add_argument("--write", action="store_true", help="write docs/licences.md anew")
+    arguments = parser.parse_args()
+    artifacts = build.build()
+    found = application()
+    packages = shipped(artifacts)
+    if arguments.write:
+        LICENCES.write_text(licences_page(packages), encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    faults = [
+        *metadata_faults(found),
+        *version_faults(str(found.get("SemanticVersion")), changelog, release=arguments.release),
+        *licence_faults(packages),
+        *write_sboms(packages),
+        *size_faults(artifacts),
+    ]
+    if not LICENCES.is_file() or LICENCES.read_text(encoding="utf-8") != licences_page(packages):
+        faults.append("docs/licences.md is not what the layers hold: make publish-check ARGS=--write")
+    types = {resource["Type"] for resource in cloudformation.source()["Resources"].values()}
+    needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
+    print(f"{found['Name']} {found['SemanticVersion']}: whoever deploys it acknowledges {' '.join(needed)}")
+    unlisted = sorted(name for name in types if name.startswith(NOT_ON_THE_LIST))
+    print(f"not on the repository's list of resource types, ask AWS Support: {' '.join(unlisted)}")
+    for layer, distributions in packages.items():
+        print(
+            f"{layer}: {len(distributions)} packages, {_bytes_in(artifacts / layer) / 1e6:.1f} MB, SBOM written"
+        )
+    for fault in faults:
+        print(f"FAULT  {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What `make publish-check` and the workflow promise."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import publish_check
+from tests.infrastructure.cloudformation import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASED = "## 1.0.0 (2026-11-24)\n\n- First.\n"
+
+
+def test_the_metadata_is_what_the_repository_takes() -> None:
+    assert list(publish_check.metadata_faults(publish_check.application())) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Name", "has a space"),
+        ("Description", "x" * 257),
+        ("SemanticVersion", "1.0"),
+        ("SemanticVersion", "01.0.0"),
+        ("LicenseUrl", "NO-SUCH-FILE"),
+        ("Labels", ["a b"]),
+        ("Labels", [str(n) for n in range(11)]),
+        ("SpdxLicenseId", "WTFPL"),
+    ],
+)
+def test_metadata_that_would_be_refused_is_a_fault(field: str, value: Any) -> None:
+    assert list(publish_check.metadata_faults({**publish_check.application(), field: value}))
+
+
+def test_template_client_and_changelog_agree_on_the_version() -> None:
+    version = publish_check.application()["SemanticVersion"]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert list(publish_check.version_faults(version, changelog, release=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "changelog", "release", "fault"),
+    [
+        ("1.0.0", RELEASED, True, None),
+        ("1.0.0", RELEASED, False, None),
+        ("9.9.9", RELEASED, False, "the client"),
+        ("1.0.0", "# Changelog\n\n## Unreleased\n\n- New.\n", True, "no section for 1.0.0"),
+        ("1.0.0", "## Unreleased\n\n- New.\n\n" + RELEASED, True, "still unreleased"),
+        ("1.0.0", "## Unreleased\n\n" + RELEASED, True, None),
+        ("1.0.0", "# Changelog\n", False, "neither a section"),
+        ("1.0.0", "## Unreleased\n\n## v1.0.0\n\n- First.\n", False, "not of the form"),
+        ("1.0.0", RELEASED + "\n## 1.1.0 (2026-12-01)\n\n- Second.\n", False, "newest version comes first"),
+    ],
+)
+def test_a_release_has_its_section_and_nothing_unreleased(
+    version: str, changelog: str, *, release: bool, fault: str | None
+) -> None:
+    faults = list(publish_check.version_faults(version, changelog, release=release))
+    assert any(fault in found for found in faults) if fault else faults == []
+
+
+def test_a_licence_that_is_not_permissive_is_a_fault(tmp_path: Path) -> None:
+    about = tmp_path / "odd-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: odd\nVersion: 1\nLicense-Expression: AGPL-3.0\n"
+    )
+    (odd,) = metadata.distributions(path=[str(tmp_path)])
+    assert list(publish_check.licence_faults({"Layer": [odd]})) == [
+        "Layer: odd has the licence AGPL-3.0",
+        "Layer: odd comes without its licence text",
+    ]
+
+
+def test_the_page_of_licences_names_every_package_that_the_layer_pins() -> None:
+    pinned = dict(
+        re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements" / "layer.txt").read_text(), re.MULTILINE)
+    )
+    rows = re.findall(
+        r"^\| TokenVendingLayer \| (\S+) \| (\S+) \|", publish_check.LICENCES.read_text(), re.MULTILINE
+    )
+    assert {name.replace("_", "-").lower(): version for name, version in rows} == pinned
+
+
+# ------------------------------------------------------------------------------------------------- workflow
+
+
+def test_the_workflows_pass_zizmor() -> None:
+    finished = subprocess.run(
+        [
+            Path(sys.executable).with_name("zizmor"),
+            "--offline",
+            "--no-progress",
+            "--persona=pedantic",
+            *WORKFLOWS,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is(workflow: Path) -> None:
+    uses = re.findall(r"uses: (.+)", workflow.read_text())
+    assert uses
+    assert [use for use in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+
+
+def test_the_workflow_runs_what_the_project_runs_itself() -> None:
+    (workflow,) = WORKFLOWS
+    steps = yaml.safe_load(workflow.read_text())["jobs"]["check"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert commands == ["make check", "make build", "make test", "make publish-check"]
+    verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {command.removeprefix("make ") for command in commands} <= verbs
