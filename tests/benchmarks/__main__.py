@@ -36,7 +36,7 @@ def main() -> int:
     print(text)  # noqa: T201 - what was asked for
     if not arguments.only_print:
         report.FOLDER.mkdir(parents=True, exist_ok=True)
-        (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         report.plot(results, report.FOLDER)
         report.put_into_page("measurements", text)
         load.main()

@@ -49,7 +49,8 @@ def vend_imports() -> dict[str, int]:
     said = finished.stderr.partition("the function\n")[2]
     found = {match["name"]: int(match["own"]) for match in map(_LINE.match, said.splitlines()) if match}
     # What was tried and is not there (another system's, an optional package) is named too, at no cost to speak of.
-    return dict(sorted(found.items()))
+    # Private modules change with Python's patch releases, and come with a public one.
+    return {name: cost for name, cost in sorted(found.items()) if not name.startswith("_")}
 
 
 def pinned() -> set[str]:

@@ -148,7 +148,7 @@ def _plot_cold(results: Mapping[str, Any], file: Path) -> None:
     axes.barh(labels, first, left=init, color=[FIRST if row["ours"] else "#dcdcdc" for row in rows])
     for place, row in enumerate(rows):
         axes.text(row["cold_ms"], place, f" {row['cold_ms']:.0f}", va="center")
-    axes.set_xlabel("milliseconds from process start to first answer (light: the first invocation)")
+    axes.set_xlabel("ms from process start to first answer (light: first invocation)", loc="right")
     _save(figure, axes, file)
 
 
@@ -160,7 +160,7 @@ def _plot_warm(results: Mapping[str, Any], file: Path) -> None:
     axes.barh(labels, p50, color=[OURS if row["ours"] else THEIRS for row in rows])
     for place, row in enumerate(rows):
         axes.text(row["warm_p50_us"], place, f" {row['warm_p50_us']:.0f}", va="center")
-    axes.set_xlabel("microseconds at the runtime's door (p50)")
+    axes.set_xlabel("µs at the runtime's door (p50)", loc="right")
     _save(figure, axes, file)
 
 
