@@ -564,6 +564,22 @@ def test_and_once_more_with_another_event(refused: World) -> None:
     assert refused.token_works()
 
 
+def test_credentials_that_work_after_all_are_latched_no_longer(refused: World) -> None:
+    """Mended at the vendor, and forced by a person: the ticks of later weeks must mint again."""
+    refused.personr.set_password(EMAIL, "wrong")
+    assert refused.run(FORCED).outcome == "refreshed"
+    refused.clock.advance(timedelta(days=21))
+    assert refused.run(TICK).outcome == "refreshed"
+    assert refused.token_works()
+
+
+def test_a_latch_that_cannot_be_taken_off_is_a_warning(refused: World) -> None:
+    refused.personr.set_password(EMAIL, "wrong")
+    report = refused.run(FORCED, weather=after(LABEL, 1, Fault(Kind.DENIED), goes_on=True))
+    assert report.outcome == "refreshed"
+    assert any("force once more" in warning for warning in report.warnings)
+
+
 def test_latches_of_older_credentials_are_taken_off(refused: World) -> None:
     for number in range(30):
         refused.set_credentials(f"wrong-{number}", at_vendor=False)

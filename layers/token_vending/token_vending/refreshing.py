@@ -290,6 +290,7 @@ class _Run:
         else:
             new = self._mint(intent, state, account, labels, verdict, open_question=open_question)
         self._keep(intent, new)
+        self._unlatch(new, labels)
         self._release(intent)
         return self._report(Outcome.REFRESHED, verdict, new)
 
@@ -401,6 +402,18 @@ class _Run:
             if old not in (label, refused) and account_of(refused) == account.account:
                 with contextlib.suppress(LabelHeld, StoreUnavailable):
                     self._store.remove_label(old, expected_on=version)
+
+    def _unlatch(self, token: Token, labels: Mapping[str, str]) -> None:
+        """Credentials that a person sent again and that worked must not stay refused for every later tick."""
+        label = REFUSED_PREFIX + token.credentials_version
+        if label in labels:
+            try:
+                self._insist(
+                    lambda: self._store.remove_label(label, expected_on=labels[label]),
+                    attempts=_LATCH_ATTEMPTS,
+                )
+            except (LabelHeld, StoreUnavailable):
+                self._warnings.append("The credentials work again, but stay latched: force once more.")
 
     def _give_back(self, intent: Intent, *, open_question: bool) -> None:
         """Ends a failed run's hold: for good if nothing was minted for certain, else only its lease."""
