@@ -92,7 +92,9 @@ def test_what_is_only_told_to_people_may_be_missing(changes: dict[str, Any]) -> 
     assert isinstance(read_record(VERSION, stored(**changes)), Token)
 
 
-@pytest.mark.parametrize("text", [None, " ", "a token pasted by hand", "[]", "null", "5", "[" * 100_000, "{}"])
+@pytest.mark.parametrize(
+    "text", [None, " ", "a token pasted by hand", "[]", "null", "5", "[" * 100_000, "{}"]
+)
 def test_a_secret_that_is_something_else_is_a_configuration_error(text: str | None) -> None:
     with pytest.raises(ConfigurationError, match=VERSION):
         read_record(VERSION, text)
