@@ -94,4 +94,6 @@ def _matches(pattern: _Principal, caller: _Principal) -> bool:
 
 
 def _segment_matches(pattern: str, segment: str) -> bool:
+    if "*" not in pattern:
+        return segment == pattern
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), segment) is not None
