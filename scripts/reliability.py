@@ -1,0 +1,239 @@
+"""Runs the tests of reliability and writes what they found into docs/reliability.md, between its markers.
+
+Each test asserts first and then notes its row in pytest's JUnit report; this script only lays the rows out. A
+table is written only if its tests passed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+REPORT = ROOT / ".build" / "reliability.xml"
+TESTS = [
+    f"tests/integration/{name}.py"
+    for name in ("test_crash_matrix", "test_races", "test_faults", "test_vendor_tls")
+]
+PREFIX = "reliability:"
+
+type Row = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 if the page was written, or, with --check, if its tables have the rows that the tests note."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--report", type=Path, help="lay out this JUnit report in place of running the tests")
+    chosen = parser.parse_args(arguments)
+    report = chosen.report
+    if report is None:
+        report = REPORT
+        began = time.monotonic()
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={REPORT}", *TESTS]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            print("the tests fail; the page stays as it is")
+            return 1
+        print(f"the tests took {time.monotonic() - began:.0f} s")
+    tables = read(report)
+    text = page(PAGE.read_text(encoding="utf-8"), tables)
+    if chosen.check:
+        return int(text != PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def read(report: Path) -> dict[str, list[Row]]:
+    """The rows that the tests noted, by table."""
+    tables: dict[str, list[Row]] = defaultdict(list)
+    # Written by pytest on this machine a moment ago.
+    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314
+        for prop in case.iter("property"):
+            name = prop.get("name", "")
+            if name.startswith(PREFIX):
+                tables[name.removeprefix(PREFIX)].append(json.loads(prop.get("value", "{}")))
+    # With two workers the tests end in another order each time.
+    return {name: sorted(rows, key=_in_order) for name, rows in tables.items()}
+
+
+def _in_order(row: Row) -> list[str]:
+    return [f"{value:03}" if isinstance(value, int) else str(value).lower() for value in row.values()]
+
+
+def page(text: str, tables: dict[str, list[Row]]) -> str:
+    """The page with each marked part replaced. Raises ValueError if a marker is missing."""
+    for name, lay_out in PARTS.items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"{PAGE.name} has no single place for {name}")
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = f"{head}{begin}{lay_out(tables)}{end}{tail}"
+    return text
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).replace("|", "\\|")
+
+
+MOMENTS = ("before, no effect", "before, takes effect all the same", "after it took effect")
+
+
+def crashes(tables: dict[str, list[Row]]) -> str:
+    """One table a scenario: a line a call, a column a moment."""
+    parts = []
+    scenarios: dict[str, list[Row]] = defaultdict(list)
+    for row in tables["crash"]:
+        scenarios[row["scenario"]].append(row)
+    for scenario, rows in scenarios.items():
+        places = sorted({(row["place"], operation_name(row["operation"])) for row in rows})
+        lines = []
+        for place, operation in places:
+            found = {row["moment"]: row for row in rows if row["place"] == place}
+            lines.append([place, operation, *(_ended(found.get(moment)) for moment in MOMENTS)])
+        parts.append(f"\n**{scenario[0].upper()}{scenario[1:]}**\n\n")
+        parts.append(table(["call", "operation", *(f"killed {moment}" for moment in MOMENTS)], lines))
+    total = len(tables["crash"])
+    most = max(row["mints"] for row in tables["crash"])
+    return f"\n{total} kills; at most {most} mints, and never more than one above the minimum.\n" + "".join(
+        parts
+    )
+
+
+def operation_name(name: str) -> str:
+    """How the page names a call."""
+    return "the mint" if name.startswith("POST /api") else name
+
+
+def _ended(row: Row | None) -> str:
+    if row is None:
+        return ""
+    mints = "1 mint" if row["mints"] == 1 else f"{row['mints']} mints"
+    return f"token: {row['token']}; retry: {row['retry']}, {mints}"
+
+
+def vend_crashes(tables: dict[str, list[Row]]) -> str:
+    """The hand-out's crash matrix."""
+    rows = (
+        [
+            row["scenario"],
+            row["place"],
+            row["operation"],
+            row["moment"],
+            row["first"],
+            row["second"],
+            row["mints"],
+        ]
+        for row in tables["crash-vend"]
+    )
+    heads = [
+        "scenario",
+        "call",
+        "operation",
+        "killed",
+        "the caller's next try",
+        "the one after",
+        "mints in all",
+    ]
+    return "\n" + table(heads, rows)
+
+
+def store_faults(tables: dict[str, list[Row]]) -> str:
+    """Lasting faults, equal lines folded over the calls they begin with."""
+    folded: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for row in tables["store"]:
+        key = (row["fault"], row["run"], row["mints"], row["token_works"], row["next"], row["mints_in_all"])
+        folded[key].append(row["first"])
+    lines = [(fault, ", ".join(map(str, sorted(places))), *rest) for (fault, *rest), places in folded.items()]
+    heads = [
+        "fault",
+        "from call",
+        "the run ends in",
+        "mints",
+        "stored token works",
+        "next run",
+        "mints in all",
+    ]
+    return "\n" + table(heads, sorted(lines, key=lambda line: (str(line[0]).lower(), line[1])))
+
+
+def hangs(tables: dict[str, list[Row]]) -> str:
+    """Hard timeouts."""
+    heads = ["call", "fault", "the run ends in", "mints", "stored token works", "the retry", "mints in all"]
+    names = ("place", "fault", "run", "mints", "token_works", "next", "mints_in_all")
+    return "\n" + table(heads, ([row[name] for name in names] for row in tables["hang"]))
+
+
+def single_faults(tables: dict[str, list[Row]]) -> str:
+    """What happens once."""
+    store = ([f"Secrets Manager: {row['fault']}", row["run"]] for row in tables["store-once"])
+    vendor = (
+        [f"vendor: {row['fault']}", f"{row['run']}, {row['requests']} requests"]
+        for row in tables["vendor-once"]
+    )
+    return "\n" + table(["fault", "the run ends in"], [*store, *vendor])
+
+
+def vendor_faults(tables: dict[str, list[Row]]) -> str:
+    """Lasting faults of the vendor."""
+    heads = [
+        "fault",
+        "the run ends in",
+        "requests",
+        "mints",
+        "stored token works",
+        "next token is suspect",
+        "next run",
+    ]
+    names = ("fault", "run", "requests", "mints", "token_works", "may_have_minted", "next")
+    return "\n" + table(heads, ([row[name] for name in names] for row in tables["vendor"]))
+
+
+def hand_out_faults(tables: dict[str, list[Row]]) -> str:
+    """What callers see."""
+    heads = [
+        "fault",
+        "a caller, nothing in memory",
+        "a caller, a copy in memory",
+        "a caller that rejects the copy",
+    ]
+    names = ("fault", "cold", "copy", "rejecting")
+    return "\n" + table(heads, ([row[name] for name in names] for row in tables["hand-out"]))
+
+
+def races(tables: dict[str, list[Row]]) -> str:
+    """The races."""
+    rows = ([row["what"], row["mints"], row["bound"]] for row in tables["race"])
+    return "\n" + table(["race", "found", "bound"], rows)
+
+
+PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
+    "crashes": crashes,
+    "vend crashes": vend_crashes,
+    "store faults": store_faults,
+    "hangs": hangs,
+    "single faults": single_faults,
+    "vendor faults": vendor_faults,
+    "hand-out faults": hand_out_faults,
+    "races": races,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
