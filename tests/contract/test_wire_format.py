@@ -272,4 +272,4 @@ def test_a_rejection_of_the_current_version_says_when_to_come_back_through_both_
     response = doors.http(event, vendor(current), AllowedCallers.parse([ROLE]), nowhere)
     over_http = _wire.problem(response["statusCode"], response["body"], None)
 
-    assert direct.retry_after == over_http.retry_after == 5
+    assert direct.retry_after == over_http.retry_after == 2

@@ -152,8 +152,8 @@ def test_a_rejection_of_the_current_version_asks_to_come_back(door: HttpDoor) ->
     response = door(rejection())
     assert response["statusCode"] == 503
     assert problem(response)["error"] == "TokenUnavailable"
-    assert problem(response)["retry_after"] == 5
-    assert response["headers"]["Retry-After"] == "5"
+    assert problem(response)["retry_after"] == 2
+    assert response["headers"]["Retry-After"] == "2"
     assert door.line["outcome"] == "unavailable"
     assert door.line["rejected_version"] == VERSION
     assert door.counter.shelf.started == [{"rejected_version": VERSION}]
@@ -281,7 +281,7 @@ def test_who_is_not_listed_learns_nothing_about_paths(door: HttpDoor) -> None:
 @pytest.mark.parametrize(
     ("holds", "status", "error", "retry_after"),
     [
-        (None, 503, "TokenUnavailable", 5),
+        (None, 503, "TokenUnavailable", 2),
         (StoreUnavailable("x", retry_after=7), 503, "StoreUnavailable", 7),
         (StoreUnavailable("x", retry_after=0), 503, "StoreUnavailable", 0),
         (StoreUnavailable("x"), 503, "StoreUnavailable", 5),
@@ -339,7 +339,7 @@ def test_a_token_by_direct_invoke() -> None:
     [
         ({"x": 1}, token(), InvalidRequest, {"error": "InvalidRequest"}),
         ([], token(), InvalidRequest, {"error": "InvalidRequest"}),
-        ({}, None, TokenUnavailable, {"error": "TokenUnavailable", "retry_after": 5}),
+        ({}, None, TokenUnavailable, {"error": "TokenUnavailable", "retry_after": 2}),
         (
             {"rejected_version": VERSION},
             aged(0 * SECOND),

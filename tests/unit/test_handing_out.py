@@ -174,19 +174,19 @@ def test_a_rejection_of_the_current_version_starts_a_refresh_and_asks_to_wait() 
     with pytest.raises(TokenUnavailable) as caught:
         counter.ask(REJECTION)
     assert counter.shelf.started == [{"rejected_version": VERSION}]
-    assert caught.value.retry_after == 5
+    assert caught.value.retry_after == 2
 
 
 @pytest.mark.parametrize(
     ("held", "retry_after"),
     [
-        (aged(899 * SECOND), 5),
+        (aged(899 * SECOND), 2),
         (aged(600 * SECOND), 300),
         (aged(600.5 * SECOND), 300),
         (aged(0 * SECOND), 900),
-        (aged(SECOND, suspect_until=NOW + SECOND), 5),
+        (aged(SECOND, suspect_until=NOW + SECOND), 2),
         (aged(SECOND, suspect_until=NOW), 899),
-        (aged(DAY), 5),
+        (aged(DAY), 2),
     ],
 )
 def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int) -> None:
@@ -247,7 +247,7 @@ def test_without_a_token_a_plain_tick_is_started(holds: Intent | None) -> None:
     counter = Counter(holds)
     with pytest.raises(TokenUnavailable, match="No token has been minted yet") as caught:
         counter.ask()
-    assert caught.value.retry_after == 5
+    assert caught.value.retry_after == 2
     (event,) = counter.shelf.started
     assert set(event) == {"id"}
 
@@ -278,7 +278,7 @@ def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
     counter = Counter(expiring(MINUTE))
     given = counter.ask(VendRequest(min_seconds=61))
     assert given.token.version == VERSION
-    assert given.cache_seconds == 5
+    assert given.cache_seconds == 2
     (event,) = counter.shelf.started
     assert (event["force"], event["rejected_version"]) == (True, VERSION)
 

@@ -17,8 +17,11 @@ from token_vending.token import Token, to_rfc3339
 if TYPE_CHECKING:
     from token_vending.ports import Clock, RefreshStarter, TokenReader
 
-RETRY_AFTER = timedelta(seconds=5)
+RETRY_AFTER = timedelta(seconds=2)
 """How soon to ask again while a refresh runs: one takes a second or two with a healthy vendor."""
+
+STORE_PAUSE = timedelta(seconds=5)
+"""How long a copy serves without another try, after the store could not be read: a try may take seconds."""
 
 
 class HandOut(NamedTuple):
@@ -124,7 +127,7 @@ class TokenVendor:
                 raise
             # Better a copy that may be old than nothing: it is not expired, and whoever finds it dead says so.
             # The next callers get it at once for a while, instead of waiting for a store that does not answer.
-            self._copy = replace(copy, read_at=now - max(timedelta(0), self.cache_for - RETRY_AFTER))
+            self._copy = replace(copy, read_at=now - max(timedelta(0), self.cache_for - STORE_PAUSE))
             return copy.token, f"The store cannot be read, a copy was handed out: {error.detail}"
         token = record if isinstance(record, Token) else None
         if token is not None:
