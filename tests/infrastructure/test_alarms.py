@@ -19,6 +19,8 @@ from tests.personr import DEFAULT_EMAIL
 from tests.personr.scenarios import Scenario, redirect
 from tests.runtime import LambdaFunction, Result
 from tests.stand_ins.secrets_manager import ACCOUNT_ID
+from token_vending.audit import AuditEvent
+from token_vending.refreshing import Outcome, Report
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(minutes=15)
@@ -304,6 +306,15 @@ def test_every_alarm_has_a_section_in_the_operations_page(stack: Stack) -> None:
             short = alarm["AlarmName"].removeprefix(f"{STACK}-")
             assert alarm["AlarmDescription"].endswith(f"docs/operations.md#{short}"), name
             assert short in anchors, name
+
+
+def test_the_page_filters_the_logs_by_fields_that_the_lines_have() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    fields = set(re.findall(r"\$\.(\w+\.\w+) =", page))
+    assert fields
+    known = {f"audit.{name}" for name in AuditEvent._fields}
+    answer = Report(Outcome.FRESH, "fresh", None).answer()
+    assert fields <= known | {f"refresh.{name}" for name in answer}
 
 
 def _titles(page: str) -> list[str]:
