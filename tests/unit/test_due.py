@@ -25,8 +25,10 @@ from token_vending.due import (
     Verdict,
     choose_account,
     decide,
+    failed_since,
     lease_over,
     recent_early_deaths,
+    wait_after_failures,
 )
 from token_vending.requests import RefreshRequest
 from token_vending.token import Intent, Token
@@ -191,7 +193,13 @@ CASES = {
         DEFAULTS,
         "rejected_version_not_current",
     ),
-    "minted in the future, rejected": (state(aged(-DAY)), REJECTION, DEFAULTS, "too_young_to_reject"),
+    "minted in the future, rejected": (state(aged(-DAY)), REJECTION, DEFAULTS, "rejected"),
+    "minted a little ahead of this clock, rejected": (
+        state(aged(-SECOND)),
+        REJECTION,
+        DEFAULTS,
+        "too_young_to_reject",
+    ),
     # Somebody else mints
     "the second death within the hour": (
         state(token(early_deaths=DEATHS[:1])),
@@ -226,7 +234,19 @@ CASES = {
     "three deaths do not hinder a tick": (state(aged(OLD, early_deaths=DEATHS)), TICK, DEFAULTS, "too_old"),
     "three deaths do not hinder a person": (state(token(early_deaths=DEATHS)), FORCED, DEFAULTS, "forced"),
     # A caller who needs a longer life
-    "too short-lived for a caller": (state(token()), LONGER_LIFE, DEFAULTS, "forced"),
+    "too short-lived for a caller": (state(token()), LONGER_LIFE, DEFAULTS, "too_short_lived"),
+    "too short-lived, and minted for that very reason": (
+        state(expiring(51 * DAY, 100 * DAY, reason="too_short_lived")),
+        LONGER_LIFE,
+        Rules(max_age=None),
+        "no_longer_life_to_have",
+    ),
+    "too short-lived, minted for that reason, half spent": (
+        state(expiring(50 * DAY, 100 * DAY, reason="too_short_lived")),
+        LONGER_LIFE,
+        Rules(max_age=None),
+        "too_short_lived",
+    ),
     "too short-lived for a caller, too young": (
         state(aged(YOUNG - SECOND)),
         LONGER_LIFE,
@@ -239,7 +259,12 @@ CASES = {
         DEFAULTS,
         "rejected_version_not_current",
     ),
-    "too short-lived is no early death": (state(token(early_deaths=DEATHS)), LONGER_LIFE, DEFAULTS, "forced"),
+    "too short-lived is no early death": (
+        state(token(early_deaths=DEATHS)),
+        LONGER_LIFE,
+        DEFAULTS,
+        "too_short_lived",
+    ),
 }
 
 
@@ -258,6 +283,7 @@ def test_a_verdict_is_due_or_not(verdict: Verdict) -> None:
         "unfinished_intent",
         "no_token",
         "forced",
+        "too_short_lived",
         "credentials_changed",
         "expires_soon",
         "too_old",
@@ -315,3 +341,24 @@ def test_which_account_mints(
     refusals: dict[str, str | None], request_: RefreshRequest, chosen: object
 ) -> None:
     assert choose_account([ONE, TWO], refusals, request_) is chosen
+
+
+@pytest.mark.parametrize(
+    ("failures", "started", "minutes"),
+    [(1, NOW, 0), (9, NOW, 0), (10, NOW, 10), (10, NOW - 4 * MINUTE, 6), (50, NOW - 10 * MINUTE, 0)],
+)
+def test_how_long_to_wait_after_failures(failures: int, started: datetime, minutes: int) -> None:
+    last = Intent("i", "r", started, "no_token")
+    assert wait_after_failures(failures, last, NOW) == minutes * MINUTE
+
+
+@pytest.mark.parametrize("started", [None, NOW + SECOND])
+def test_a_failure_at_no_known_time_is_not_waited_for(started: datetime | None) -> None:
+    assert wait_after_failures(99, Intent("i", "r", started, "no_token"), NOW) == timedelta(0)
+
+
+def test_a_failure_before_the_last_success_is_no_news() -> None:
+    before_it = Intent("i", "r", NOW - SECOND, "no_token")
+    assert not failed_since(before_it, token(issued_at=NOW))
+    assert failed_since(before_it, token(issued_at=NOW - MINUTE))
+    assert failed_since(before_it, None)

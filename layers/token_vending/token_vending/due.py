@@ -26,12 +26,21 @@ LATE_MINT_WINDOW = timedelta(minutes=5)
 """How long a Bubble workflow may run: a mint whose answer was lost may still land that much later."""
 
 
+FREE_FAILURES = 10
+PAUSE_AFTER_FAILURES = timedelta(minutes=10)
+"""After ten failed runs in a row, no more than one in ten minutes: that is the rate of writes that Secrets
+Manager keeps up with, since it prunes no version within a day
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html). Beyond it an outage of the
+vendor would use up the quota of versions, and nothing could be stored when the vendor is back."""
+
+
 class Verdict(StrEnum):
     """Why a refresh is due, or why it is not. The value is the `reason` in answers, logs and records."""
 
     UNFINISHED_INTENT = "unfinished_intent"
     NO_TOKEN = "no_token"  # noqa: S105 - a reason
     FORCED = "forced"
+    TOO_SHORT_LIVED = "too_short_lived"
     CREDENTIALS_CHANGED = "credentials_changed"
     EXPIRES_SOON = "expires_soon"
     TOO_OLD = "too_old"
@@ -41,6 +50,7 @@ class Verdict(StrEnum):
     ALREADY_SERVED = "already_served"
     REJECTED_VERSION_NOT_CURRENT = "rejected_version_not_current"
     TOO_YOUNG_TO_REJECT = "too_young_to_reject"
+    NO_LONGER_LIFE_TO_HAVE = "no_longer_life_to_have"
     FOREIGN_MINTER = "foreign_minter"
 
     @property
@@ -54,6 +64,7 @@ _DUE = frozenset(
         Verdict.UNFINISHED_INTENT,
         Verdict.NO_TOKEN,
         Verdict.FORCED,
+        Verdict.TOO_SHORT_LIVED,
         Verdict.CREDENTIALS_CHANGED,
         Verdict.EXPIRES_SOON,
         Verdict.TOO_OLD,
@@ -136,6 +147,20 @@ def lease_over(intent: Intent, now: datetime) -> bool:
     return abs(now - intent.started_at) >= LEASE
 
 
+def failed_since(intent: Intent, token: Token | None) -> bool:
+    """Whether that intent's failure is news, that is, later than the last success."""
+    return token is None or intent.started_at is None or intent.started_at >= token.issued_at
+
+
+def wait_after_failures(failures: int, last: Intent, now: datetime) -> timedelta:
+    """How much longer to leave the vendor and the store alone after so many failed runs in a row; zero or
+    less: not at all.
+    """
+    if failures < FREE_FAILURES or last.started_at is None or last.started_at > now:
+        return timedelta(0)
+    return last.started_at + PAUSE_AFTER_FAILURES - now
+
+
 def choose_account(
     accounts: Sequence[Credentials],
     refusals: Mapping[str, str | None],
@@ -159,22 +184,28 @@ def _expires_soon(token: Token, rules: Rules, now: datetime) -> bool:
         return True
     if token.remaining(now) > rules.renew_before:
         return False
-    lifetime = token.expires_at - token.issued_at
-    if token.reason == Verdict.EXPIRES_SOON and lifetime <= rules.renew_before:
+    if token.reason == Verdict.EXPIRES_SOON and token.expires_at - token.issued_at <= rules.renew_before:
         # Renewing for this very reason has just brought a token that is born inside the window. Doing it
         # again at every tick would kill a working token each time and gain nothing: wait for its half-life.
-        return token.remaining(now) <= lifetime / 2
+        return _half_spent(token, now)
     return True
+
+
+def _half_spent(token: Token, now: datetime) -> bool:
+    return token.remaining(now) <= (token.expires_at - token.issued_at) / 2
 
 
 def _judge_version(token: Token, request: RefreshRequest, rules: Rules, now: datetime) -> Verdict:
     if request.rejected_version != token.version:
         return Verdict.REJECTED_VERSION_NOT_CURRENT
-    if token.age(now) < rules.min_age and not token.suspect(now):
+    # A token from the future says nothing about its age, so it is not young either.
+    if abs(token.age(now)) < rules.min_age and not token.suspect(now):
         return Verdict.TOO_YOUNG_TO_REJECT
     if request.force:
         # Not reported dead, but too short-lived for a caller. That is no early death.
-        return Verdict.FORCED
+        if token.reason == Verdict.TOO_SHORT_LIVED and not _half_spent(token, now):
+            return Verdict.NO_LONGER_LIFE_TO_HAVE
+        return Verdict.TOO_SHORT_LIVED
     # This death counts too: the third within the hour is no accident, and minting once more would only
     # kill the token of whoever mints with our account.
     if len(recent_early_deaths(token, now)) + 1 >= FOREIGN_MINTER_DEATHS:

@@ -162,7 +162,9 @@ class TokenVendor:
         return HandOut(token, expires_in, cache_seconds, cache_hit=cache_hit, warning=warning)
 
     def _until_rejectable(self, token: Token, now: datetime) -> timedelta:
-        return timedelta(0) if token.suspect(now) else self.min_age - token.age(now)
+        if token.suspect(now):
+            return timedelta(0)
+        return min(self.min_age, self.min_age - token.age(now))
 
     def _start(self, event: Mapping[str, object], cause: str, now: datetime) -> str:
         """Starts a refresh, at most once per cause and RETRY_AFTER from this process; says so in a sentence."""

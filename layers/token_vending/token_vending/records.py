@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Compiled by `re` when first used: most hand-outs need none of them.
 _CONTROL = r"[\x00-\x1f\x7f]"
 _SURROGATE = r"[\ud800-\udfff]"
+_FAILURES = r"(?P<reason>.*?) \(failures before: (?P<failures>[0-9]{1,6})\)"
 _EARLY_DEATHS = r"(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)"
 
 _MEND_RECORD = (
@@ -54,7 +55,8 @@ def write_token(token: Token) -> str:
 def write_intent(intent: Intent) -> str:
     """The secret string of an intent version: `{"intent": run id, "started_at", "reason"}`."""
     started_at = to_rfc3339(intent.started_at) if intent.started_at else None
-    return json.dumps({"intent": intent.run, "started_at": started_at, "reason": intent.reason})
+    reason = f"{intent.reason} (failures before: {intent.failures})" if intent.failures else intent.reason
+    return json.dumps({"intent": intent.run, "started_at": started_at, "reason": reason})
 
 
 def read_record(version: str, secret_string: str | None) -> Token | Intent | None:
@@ -149,11 +151,12 @@ def _read_intent(version: str, fields: dict[str, Any]) -> Intent:
         started_at = from_rfc3339(fields["started_at"])
     except (KeyError, TypeError, ValueError, OverflowError):
         started_at = None
+    reason, failures = str(fields.get("reason", "")), 0
+    found = re.fullmatch(_FAILURES, reason, re.DOTALL)
+    if found:
+        reason, failures = found["reason"], int(found["failures"])
     return Intent(
-        version=version,
-        run=str(fields["intent"]),
-        started_at=started_at,
-        reason=str(fields.get("reason", "")),
+        version=version, run=str(fields["intent"]), started_at=started_at, reason=reason, failures=failures
     )
 
 

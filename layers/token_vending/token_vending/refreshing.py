@@ -8,9 +8,10 @@ id the current token does not carry, and every later run takes that for its firs
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from token_vending.credentials import Credentials, account_of
@@ -22,8 +23,10 @@ from token_vending.due import (
     Verdict,
     choose_account,
     decide,
+    failed_since,
     lease_over,
     recent_early_deaths,
+    wait_after_failures,
 )
 from token_vending.errors import (
     ConfigurationError,
@@ -31,6 +34,7 @@ from token_vending.errors import (
     MintError,
     StoreUnavailable,
     TokenVendingError,
+    VendorUnavailable,
 )
 from token_vending.minting import Minting
 from token_vending.ports import Clock, CredentialsSource, LabelHeld, Minted, TimeLeft, TokenStore, Vendor
@@ -39,7 +43,7 @@ from token_vending.token import Intent, Token, to_rfc3339
 
 LOCK = "MINTING"
 ABANDONED = "ABANDONED"
-"""On the intent of a run that failed alive: its lease is over at once, its question stays open."""
+"""On the intent of the last run that failed alive. Should it hold the lock still, its lease is over."""
 REFUSED_PREFIX = "REFUSED-"
 """Before a credentials version: the latch. On the intent of the run that was refused."""
 
@@ -109,9 +113,16 @@ class Refresher:
         """Makes the invariant true and the token young enough, or says why nothing was to be done.
 
         Raises ConfigurationError, CredentialsRefused, VendorUnavailable, VendorProtocolError and
-        StoreUnavailable; whatever is due then stays due for the next run.
+        StoreUnavailable; whatever is due then stays due for the next run. What went wrong beside the error is
+        in its notes.
         """
-        return _Run(self, request, time_left).go()
+        run = _Run(self, request, time_left)
+        try:
+            return run.go()
+        except TokenVendingError as error:
+            for warning in run.warnings:
+                error.add_note(warning)
+            raise
 
 
 class _Run:
@@ -120,7 +131,7 @@ class _Run:
         self._store = refresher.store
         self._request = request
         self._time_left = time_left
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
 
     def go(self) -> Report:
         token = self._read_current()
@@ -141,8 +152,9 @@ class _Run:
         if account is None:
             return self._report(Outcome.REFUSED, CREDENTIALS_REFUSED, token)
 
+        failures = self._failures_before(state, labels, now)
         version = self._use.new_version()
-        intent = Intent(version, self._request.attempt(version), now, verdict)
+        intent = Intent(version, self._request.attempt(version), now, verdict, failures)
         self._store.put_intent(intent)
         if not self._lock(intent, state):
             return self._report(Outcome.BUSY, verdict, token)
@@ -184,7 +196,7 @@ class _Run:
         try:
             other = other_source.read()
         except ConfigurationError as error:
-            self._warnings.append(f"The other account cannot be used: {error.detail}")
+            self.warnings.append(f"The other account cannot be used: {error.detail}")
             return [own]
         return [other, own] if prefer_other else [own, other]
 
@@ -213,6 +225,26 @@ class _Run:
             or (own is not None and own.intent_version == unfinished.version)
         )
 
+    def _failures_before(self, state: State, labels: Mapping[str, str], now: datetime) -> int:
+        """How many runs in a row have failed. Raises VendorUnavailable while it is too early for another one."""
+        last = state.unfinished
+        if last is None and ABANDONED in labels:
+            with contextlib.suppress(ConfigurationError):
+                record = self._store.read_version(labels[ABANDONED])
+                last = record if isinstance(record, Intent) and failed_since(record, state.token) else None
+        if last is None:
+            return 0
+        failures = last.failures + 1
+        wait = wait_after_failures(failures, last, now)
+        if wait > timedelta(0) and not self._request.by_a_person:
+            seconds = math.ceil(wait.total_seconds())
+            raise VendorUnavailable(
+                f"Nothing was tried: {failures} runs in a row have failed, and the next one may try in {seconds} s. "
+                "Secrets Manager keeps what every attempt writes for a day, up to its quota.",
+                retry_after=seconds,
+            )
+        return failures
+
     def _refusals(self, labels: Mapping[str, str]) -> dict[str, str | None]:
         """The latched credentials versions; for a forced run also which run was refused for each."""
         refusals: dict[str, str | None] = {}
@@ -231,7 +263,7 @@ class _Run:
             return False
         works = self._use.vendor.answers_to(token, timeout=_PROBE_TIMEOUT)
         if works is None:
-            self._warnings.append(
+            self.warnings.append(
                 "The probe told nothing about the rejected token; the rejection is believed."
             )
         return works is True
@@ -291,6 +323,9 @@ class _Run:
             new = self._mint(intent, state, account, labels, verdict, open_question=open_question)
         self._keep(intent, new)
         self._unlatch(new, labels)
+        if ABANDONED in labels:
+            with contextlib.suppress(LabelHeld, StoreUnavailable):
+                self._store.remove_label(ABANDONED, expected_on=labels[ABANDONED])
         self._release(intent)
         return self._report(Outcome.REFRESHED, verdict, new)
 
@@ -312,14 +347,18 @@ class _Run:
             minted, began = minting.mint(account)
         except CredentialsRefused:
             self._latch(intent, account, labels)
-            # A refusal mints nothing, but it says nothing either about what may have been minted before it.
-            self._give_back(intent, open_question=open_question or minting.ambiguous)
+            # A refusal mints nothing, but it says nothing either about what may have been minted before it. It
+            # is no failure to wait after: the latch sees to that.
+            if open_question or minting.ambiguous:
+                self._give_back(intent, open_question=True)
+            else:
+                self._release(intent)
             raise
         except (MintError, ConfigurationError):
             self._give_back(intent, open_question=open_question or minting.ambiguous)
             raise
         if minted.warning is not None:
-            self._warnings.append(minted.warning)
+            self.warnings.append(minted.warning)
         return self._token(
             intent, minted, began, account, state, verdict=verdict, ambiguous=minting.ambiguous
         )
@@ -395,7 +434,7 @@ class _Run:
         except LabelHeld:
             pass  # Another run was refused with the same credentials: latched all the same.
         except StoreUnavailable as error:
-            self._warnings.append(f"The refused credentials could not be latched: {error.detail}")
+            self.warnings.append(f"The refused credentials could not be latched: {error.detail}")
         # A secret can hold 20 labels in all, so what this account's older credentials left goes.
         for old, version in labels.items():
             refused = old.removeprefix(REFUSED_PREFIX)
@@ -413,18 +452,17 @@ class _Run:
                     attempts=_LATCH_ATTEMPTS,
                 )
             except (LabelHeld, StoreUnavailable):
-                self._warnings.append("The credentials work again, but stay latched: force once more.")
+                self.warnings.append("The credentials work again, but stay latched: force once more.")
 
     def _give_back(self, intent: Intent, *, open_question: bool) -> None:
         """Ends a failed run's hold: for good if nothing was minted for certain, else only its lease."""
         if not open_question:
             self._release(intent)
-            return
         try:
             holder = self._store.labels().get(ABANDONED)
             self._store.move_label(ABANDONED, to=intent.version, expected_on=holder)
         except (LabelHeld, StoreUnavailable):
-            pass  # The lease ends by itself.
+            pass  # The lease ends by itself, and a failure that is not counted is only tried again sooner.
 
     def _release(self, intent: Intent) -> None:
         try:
@@ -433,7 +471,7 @@ class _Run:
             pass  # Somebody found the run finished and released it for us.
         except StoreUnavailable as error:
             # A finished run's lock hinders nobody, and the next run takes it away.
-            self._warnings.append(f"The lock could not be released: {error.detail}")
+            self.warnings.append(f"The lock could not be released: {error.detail}")
 
     def _report(self, outcome: Outcome, reason: str, token: Token | None) -> Report:
-        return Report(outcome, str(reason), token, tuple(self._warnings))
+        return Report(outcome, str(reason), token, tuple(self.warnings))

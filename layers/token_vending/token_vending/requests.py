@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 from token_vending.errors import InvalidRequest
 
 MAX_TEXT = 256
+_VERSION = r"[\w.:-]{1,256}"
 _SHOWN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,23}", re.ASCII)
 _MAX_MIN_SECONDS = 10**10
 """Seconds: far beyond any token's life, and still a number that can be computed with."""
@@ -142,6 +143,12 @@ def _check_text(name: str, value: object) -> None:
         _refuse(name, f"a string of 1 to {MAX_TEXT} printable characters")
 
 
+def _check_version(name: str, value: object) -> None:
+    # Strict, because it gets into logs: a caller that reports the token itself must not find it there.
+    if not isinstance(value, str) or not re.fullmatch(_VERSION, value, re.ASCII):
+        _refuse(name, "the version you were given: letters, digits and any of _.:- , up to 256")
+
+
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         _refuse(name, "true or false")
@@ -160,10 +167,10 @@ _REFRESH_FIELDS: dict[str, Callable[[str, Any], None]] = {
     "id": _check_text,
     "scheduled_time": _check_text,
     "force": _check_flag,
-    "rejected_version": _check_text,
+    "rejected_version": _check_version,
 }
 _VEND_FIELDS: dict[str, Callable[[str, Any], None]] = {
-    "rejected_version": _check_text,
+    "rejected_version": _check_version,
     "min_seconds": _check_seconds,
 }
-_REJECTION_FIELDS: dict[str, Callable[[str, Any], None]] = {"version": _check_text}
+_REJECTION_FIELDS: dict[str, Callable[[str, Any], None]] = {"version": _check_version}

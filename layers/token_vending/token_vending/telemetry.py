@@ -109,7 +109,9 @@ class RefreshTelemetry(_Telemetry):
         self._count("RefreshFailed", 0)
 
     def failed(self, error: TokenVendingError) -> None:
-        """The metrics of a run that raises; the runtime writes the line."""
+        """The metrics of a run that raises, and what went wrong beside it; the runtime writes the error's line."""
+        for note in getattr(error, "__notes__", ()):
+            self._log.warning(note)
         self._count("RefreshFailed")
         if isinstance(error, CredentialsRefused):
             self._count("CredentialsLatched")

@@ -78,9 +78,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A run's announcement that it is about to mint. Holds no token."""
+    """A run's announcement that it is about to mint. Holds no token.
+
+    `failures` is how many runs in a row had failed before it.
+    """
 
     version: str
     run: str
     started_at: datetime | None
     reason: str
+    failures: int = 0

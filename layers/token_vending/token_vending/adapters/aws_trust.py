@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from botocore.httpsession import get_cert_path
 from urllib3.util.ssl_ import create_urllib3_context
 
+from token_vending.errors import ConfigurationError
+
 AWS_ROOTS = os.path.join(os.path.dirname(__file__), "aws-roots.pem")  # noqa: PTH118, PTH120 - read at every cold start
 """Absent where the sources run without having been built; then all authorities are loaded at once."""
 
@@ -25,7 +27,10 @@ class AwsTrust:
         chosen = environment.get("AWS_CA_BUNDLE")
         few = not chosen and os.path.exists(AWS_ROOTS)  # noqa: PTH110
         self._widest = None if chosen or not few else get_cert_path(True)  # noqa: FBT003 - botocore's signature
-        self.context.load_verify_locations(chosen or (AWS_ROOTS if few else get_cert_path(True)))  # noqa: FBT003
+        try:
+            self.context.load_verify_locations(chosen or (AWS_ROOTS if few else get_cert_path(True)))  # noqa: FBT003
+        except OSError as error:
+            raise ConfigurationError("AWS_CA_BUNDLE names no readable file of certificates.") from error
 
     def widen(self) -> bool:
         """After a certificate was refused: trusts all that the SDK would. False if that was so already."""

@@ -42,6 +42,8 @@ LONGEST_LIFETIME = timedelta(days=3660)
 MAX_BODY = 32 * 1024
 """Bytes. The documented answer has 200; a secret can hold 64 KiB."""
 CONNECT_TIMEOUT = 5.0
+_LONGEST_USER_ID = 256
+_MOST_DIGITS = 20
 
 _REFUSAL = "INVALID_LOGIN_CREDENTIALS"
 _TRANSIENT_4XX = frozenset({408, 425, 429})
@@ -49,7 +51,8 @@ _TRANSIENT_4XX = frozenset({408, 425, 429})
 _NOT_TAKEN_ON = _TRANSIENT_4XX | {503}
 _REASON_IN_BROKEN_JSON = re.compile(r'"reason"\s*:\s*"([A-Z][A-Z0-9_]{1,63})"')
 _PLAIN_WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
-_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
+# Labels of letters, digits and hyphens, none longer than DNS allows, and perhaps a port.
+_HOST = re.compile(r"(?=.{1,255}$)([A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}(:[0-9]{1,5})?")
 
 type _Connection = HTTPConnection | HTTPSConnection
 
@@ -198,8 +201,8 @@ def _read_mint(answer: _Answer, credentials: Credentials) -> Minted:
         return _read_success(answer)
     if 300 <= answer.status < 400:
         raise ConfigurationError(
-            f"The vendor redirects to {_redirect_host(answer)} (status {answer.status}). Credentials go to the "
-            "configured host only: set PersonrBaseUrl to the address that mints."
+            f"The vendor redirects to {_redirect_host(answer, credentials)} (status {answer.status}). "
+            "Credentials go to the configured host only: set PersonrBaseUrl to the address that mints."
         )
     reason = _reason(answer.body)
     if reason is not None and credentials.appear_in(reason):
@@ -222,7 +225,7 @@ def _read_success(answer: _Answer) -> Minted:
     if len(answer.body) > MAX_BODY:
         raise _protocol_error(f"answered more than {MAX_BODY} bytes")
     try:
-        fields = json.loads(answer.body)
+        fields = _json(answer.body)
     except (ValueError, RecursionError):
         # `from None`: the parser's error carries the body.
         raise _protocol_error("answered a success that is not JSON") from None
@@ -232,16 +235,23 @@ def _read_success(answer: _Answer) -> Minted:
         if isinstance(fields, dict) and fields.get("reason") == _REFUSAL:
             raise _refused()
         raise _protocol_error("answered a success without a token in it")
+    if not (token.isascii() and token.isprintable()):
+        raise _protocol_error("sent a token that no Authorization header can carry")
     lifetime = _lifetime(response.get("expires"))
     user_id = response.get("user_id")
     return Minted(
         access_token=token,
         lifetime=lifetime or DOCUMENTED_LIFETIME,
-        user_id=user_id if isinstance(user_id, str) else None,
+        user_id=user_id if isinstance(user_id, str) and len(user_id) <= _LONGEST_USER_ID else None,
         warning=None
         if lifetime
         else "The vendor sent no usable 'expires'; the documented lifetime of one year is assumed.",
     )
+
+
+def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever the vendor's JSON holds
+    """Like json.loads, but a number of thousands of digits spoils only itself, not the token beside it."""
+    return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else None)
 
 
 def _lifetime(expires: Any) -> timedelta | None:  # noqa: ANN401 - whatever the vendor's JSON holds
@@ -265,7 +275,7 @@ def _lifetime(expires: Any) -> timedelta | None:  # noqa: ANN401 - whatever the 
 def _reason(body: bytes) -> str | None:
     """The vendor's `reason` as a plain word. Its documented refusal is no valid JSON (a trailing comma)."""
     try:
-        fields = json.loads(body)
+        fields = _json(body)
         reason = fields.get("reason") if isinstance(fields, dict) else None
     except (ValueError, RecursionError):
         found = _REASON_IN_BROKEN_JSON.search(body.decode("utf-8", "replace"))
@@ -292,18 +302,18 @@ def _retry_after(value: str | None) -> int | None:
     return max(0, round(left))
 
 
-def _redirect_host(answer: _Answer) -> str:
+def _redirect_host(answer: _Answer, credentials: Credentials) -> str:
     try:
         host = urlsplit(answer.headers.get("Location") or "").netloc.rpartition("@")[2]
     except ValueError:
         host = ""
-    return host if _HOST.fullmatch(host) else "another address"
+    return host if _HOST.fullmatch(host) and not credentials.appear_in(host) else "another address"
 
 
 def _refused() -> MintError:
     return CredentialsRefused(
-        "The vendor does not know these credentials (INVALID_LOGIN_CREDENTIALS). They will not be sent again: "
-        "store the right ones in the credentials secret, and the next run uses them."
+        "The vendor does not know these credentials (INVALID_LOGIN_CREDENTIALS). Store the right ones in the "
+        "credentials secret, and the next run uses them."
     )
 
 

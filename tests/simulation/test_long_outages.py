@@ -1,0 +1,101 @@
+"""An outage may last for days; it must not use up what is needed when it is over."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from tests.simulation import Call, Fault, Killed, Kind, World
+from tests.simulation.faults import MINT
+from token_vending.errors import TokenVendingError, VendorUnavailable
+
+TICK = timedelta(minutes=15)
+RETRIES = (timedelta(0), timedelta(minutes=1), timedelta(minutes=3))
+TWO_DAYS_OF_TICKS = 2 * 24 * 4
+MOST_WRITES = 2 * 24 * 6 + 20
+"""One in ten minutes, which Secrets Manager keeps up with, and a few at the beginning."""
+
+
+@pytest.fixture
+def world() -> World:
+    """A stack with right credentials and a token that is too old from now on."""
+    world = World()
+    world.set_credentials("right")
+    world.run({"id": "first"})
+    world.clock.advance(timedelta(days=22))
+    return world
+
+
+class Outage:
+    """The vendor fails in one way; counts the versions that are written meanwhile."""
+
+    def __init__(self, world: World, kind: Kind) -> None:
+        self.world = world
+        self.kind = kind
+        self.writes = 0
+        self.mints = 0
+
+    def __call__(self, call: Call) -> Fault | None:
+        self.writes += call.operation == "PutSecretValue"
+        self.mints += call.operation == MINT
+        return Fault(self.kind) if call.operation == MINT else None
+
+    def tick(self, number: int) -> None:
+        """A tick that fails, and what Lambda makes of it: a retry after a minute, and after two more."""
+        began = self.world.clock()
+        for pause in RETRIES:
+            self.world.clock.advance(max(timedelta(0), began + pause - self.world.clock()))
+            with suppress(TokenVendingError, Killed):
+                self.world.run({"id": f"tick-{number}"}, weather=self)
+        self.world.clock.advance(max(timedelta(0), began + TICK - self.world.clock()))
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.WRONG_ADDRESS, Kind.CRASH_AFTER])
+def test_two_days_of_failures_write_no_more_than_is_pruned(world: World, kind: Kind) -> None:
+    outage = Outage(world, kind)
+    for number in range(TWO_DAYS_OF_TICKS):
+        outage.tick(number)
+    assert TWO_DAYS_OF_TICKS <= outage.writes <= MOST_WRITES
+    assert world.run({"id": "the outage is over"}).outcome == "refreshed"
+    assert world.token_works()
+
+
+def test_the_first_failures_are_retried_as_soon_as_lambda_does(world: World) -> None:
+    outage = Outage(world, Kind.WRONG_ADDRESS)
+    for number in range(3):
+        outage.tick(number)
+    assert outage.mints == 3 * len(RETRIES)
+
+
+def test_a_success_ends_the_count(world: World) -> None:
+    outage = Outage(world, Kind.WRONG_ADDRESS)
+    for number in range(20):
+        outage.tick(number)
+    assert world.run({"id": "over"}).outcome == "refreshed"
+    world.clock.advance(timedelta(days=22))
+    before = outage.mints
+    outage.tick(99)
+    assert outage.mints == before + len(RETRIES)
+
+
+def test_waiting_says_for_how_long_and_writes_nothing(world: World) -> None:
+    outage = Outage(world, Kind.WRONG_ADDRESS)
+    for number in range(4):
+        outage.tick(number)
+    with suppress(TokenVendingError):
+        world.run({"id": "tried"}, weather=outage)
+    written = outage.writes
+    with pytest.raises(VendorUnavailable, match="Nothing was tried") as caught:
+        world.run({"id": "too early"}, weather=outage)
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 600
+    assert outage.writes == written
+
+
+def test_a_person_does_not_wait(world: World) -> None:
+    outage = Outage(world, Kind.WRONG_ADDRESS)
+    for number in range(20):
+        outage.tick(number)
+    with suppress(TokenVendingError):
+        world.run({"id": "tried"}, weather=outage)
+    assert world.run({"id": "a person", "force": True}).outcome == "refreshed"
