@@ -140,9 +140,8 @@ def licence_faults(packages: dict[str, list[metadata.Distribution]]) -> Iterator
             licence = licence_of(package)
             if not any(free in licence for free in FREE_LICENCES):
                 yield f"{layer}: {package.name} has the licence {licence}"
-            about = Path(str(package.locate_file(""))).glob(
-                f"{package.name}-{package.version}.dist-info/**/*"
-            )
+            folder = f"{package.name.replace('-', '_')}-{package.version}.dist-info"
+            about = Path(str(package.locate_file(folder))).rglob("*")
             if not any(re.search("licen|copying", file.name.lower()) for file in about if file.is_file()):
                 yield f"{layer}: {package.name} comes without its licence text"
 

@@ -78,6 +78,17 @@ def test_a_licence_that_is_not_permissive_is_a_fault(tmp_path: Path) -> None:
     ]
 
 
+def test_a_permissive_licence_whose_text_is_shipped_is_none(tmp_path: Path) -> None:
+    about = tmp_path / "well_kept-1.dist-info"
+    (about / "licenses").mkdir(parents=True)
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: well-kept\nVersion: 1\nLicense-Expression: MIT\n"
+    )
+    (about / "licenses" / "LICENSE").write_text("MIT License")
+    (kept,) = metadata.distributions(path=[str(tmp_path)])
+    assert list(publish_check.licence_faults({"Layer": [kept]})) == []
+
+
 def test_the_page_of_licences_names_every_package_that_the_layer_pins() -> None:
     pinned = dict(
         re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements" / "layer.txt").read_text(), re.MULTILINE)
