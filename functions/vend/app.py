@@ -7,14 +7,18 @@ import os
 from typing import Any
 
 from token_vending import doors
+from token_vending.errors import ConfigurationError
 from token_vending.settings import VendSettings
 from token_vending.telemetry import VendTelemetry
 from token_vending.wiring import build_vendor
 
-# All at init: a setting that cannot be used must fail the function's start, not let somebody in.
-settings = VendSettings.read(os.environ)
-telemetry = VendTelemetry(settings.allowed_callers.unmatchable)
-vendor = build_vendor(settings)
+try:
+    # All at init: a setting that cannot be used must fail the function's start, not let somebody in.
+    settings = VendSettings.read(os.environ)
+    telemetry = VendTelemetry(settings.allowed_callers.unmatchable)
+    vendor = build_vendor(settings)
+except ConfigurationError as error:
+    raise error.on_the_wire() from None
 quick_start.over()
 
 

@@ -13,7 +13,7 @@ from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
 EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
-STANDBY = "arn:aws:secretsmanager:eu-central-1:210987654321:secret:hr/standby-GhIjKl"
+STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
 VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 
 PARAMETERS = {
@@ -394,7 +394,7 @@ def test_with_existing_secrets_the_refresh_role_may_decrypt_those_two_and_no_mor
     assert standby == allow(
         "DecryptStandbyCredentials",
         "kms:Decrypt",
-        "arn:aws:kms:eu-central-1:210987654321:key/*",
+        "arn:aws:kms:eu-west-1:210987654321:key/*",
         {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": STANDBY},
     )
 
