@@ -1,25 +1,25 @@
 """MiniStack as a process of ours: on a free loopback port, in a clean environment, leaving nothing behind."""
 
-import contextlib
+import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
-import tempfile
+import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import IO, Self
+from typing import Any, Self
 
 import bootstrap
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 READY_WITHIN_SECONDS = 30.0
-ENDS_WITHIN_SECONDS = 5.0
+ENDS_WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.05
+LOG = "ministack.log"
+GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
 class MiniStack:
@@ -27,20 +27,30 @@ class MiniStack:
 
     IAM users, execution roles, resource policies and URL signatures are enforced (AUTH=true); the access
     key `test` is root's. Its functions run as its child processes, in its process group, with its
-    environment, hence the clean one. Everything that it writes is in one temporary folder.
+    environment, hence the clean one. Everything that it writes is in one temporary folder. A guardian ends
+    the group and removes the folder, even if this process is killed (see guardian.py).
     """
 
     def __init__(self) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = Path()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self.group: int | None = None
+        """The process group of MiniStack and its functions; what joins it is ended with it."""
+        self._guardian: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         bootstrap.make_environment("ministack", quiet=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="token-vending-stack-"))
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-S", str(GUARDIAN), str(os.getpid()), "token-vending-stack-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for this process, which says when it is over.
+            process_group=0,
+        )
         try:
+            self.folder = Path(self._hear())
             self._start()
         except BaseException:
             self._end()
@@ -66,7 +76,7 @@ class MiniStack:
 
     def server_log(self) -> str:
         """What MiniStack has said so far."""
-        return (self.folder / "ministack.log").read_text(encoding="utf-8", errors="replace")
+        return (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
 
     def _start(self) -> None:
         temporary = self.folder / "tmp"
@@ -86,22 +96,34 @@ class MiniStack:
             "IOT_MTLS_ENABLED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        self._log = (self.folder / "ministack.log").open("wb")
-        self._process = subprocess.Popen(
-            [str(bootstrap.BUILD / "ministack" / "bin" / "python"), "-m", "ministack"],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            # A group of its own: Ctrl-C is ours to handle, and all of it can be ended together.
-            start_new_session=True,
-        )
+        python = str(bootstrap.BUILD / "ministack" / "bin" / "python")
+        self._tell({"command": [python, "-m", "ministack"], "environment": environment, "log": LOG})
+        self.group = int(self._hear())
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if not self._runs() or time.monotonic() > deadline:
                 raise RuntimeError(f"MiniStack did not start:\n{self.server_log()}")
             time.sleep(POLL_SECONDS)
+
+    def _tell(self, order: dict[str, Any]) -> None:
+        guardian = self._guardian
+        if guardian is None or guardian.stdin is None:
+            raise RuntimeError("MiniStack has no guardian")
+        guardian.stdin.write(f"{json.dumps(order)}\n")
+        guardian.stdin.flush()
+
+    def _hear(self) -> Any:
+        guardian = self._guardian
+        if guardian is None or guardian.stdout is None or not (line := guardian.stdout.readline()):
+            raise RuntimeError("MiniStack's guardian is gone")
+        return json.loads(line)
+
+    def _runs(self) -> bool:
+        try:
+            os.kill(self.group or 0, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _is_ready(self) -> bool:
         try:
@@ -111,24 +133,11 @@ class MiniStack:
             return False
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            _signal_group(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(ENDS_WITHIN_SECONDS)
-            _signal_group(process.pid, signal.SIGKILL)
-            process.wait(ENDS_WITHIN_SECONDS)
-        if self._log is not None:
-            self._log.close()
-        # A killed function may still be writing for a moment.
-        deadline = time.monotonic() + ENDS_WITHIN_SECONDS
-        while self.folder != Path() and self.folder.exists() and time.monotonic() < deadline:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return
+        # Closes the guardian's stdin, which is the word to go.
+        guardian.communicate(timeout=ENDS_WITHIN_SECONDS)
 
 
 def _free_port() -> int:
