@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import urllib3
 
 from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
-from ._connections import is_idle, is_loopback
-from ._errors import ConfigurationError
+from ._connections import is_idle
 from ._forks import start_over_in_children
+from ._origin import check_destination, token_reached
 from ._replay import Replay
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ KEPT_CONNECTIONS = 64
 class BearerPool:
     """``request`` as urllib3's, with the token.
 
-    The token goes to the URL that is asked for, and along redirects that stay on its host; urllib3 removes it
+    The token goes to the URL that is asked for, and along redirects that stay on its origin; urllib3 removes it
     from others. Plain http is refused except on loopback.
 
     Args:
@@ -96,9 +95,7 @@ class BearerPool:
             TokenClientError: there was no token in time, or the body cannot be sent twice.
             urllib3.exceptions.HTTPError: as urllib3's.
         """
-        parts = urlsplit(url)
-        if parts.scheme.lower() != "https" and not is_loopback(parts.hostname or ""):
-            raise ConfigurationError("a token is sent over https only (or to loopback)")
+        check_destination(url)
         plain = _without_authorization(self._pool.headers if headers is None else headers)
         if json is not None:
             if body is not None:
@@ -149,7 +146,7 @@ class BearerPool:
                         replay.rewind()
                     bearer = {"Authorization": f"Bearer {token.access_token()}"}
                     response = self._send(method, url, {**headers, **bearer}, options)
-                    outcome = Reply.to(response.status, carried_token=_same_origin(url, response))
+                    outcome = Reply.to(response.status, carried_token=token_reached(url, response))
         if response is None:
             raise AssertionError("the flow always sends")
         return response
@@ -179,12 +176,3 @@ def _new_pool() -> urllib3.PoolManager:
 
 def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() != "authorization"}
-
-
-def _same_origin(url: str, response: urllib3.BaseHTTPResponse) -> bool:
-    """Whether the answer is from where the token was sent: urllib3 takes it off a redirect to elsewhere."""
-    final = response.geturl()
-    if not final or final.startswith("/"):
-        return True
-    asked, answered = urlsplit(url), urlsplit(final)
-    return (asked.scheme, asked.netloc) == (answered.scheme, answered.netloc)

@@ -7,11 +7,14 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import urllib3
+from urllib3.util.retry import RequestHistory
 
 from token_client import ConfigurationError, RequestNotRepeatable, TokenClient, TokenUnavailable
+from token_client._origin import token_reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,12 +141,77 @@ def test_a_redirect_to_another_host_loses_the_token_and_its_401_is_not_reported(
     assert [request.rejected_version for request in source.requests] == [None]
 
 
+def test_a_redirect_without_a_scheme_to_another_host_counts_as_elsewhere(
+    client: TokenClient, vendor: Vendor, elsewhere: Vendor, source: FakeTokenSource
+) -> None:
+    away = elsewhere.url.removeprefix("http:")
+
+    assert client.http.request("GET", f"{vendor.url}/redirect?to={away}/whoami").status == 401
+
+    assert elsewhere.authorizations == [None]
+    assert [request.rejected_version for request in source.requests] == [None]
+
+
+def test_a_redirect_away_and_back_comes_without_the_token_and_is_not_reported(
+    client: TokenClient, vendor: Vendor, elsewhere: Vendor, source: FakeTokenSource
+) -> None:
+    back = quote(f"{elsewhere.url}/redirect?to={vendor.url}/whoami", safe="")
+
+    assert client.http.request("GET", f"{vendor.url}/redirect?to={back}").status == 401
+
+    assert vendor.authorizations == ["Bearer token-1", None]
+    assert [request.rejected_version for request in source.requests] == [None]
+
+
+@pytest.mark.parametrize("location", ["whoami", "/whoami", "{url}/whoami", "//{host}/whoami", "?to=whoami"])
+def test_a_dead_token_is_healed_behind_any_redirect_that_stays(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, location: str
+) -> None:
+    source.kill()
+    there = quote(location.format(url=vendor.url, host=f"127.0.0.1:{vendor.port}"), safe="")
+
+    assert client.http.request("GET", f"{vendor.url}/redirect?to={there}").status == 200
+
+    assert [request.rejected_version for request in source.requests] == [None, "version-1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "hops", "carried"),
+    [
+        ("https://a.example/x", [], True),
+        ("https://a.example/x", [("https://a.example/x", "https://A.Example:443/y")], True),
+        ("https://a.example:443/x", [("https://a.example:443/x", "https://a.example/y")], True),
+        ("https://a.example/x", [("https://a.example/x", "http://a.example/y")], False),
+        ("https://a.example/x", [("https://a.example/x", "https://a.example:8443/y")], False),
+        ("https://a.example/x", [("https://a.example/x", "//b.example/y")], False),
+        ("https://a.example/x", [("https://a.example/x", "https://b.example\\@a.example/y")], False),
+        ("https://a.example/x", [(None, None), ("https://a.example/x", "y")], True),
+        (
+            "https://a.example/x",
+            [("https://a.example/x", "https://b.example/"), ("https://b.example/", "https://a.example/")],
+            False,
+        ),
+    ],
+)
+def test_only_a_chain_that_stayed_on_the_origin_carried_the_token(
+    asked: str, hops: list[tuple[str | None, str | None]], *, carried: bool
+) -> None:
+    history = tuple(RequestHistory("GET", url, None, 302, location) for url, location in hops)
+    response = urllib3.HTTPResponse(status=401, retries=urllib3.Retry(history=history))
+
+    assert token_reached(asked, response) is carried
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "http://personr.example/x",
         "http://127.0.0.1@personr.example/x",
         "http://127.0.0.1.evil.example/",
+        "http://192.0.2.1\\@127.0.0.1/",
+        "ftp://127.0.0.1/",
+        "http://127.0.0.1:99999/",
+        "//127.0.0.1/x",
         "/x",
     ],
 )
