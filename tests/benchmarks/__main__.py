@@ -65,7 +65,7 @@ def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
             "vend": "**vend**, direct, from the copy",
             "vend-http": "**vend**, HTTP, from the copy",
             "vend-304": "**vend**, HTTP, 304",
-            "vend-rejected": "**vend**, a version reported that it has not seen: asks the store",
+            "vend-rejected": "**vend**, a version reported: asks the store",
         }
         cold_labels = {variant.name: variant.label for variant in variants.all}
         return {

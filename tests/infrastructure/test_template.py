@@ -153,6 +153,8 @@ def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
         ("CallerAccountIds", "123456789012", True),
         ("CallerAccountIds", "12345678901", False),
         ("CallerAccountIds", "*", False),
+        ("CallerAccountIds", "123456789012, 123456789012", False),
+        ("CallerAccountIds", ",".join(["123456789012"] * 6), False),
         ("AlarmEmail", "night@example.com", True),
         ("AlarmEmail", "night", False),
     ],

@@ -153,13 +153,15 @@ def test_a_rejection_bypasses_the_copy_and_gets_the_newer_version() -> None:
     assert counter.shelf.started == []
 
 
-def test_a_rejection_of_a_version_known_to_be_superseded_needs_no_read() -> None:
+def test_every_rejection_asks_the_store_whatever_version_it_names() -> None:
     counter = Counter(token())
     counter.ask()
     counter.shelf.holds = token(version=NEWER)
     counter.ask(REJECTION)
-    assert counter.ask(REJECTION).cache_hit
-    assert counter.shelf.reads == 2
+    counter.shelf.holds = token(version="newest")
+    # The copy is newer than what is rejected, and dead as well.
+    assert counter.ask(REJECTION).token.version == "newest"
+    assert counter.shelf.reads == 3
 
 
 def test_a_rejection_of_an_unknown_version_asks_the_store() -> None:
@@ -195,15 +197,18 @@ def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int)
     assert caught.value.retry_after == retry_after
 
 
-def test_a_version_that_was_put_back_by_hand_is_not_superseded() -> None:
+def test_one_cause_does_not_make_another_forgotten() -> None:
     counter = Counter(token())
-    counter.ask()
-    counter.shelf.holds = token(version=NEWER)
-    counter.ask(REJECTION)
-    counter.shelf.holds = token()
-    counter.ask(VendRequest(rejected_version=NEWER))
-    with pytest.raises(TokenUnavailable):
-        counter.ask(REJECTION)
+    for held in (token(), None, token(), None):
+        counter.shelf.holds = held
+        with pytest.raises(TokenUnavailable):
+            counter.ask(REJECTION)
+    assert len(counter.shelf.started) == 2
+
+
+def test_a_version_too_young_to_be_replaced_says_for_how_long() -> None:
+    with pytest.raises(TokenUnavailable, match="another 300 s"):
+        Counter(aged(600 * SECOND)).ask(REJECTION)
 
 
 def test_the_previous_version_is_never_handed_out_again() -> None:

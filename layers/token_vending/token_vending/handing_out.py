@@ -48,8 +48,6 @@ class HandOut(NamedTuple):
 class _Copy(NamedTuple):
     token: Token
     read_at: datetime
-    supersedes: frozenset[str]
-    """Versions that this process has seen replaced: whoever rejects one of them needs no new read."""
 
 
 @dataclass(slots=True)
@@ -73,7 +71,7 @@ class TokenVendor:
         with suppress(TokenVendingError):
             record = store.read_current()
             if isinstance(record, Token):
-                self._copy = _Copy(record, now, frozenset())
+                self._copy = _Copy(record, now)
 
     def hand_out(self, request: VendRequest) -> HandOut:
         """The current token.
@@ -99,9 +97,12 @@ class TokenVendor:
             )
         if token.version == rejected:
             said = self._start({"rejected_version": rejected}, rejected, now)
+            wait = self._until_rejectable(token, now)
+            if wait > RETRY_AFTER:
+                said = f"It is too young to be replaced, for another {_seconds(wait)} s."
             raise TokenUnavailable(
                 f"The rejected version is still the current one. {said}",
-                retry_after=_seconds(max(RETRY_AFTER, self._until_rejectable(token, now))),
+                retry_after=_seconds(max(RETRY_AFTER, wait)),
             )
         return self._answer(token, request, now, cache_hit=False, warning=warning)
 
@@ -112,8 +113,8 @@ class TokenVendor:
         # A clock that was set back makes a copy's age unknown, not small.
         if not timedelta(0) <= now - copy.read_at < self.cache_for:
             return None
-        if rejected is not None and rejected not in copy.supersedes:
-            # The caller may know a newer version than this copy: only the store can tell.
+        if rejected is not None:
+            # Whichever version it is, the caller may know a newer one than this copy: only the store can tell.
             return None
         return copy
 
@@ -131,11 +132,7 @@ class TokenVendor:
             return copy.token, f"The store cannot be read, a copy was handed out: {error.detail}"
         token = record if isinstance(record, Token) else None
         if token is not None:
-            superseded = copy.supersedes if copy else frozenset()
-            if copy is not None:
-                superseded |= {copy.token.version}
-            # A version can come back only by hand (a label moved); then it is not superseded.
-            self._copy = _Copy(token, now, superseded - {token.version})
+            self._copy = _Copy(token, now)
         return token, None
 
     def _answer(
@@ -175,7 +172,8 @@ class TokenVendor:
             self.refresh.start(event)
         except StoreUnavailable as error:
             return f"A refresh could not be started: {error.detail} Ask again."
-        self._started = {cause: now}
+        self._started = {past: at for past, at in self._started.items() if now - at < RETRY_AFTER}
+        self._started[cause] = now
         return "A refresh was started; ask again."
 
 
