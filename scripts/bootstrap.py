@@ -31,6 +31,7 @@ REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENTS = {"venv": "dev", "sam": "sam", "ministack": "ministack", "awscli": "awscli"}
 LOCKS = ("uv", "dev", "layer", "sam", "ministack", "awscli")
 UV_ENVIRONMENT = "uv"
+SAYS_EVERY_SECONDS = 10.0
 LAYER_PLATFORM = "aarch64-manylinux2014"
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
 
@@ -65,13 +66,13 @@ def make_environment(name: str, *, quiet: bool = False) -> None:
     lock_file = REQUIREMENTS / f"{ENVIRONMENTS[name]}.txt"
     if _is_made_from(name, lock_file):
         return
-    uv = make_uv()
+    uv = make_uv(quiet=quiet)
     with _one_at_a_time(name):
         if _is_made_from(name, lock_file):
             return
         started = time.monotonic()
         if not quiet:
-            print(f"setting up .build/{name} ...", flush=True)
+            _say(f".build/{name}: installing {len(_pins(lock_file))} packages ...")
         folder = BUILD / name
         _forget(name)
         if _interpreter_of(folder) != os.path.realpath(_base_interpreter()):
@@ -82,13 +83,14 @@ def make_environment(name: str, *, quiet: bool = False) -> None:
         _run(
             *(uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
             *("--python", folder / "bin" / "python", lock_file),
+            quiet=quiet,
         )
         _stamp(name, lock_file)
         if not quiet:
-            print(f"setting up .build/{name} took {time.monotonic() - started:.0f} s", flush=True)
+            _say(f".build/{name}: ready after {time.monotonic() - started:.0f} s")
 
 
-def make_uv() -> Path:
+def make_uv(*, quiet: bool = False) -> Path:
     """The path of a uv that pip has checked against the hashes in requirements/uv.txt.
 
     It and whatever this process starts will trust the system's certificates, where there are any: a
@@ -102,12 +104,17 @@ def make_uv() -> Path:
     uv = folder / "bin" / "uv"
     with _one_at_a_time(UV_ENVIRONMENT):
         if not _is_made_from(UV_ENVIRONMENT, lock_file):
+            started = time.monotonic()
+            if not quiet:
+                _say(f".build/{UV_ENVIRONMENT}: installing the installer ...")
             _forget(UV_ENVIRONMENT)
             shutil.rmtree(folder, ignore_errors=True)
             _run(_base_interpreter(), "-m", "venv", folder)
             install = (folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes")
-            _run(*install, "--only-binary=:all:", "--disable-pip-version-check", "-r", lock_file)
+            _run(*install, "--only-binary=:all:", "--disable-pip-version-check", "-r", lock_file, quiet=quiet)
             _stamp(UV_ENVIRONMENT, lock_file)
+            if not quiet:
+                _say(f".build/{UV_ENVIRONMENT}: ready after {time.monotonic() - started:.0f} s")
     return uv
 
 
@@ -225,12 +232,23 @@ def _forget(name: str) -> None:
     _stamp_path(name).unlink(missing_ok=True)
 
 
-def _run(*command: object) -> None:
+def _say(text: str) -> None:
+    print(f"setup: {text}", flush=True)
+
+
+def _run(*command: object, quiet: bool = True) -> None:
+    """Exits if the command fails. Unless quiet, tells every so often that it is still at work."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     environment["UV_NO_CONFIG"] = "1"
-    finished = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False)
-    if finished.returncode:
-        sys.exit(f"failed ({finished.returncode}): {' '.join(str(part) for part in command)}")
+    started = time.monotonic()
+    with subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment) as process:
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SAYS_EVERY_SECONDS)
+            if process.returncode is None and not quiet:
+                _say(f"still at work after {time.monotonic() - started:.0f} s")
+    if process.returncode:
+        sys.exit(f"failed ({process.returncode}): {' '.join(str(part) for part in command)}")
 
 
 if __name__ == "__main__":
