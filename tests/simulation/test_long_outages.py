@@ -27,18 +27,19 @@ def world() -> World:
 
 
 class Outage:
-    """The vendor fails in one way; counts the versions that are written meanwhile."""
+    """One operation fails in one way; counts the versions that are written meanwhile."""
 
-    def __init__(self, world: World, kind: Kind) -> None:
+    def __init__(self, world: World, kind: Kind, operation: str = MINT) -> None:
         self.world = world
         self.kind = kind
+        self.operation = operation
         self.writes = 0
         self.mints = 0
 
     def __call__(self, call: Call) -> Fault | None:
         self.writes += call.operation == "PutSecretValue"
         self.mints += call.operation == MINT
-        return Fault(self.kind) if call.operation == MINT else None
+        return Fault(self.kind) if call.operation == self.operation else None
 
     def tick(self, number: int) -> None:
         """A tick that fails, and what Lambda makes of it: a retry after a minute, and after two more."""
@@ -50,12 +51,27 @@ class Outage:
         self.world.clock.advance(max(timedelta(0), began + TICK - self.world.clock()))
 
 
-@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.WRONG_ADDRESS, Kind.CRASH_AFTER])
-def test_two_days_of_failures_write_no_more_than_is_pruned(world: World, kind: Kind) -> None:
-    outage = Outage(world, kind)
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        (MINT, Kind.RATE_LIMITED),
+        (MINT, Kind.SERVER_ERROR),
+        (MINT, Kind.WRONG_ADDRESS),
+        (MINT, Kind.CRASH_BEFORE),
+        (MINT, Kind.CRASH_AFTER),
+        ("UpdateSecretVersionStage", Kind.DENIED),
+        ("UpdateSecretVersionStage", Kind.THROTTLED),
+        ("UpdateSecretVersionStage", Kind.UNREACHED),
+        ("UpdateSecretVersionStage", Kind.LOST),
+        ("UpdateSecretVersionStage", Kind.CRASH_BEFORE),
+        ("UpdateSecretVersionStage", Kind.CRASH_AFTER),
+    ],
+)
+def test_two_days_of_failures_write_no_more_than_is_pruned(world: World, operation: str, kind: Kind) -> None:
+    outage = Outage(world, kind, operation)
     for number in range(TWO_DAYS_OF_TICKS):
         outage.tick(number)
-    assert TWO_DAYS_OF_TICKS <= outage.writes <= MOST_WRITES
+    assert 10 < outage.writes <= MOST_WRITES
     assert world.run({"id": "the outage is over"}).outcome == "refreshed"
     assert world.token_works()
 
@@ -99,3 +115,33 @@ def test_a_person_does_not_wait(world: World) -> None:
     with suppress(TokenVendingError):
         world.run({"id": "tried"}, weather=outage)
     assert world.run({"id": "a person", "force": True}).outcome == "refreshed"
+
+
+def test_callers_that_ask_every_two_seconds_write_no_more_either(world: World) -> None:
+    outage = Outage(world, Kind.DENIED, "UpdateSecretVersionStage")
+    token = world.token()
+    assert token is not None
+    for _ in range(300):
+        with suppress(TokenVendingError):
+            world.run({"rejected_version": token.version}, weather=outage)
+        world.clock.advance(timedelta(seconds=2))
+    assert outage.writes <= 12
+
+
+def test_a_token_in_hand_is_stored_without_waiting(world: World) -> None:
+    outage = Outage(world, Kind.WRONG_ADDRESS)
+    for number in range(20):
+        outage.tick(number)
+    process = world.refresh_process()
+    puts = 0
+
+    def only_the_intent(call: Call) -> Fault | None:
+        nonlocal puts
+        puts += call.operation == "PutSecretValue"
+        return Fault(Kind.THROTTLED) if call.operation == "PutSecretValue" and puts > 1 else None
+
+    with suppress(TokenVendingError):
+        world.run({"id": "minted, not stored"}, process=process, weather=only_the_intent)
+    assert not world.token_works()
+    assert world.run({"id": "the retry"}, process=process).outcome == "refreshed"
+    assert world.token_works()

@@ -328,7 +328,7 @@ ONE, TWO = credentials("one"), credentials("standby:two")
         ({"one": None}, TICK, TWO),
         ({"standby:two": None}, TICK, ONE),
         ({"one": None, "standby:two": None}, TICK, None),
-        ({"one": "run-8/1"}, FORCED, ONE),
+        ({"one": "run-8/1"}, FORCED, TWO),
         ({"one": "run-9/1"}, FORCED, TWO),
         ({"one": "run-9/1", "standby:two": "run-8/1"}, FORCED, TWO),
         ({"one": "run-9/1", "standby:two": "run-9/2"}, FORCED, None),

@@ -147,9 +147,16 @@ def lease_over(intent: Intent, now: datetime) -> bool:
     return abs(now - intent.started_at) >= LEASE
 
 
+def made_by(run: str, intent_version: str) -> bool:
+    """Whether that run id is of the attempt whose intent has this version (`RefreshRequest.attempt`)."""
+    return run.partition("/")[2] == intent_version
+
+
 def failed_since(intent: Intent, token: Token | None) -> bool:
-    """Whether that intent's failure is news, that is, later than the last success."""
-    return token is None or intent.started_at is None or intent.started_at >= token.issued_at
+    """Whether that intent is news: later than the last success, and not of the run that brought it."""
+    if token is None:
+        return True
+    return intent.run != token.run and (intent.started_at is None or intent.started_at >= token.issued_at)
 
 
 def wait_after_failures(failures: int, last: Intent, now: datetime) -> timedelta:
@@ -174,6 +181,7 @@ def choose_account(
     for account in accounts:
         if account.version not in refusals:
             return account
+    for account in accounts:
         if request.by_a_person and not request.made(refusals[account.version]):
             return account
     return None
@@ -199,7 +207,8 @@ def _judge_version(token: Token, request: RefreshRequest, rules: Rules, now: dat
     if request.rejected_version != token.version:
         return Verdict.REJECTED_VERSION_NOT_CURRENT
     # A token from the future says nothing about its age, so it is not young either.
-    if abs(token.age(now)) < rules.min_age and not token.suspect(now):
+    believed_at_once = token.suspect(now) and not request.force
+    if abs(token.age(now)) < rules.min_age and not believed_at_once:
         return Verdict.TOO_YOUNG_TO_REJECT
     if request.force:
         # Not reported dead, but too short-lived for a caller. That is no early death.

@@ -25,6 +25,7 @@ from token_vending.due import (
     decide,
     failed_since,
     lease_over,
+    made_by,
     recent_early_deaths,
     wait_after_failures,
 )
@@ -43,7 +44,9 @@ from token_vending.token import Intent, Token, to_rfc3339
 
 LOCK = "MINTING"
 ABANDONED = "ABANDONED"
-"""On the intent of the last run that failed alive. Should it hold the lock still, its lease is over."""
+"""On the intent of the last run that gave up alive. Should it hold the lock still, its lease is over."""
+INTENT = "INTENT"
+"""On the latest intent; whoever writes one moves it there."""
 REFUSED_PREFIX = "REFUSED-"
 """Before a credentials version: the latch. On the intent of the run that was refused."""
 
@@ -52,6 +55,10 @@ PROBE_SUCCEEDED = "probe_succeeded"
 _PROBE_TIMEOUT = 5.0
 _LATCH_ATTEMPTS = 4
 _SECONDS_TO_FAIL_IN = 1.0
+_SPREAD = 0.3
+"""Seconds over which a crowd of runs is spread: several times what a run takes from reading to its intent."""
+_BEGINNING = timedelta(seconds=2)
+"""How long after writing its intent a run may still be about to take the lock."""
 
 
 class Outcome(StrEnum):
@@ -125,6 +132,13 @@ class Refresher:
             raise
 
 
+def _present_version(own: Credentials | None, token: Token | None) -> str:
+    """The version of the account's credentials now; where they cannot be read they have not changed either."""
+    if own is not None:
+        return own.version
+    return token.credentials_version if token is not None else ""
+
+
 class _Run:
     def __init__(self, refresher: Refresher, request: RefreshRequest, time_left: TimeLeft) -> None:
         self._use = refresher
@@ -133,11 +147,14 @@ class _Run:
         self._time_left = time_left
         self.warnings: list[str] = []
 
-    def go(self) -> Report:
+    def go(self) -> Report:  # noqa: PLR0911 - one return for each way to have nothing to do
+        if self._request.rejected_version is not None:
+            # Rejections come in crowds. Spread over a moment, most of a crowd finds the first one at work.
+            self._use.sleep(self._use.jitter(0.0, _SPREAD))
         token = self._read_current()
         own = self._own_credentials(token)
         labels = self._store.labels()
-        state = State(token, own.version, self._read_lock(labels))
+        state = State(token, _present_version(own, token), self._read_lock(labels))
         now = self._use.clock()
         verdict = decide(state, self._request, self._use.rules, now)
         if verdict is Verdict.REJECTED and token is not None and self._probe_succeeds(token):
@@ -152,7 +169,10 @@ class _Run:
         if account is None:
             return self._report(Outcome.REFUSED, CREDENTIALS_REFUSED, token)
 
-        failures = self._failures_before(state, labels, now)
+        last = self._last_attempt(state, labels)
+        failures = self._failures_before(last, now)
+        if self._somebody_begins(last, labels, now) and self._lock_gets_taken(state):
+            return self._report(Outcome.BUSY, verdict, token)
         version = self._use.new_version()
         intent = Intent(version, self._request.attempt(version), now, verdict, failures)
         self._store.put_intent(intent)
@@ -173,20 +193,31 @@ class _Run:
         # The first version of a secret is AWSCURRENT whatever labels were asked for, an intent included.
         token = record if isinstance(record, Token) else None
         self._use.seen(token)
+        unstored = self._use.unstored
+        if token is not None and unstored is not None and token.run == unstored.token.run:
+            # It was stored after all; only the answer was lost.
+            self._use.unstored = None
         return token
 
-    def _own_credentials(self, token: Token | None) -> Credentials:
-        """The present credentials of the account that minted the token."""
+    def _own_credentials(self, token: Token | None) -> Credentials | None:
+        """The present credentials of the account that minted the token; None if only the other one's can be read."""
         standby = self._use.standby
-        if standby is not None and token is not None and standby.owns(token.credentials_version):
-            return standby.read()
-        return self._use.primary.read()
+        if standby is None:
+            return self._use.primary.read()
+        in_use = (
+            standby if token is not None and standby.owns(token.credentials_version) else self._use.primary
+        )
+        try:
+            return in_use.read()
+        except ConfigurationError as error:
+            self.warnings.append(f"One of the two accounts cannot be used: {error.detail}")
+            return None
 
-    def _accounts(self, token: Token | None, own: Credentials) -> Sequence[Credentials]:
+    def _accounts(self, token: Token | None, own: Credentials | None) -> Sequence[Credentials]:
         """Whose credentials to mint with, in order of preference: with two accounts, the one not in use."""
         standby = self._use.standby
         if standby is None:
-            return [own]
+            return [own] if own else []
         if token is None:
             # `own` is the primary's. The standby is there in case those credentials are latched.
             other_source, prefer_other = standby, False
@@ -196,8 +227,12 @@ class _Run:
         try:
             other = other_source.read()
         except ConfigurationError as error:
-            self.warnings.append(f"The other account cannot be used: {error.detail}")
+            if own is None:
+                raise
+            self.warnings.append(f"One of the two accounts cannot be used: {error.detail}")
             return [own]
+        if own is None:
+            return [other]
         return [other, own] if prefer_other else [own, other]
 
     def _read_lock(self, labels: Mapping[str, str]) -> Intent | None:
@@ -225,25 +260,50 @@ class _Run:
             or (own is not None and own.intent_version == unfinished.version)
         )
 
-    def _failures_before(self, state: State, labels: Mapping[str, str], now: datetime) -> int:
+    def _last_attempt(self, state: State, labels: Mapping[str, str]) -> Intent | None:
+        """The latest intent that no token has come of, if there is one since the last success.
+
+        Writing an intent moves the label INTENT by itself, so this is known however a run has failed.
+        """
+        version = labels.get(INTENT)
+        if version is None or (state.token is not None and made_by(state.token.run, version)):
+            return None
+        if any(label.startswith(REFUSED_PREFIX) for label, holder in labels.items() if holder == version):
+            return None  # A refusal is no failure to wait after: the latch sees to that.
+        if state.unfinished is not None and state.unfinished.version == version:
+            return state.unfinished
+        try:
+            record = self._store.read_version(version)
+        except ConfigurationError:
+            return None
+        return record if isinstance(record, Intent) and failed_since(record, state.token) else None
+
+    def _failures_before(self, last: Intent | None, now: datetime) -> int:
         """How many runs in a row have failed. Raises VendorUnavailable while it is too early for another one."""
-        last = state.unfinished
-        if last is None and ABANDONED in labels:
-            with contextlib.suppress(ConfigurationError):
-                record = self._store.read_version(labels[ABANDONED])
-                last = record if isinstance(record, Intent) and failed_since(record, state.token) else None
         if last is None:
             return 0
         failures = last.failures + 1
+        in_hand = self._use.unstored is not None and self._use.unstored.intent_version == last.version
         wait = wait_after_failures(failures, last, now)
-        if wait > timedelta(0) and not self._request.by_a_person:
+        if wait > timedelta(0) and not (self._request.by_a_person or in_hand):
             seconds = math.ceil(wait.total_seconds())
             raise VendorUnavailable(
-                f"Nothing was tried: {failures} runs in a row have failed, and the next one may try in {seconds} s. "
-                "Secrets Manager keeps what every attempt writes for a day, up to its quota.",
+                f"Nothing was tried: {failures} runs in a row have failed, their errors say why, and the next one "
+                f"may try in {seconds} s. Secrets Manager keeps what every attempt writes for a day, up to its quota.",
                 retry_after=seconds,
             )
         return failures
+
+    def _somebody_begins(self, last: Intent | None, labels: Mapping[str, str], now: datetime) -> bool:
+        """Whether another run has just written its intent, and so is about to take the lock."""
+        if last is None or last.started_at is None or labels.get(ABANDONED) == last.version:
+            return False
+        return labels.get(LOCK) != last.version and abs(now - last.started_at) < _BEGINNING
+
+    def _lock_gets_taken(self, state: State) -> bool:
+        """Whether that other run has the lock a moment later: one version less that nobody needs."""
+        self._use.sleep(self._use.jitter(0.1, _SPREAD))
+        return self._store.labels().get(LOCK) not in (None, state.lock.version if state.lock else None)
 
     def _refusals(self, labels: Mapping[str, str]) -> dict[str, str | None]:
         """The latched credentials versions; for a forced run also which run was refused for each."""
@@ -296,7 +356,7 @@ class _Run:
                 # Another run minted since: maybe with credentials newer than the ones read here, or with the
                 # other account.
                 own = self._own_credentials(token)
-                state = replace(state, credentials_version=own.version)
+                state = replace(state, credentials_version=_present_version(own, token))
                 account = choose_account(self._accounts(token, own), self._refusals(labels), self._request)
             open_question = state.unfinished is not None
             verdict = decide(state, self._request, self._use.rules, self._use.clock())
@@ -312,20 +372,14 @@ class _Run:
 
         unstored = self._use.unstored
         self._use.unstored = None
-        if (
-            unstored is not None
-            and before.lock is not None
-            and before.lock.version == unstored.intent_version
-        ):
+        question = state.unfinished
+        if unstored is not None and question is not None and question.version == unstored.intent_version:
             # Nobody held the lock since this process minted: that token is still the last one minted.
             new = replace(unstored.token, version=self._use.new_version(), run=intent.run)
         else:
             new = self._mint(intent, state, account, labels, verdict, open_question=open_question)
         self._keep(intent, new)
         self._unlatch(new, labels)
-        if ABANDONED in labels:
-            with contextlib.suppress(LabelHeld, StoreUnavailable):
-                self._store.remove_label(ABANDONED, expected_on=labels[ABANDONED])
         self._release(intent)
         return self._report(Outcome.REFRESHED, verdict, new)
 
@@ -347,12 +401,8 @@ class _Run:
             minted, began = minting.mint(account)
         except CredentialsRefused:
             self._latch(intent, account, labels)
-            # A refusal mints nothing, but it says nothing either about what may have been minted before it. It
-            # is no failure to wait after: the latch sees to that.
-            if open_question or minting.ambiguous:
-                self._give_back(intent, open_question=True)
-            else:
-                self._release(intent)
+            # A refusal mints nothing, but it says nothing either about what may have been minted before it.
+            self._give_back(intent, open_question=open_question or minting.ambiguous)
             raise
         except (MintError, ConfigurationError):
             self._give_back(intent, open_question=open_question or minting.ambiguous)
