@@ -1,30 +1,32 @@
 """What to do about a vendor's 401, as a generator that does no input or output itself.
 
-It yields what it wants done and is sent the result. ``drive`` in ``_pool``, and the adapters for requests and
-httpx,
-do it, each in its own way::
+It yields what it wants done and is sent the result. ``_pool`` and the adapters for requests and httpx do it, each
+in its own way::
 
     TakeToken()      → a Token
     Send(token)      → a Reply
     Report(version)  → None
 
-The protocol: send once; when refused, report the version, take the next token, and send once more. Never a
-third
-time: whatever the second answer is, it is the answer.
+The protocol: send once; when refused, report the version, take the next token, and send once more. Never a third
+time: whatever the second answer is, it is the answer. A second token that is refused as well is reported too, so
+that the stack heals before the next request comes.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ._errors import RequestNotRepeatable
+from ._errors import RequestNotRepeatable, TokenClientError
 from ._token import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+
+logger = logging.getLogger("token_client")
 
 
 class Reply(Enum):
@@ -59,9 +61,28 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Wants the version reported as refused."""
+    """Wants the version reported as refused.
+
+    Attributes:
+        version: which one.
+        answer_stands: the request has been answered, and nothing that becomes of the report changes that.
+    """
 
     version: str
+    answer_stands: bool = False
+
+    def to(self, reject: Callable[[str], None]) -> None:
+        """Report it, in the way that is given.
+
+        Raises:
+            TokenClientError: the report failed for good, and no answer stands.
+        """
+        try:
+            reject(self.version)
+        except TokenClientError as error:
+            if not self.answer_stands:
+                raise
+            logger.warning("the refused version %s could not be reported: %s", self.version, error)
 
 
 Step = TakeToken | Send | Report
@@ -93,4 +114,5 @@ def bearer_flow(*, repeatable: bool) -> Generator[Step, Outcome]:
     replacement = yield TakeToken()
     if not isinstance(replacement, Token):
         raise TypeError("TakeToken must be answered with a Token")
-    yield Send(replacement)
+    if (yield Send(replacement)) is Reply.REFUSED and replacement.version != token.version:
+        yield Report(replacement.version, answer_stands=True)

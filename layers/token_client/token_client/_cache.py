@@ -45,6 +45,10 @@ PAUSE_FLOOR_SECONDS = 0.1
 PAUSE_FIRST_SECONDS = 1.0
 PAUSE_LAST_SECONDS = 8.0
 
+# However long the vending side says to wait, after this nobody is held off any more: it may have healed since (an
+# operator forced a refresh, the schedule minted). Asking again costs it one call of a process, and starts nothing.
+PAUSE_LONGEST_SECONDS = 10.0
+
 # Versions the vendor refused. One is enough for one vending function; a container of it that still caches an
 # older one may hand that out, and it is recognised here. Refusals are rare: eight are hours of them.
 REMEMBERED_REFUSALS = 8
@@ -62,13 +66,19 @@ class _Flight:
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """After a failure nobody asks again between two instants (seconds since the epoch); ``error`` is the
-    answer.
+    """After a failure nobody asks again between two instants; ``error`` is the answer.
+
+    Attributes:
+        error: what failed.
+        since: when, in seconds since the epoch, as all here.
+        until: from then on the next caller asks again.
+        advised: before then asking is in vain, as far as the vending side can tell.
     """
 
     error: TokenClientError
     since: float
     until: float
+    advised: float
 
 
 class TokenCache:
@@ -112,11 +122,13 @@ class TokenCache:
         """A token that is neither expired nor known to be refused.
 
         Args:
-            wait_seconds: how long to wait for one between attempts, in all. One attempt is always made, and
-                takes as long as the source lets it.
+            wait_seconds: how long to wait for one, in all. An attempt that was begun by then takes as long as
+                the source lets it. With 0 there is one attempt, and none during the pause after a failure
+                (``PAUSE_LONGEST_SECONDS`` and a second at most), whose error is raised instead.
 
         Raises:
-            TokenClientError: there was none in time. ``retry_after`` says what the vending side advised.
+            TokenClientError: there was none in time, or none can be as far as the vending side knows.
+                ``retry_after`` is what it advised.
         """
         give_up_at = self._clock() + wait_seconds
         while True:
@@ -125,6 +137,11 @@ class TokenCache:
                 return token
             if error is not None:
                 self._endure(error, give_up_at)
+
+    def in_memory(self) -> Token | None:
+        """The held token if it may be served unasked; waits for nothing."""
+        with self._lock:
+            return self._in_memory(self._clock())
 
     def reject(self, version: str) -> None:
         """Take note that the vendor refused ``version``, and tell the vending side, once, whoever else does.
@@ -164,12 +181,10 @@ class TokenCache:
         """
         with self._lock:
             now = self._clock()
+            token = self._in_memory(now)
+            if token is not None:
+                return token, None
             held, verdict = self._held, judge(self._held, self._refused, now)
-            if held is not None and verdict is Freshness.FRESH:
-                return held.token, None
-            if held is not None and verdict is Freshness.AGING:
-                self._renew_in_background(now)
-                return held.token, None
             pause = self._pause_at(now)
             if pause is not None:
                 return (held.token, None) if held is not None and verdict.is_good else (None, pause.error)
@@ -185,6 +200,15 @@ class TokenCache:
             if held is not None and judge(held, self._refused, self._clock()).is_good:
                 return held.token, None
         return None, flight.error
+
+    def _in_memory(self, now: float) -> Token | None:
+        """The held token if it may be served unasked. Needs the lock."""
+        if self._held is None:
+            return None
+        verdict = judge(self._held, self._refused, now)
+        if verdict is Freshness.AGING:
+            self._renew_in_background(now)
+        return self._held.token if verdict in {Freshness.FRESH, Freshness.AGING} else None
 
     def _board(self) -> tuple[_Flight, bool]:
         """The request to wait for, and whether the calling thread is the one to make it. Needs the lock."""
@@ -269,14 +293,16 @@ class TokenCache:
             )
         ceiling = min(PAUSE_FIRST_SECONDS * 2 ** min(self._failures, 10), PAUSE_LAST_SECONDS)
         seconds = max(PAUSE_FLOOR_SECONDS, ceiling * self._chance())
+        advised = now
         if error.retry_after is not None:
-            # Never earlier than advised; up to a second later, so that those who were told the same do not
-            # come at once.
-            seconds = error.retry_after + min(1.0, error.retry_after * 0.1) * self._chance()
+            # Up to a second later than advised, so that those who were told the same do not come at once.
+            seconds = min(error.retry_after, PAUSE_LONGEST_SECONDS)
+            seconds += min(1.0, seconds * 0.1) * self._chance()
+            advised = now + error.retry_after
         elif not error.retryable:
             seconds = PAUSE_FIRST_SECONDS
         self._failures += 1
-        self._pause = _Pause(error, since=now, until=now + seconds)
+        self._pause = _Pause(error, since=now, until=now + seconds, advised=advised)
 
     def _pause_at(self, now: float) -> _Pause | None:
         """The pause that holds at ``now``. Needs the lock."""
@@ -295,7 +321,8 @@ class TokenCache:
             now = self._clock()
             pause = self._pause_at(now)
         resume_at = now if pause is None else pause.until
-        if not error.retryable or resume_at > give_up_at:
+        worth_it_at = now if pause is None else max(pause.until, pause.advised)
+        if not error.retryable or worth_it_at > give_up_at:
             raise copy.copy(error) from error
         self._sleep(resume_at - now)
 

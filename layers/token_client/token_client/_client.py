@@ -47,9 +47,11 @@ class TokenClient:
         source: anything with ``fetch``, instead of both: for tests, see ``token_client.testing``.
         min_seconds: life a token should have left; one with less makes the vending side start a refresh, and
             is served meanwhile.
-        wait_seconds: how long ``get`` may wait between attempts while no token is available, in all.
-        call_timeout_seconds: how long one request to the vending function may take; one that breaks is made
-            once more at once.
+        wait_seconds: how long ``get`` may wait while no token is available, and how long one request through
+            ``http`` or an adapter may, for its first token and the next one together. The last request to the
+            vending function may go beyond it.
+        call_timeout_seconds: how long the vending function may take to answer, connecting (3 s) not included;
+            a request that breaks or times out is made once more at once.
         session: a boto3 or botocore session to take credentials from, for example of an assumed role.
         region: to sign for, where the URL is not of AWS's own form.
         signing_service: ``lambda`` or ``execute-api``, where the URL is not of AWS's own form.
@@ -59,7 +61,9 @@ class TokenClient:
         chance: a random number, 0 ≤ n < 1.
 
     Raises:
-        ConfigurationError: neither a function nor a URL is given, or both are.
+        ConfigurationError: both a function and a URL are given. (That neither is, and the environment names none
+            either, is said by the first request for a token: a module that makes its client at import time can
+            be imported where nobody asks, as tests do.)
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are by keyword, and none is needed
@@ -80,17 +84,13 @@ class TokenClient:
         chance: Callable[[], float] = random.random,
     ) -> None:
         given = [value for value in (function_name, url, source) if value is not None]
-        if not given:
-            function_name = os.environ.get(FUNCTION_VARIABLE) or None
-            url = None if function_name else os.environ.get(URL_VARIABLE) or None
         if len(given) > 1:
             raise ConfigurationError("give a function name, a URL or a source, and only one of them")
-        if function_name is None and url is None and source is None:
-            raise ConfigurationError(
-                "nothing says where tokens come from: pass function_name or url,"
-                f" or set {FUNCTION_VARIABLE} (stack output VendFunctionArn) or {URL_VARIABLE} (VendUrl)"
-            )
-        self._place = function_name or url or type(source).__name__
+        if any(value == "" for value in given):
+            raise ConfigurationError("the function name or the URL that was given is empty")
+        self._function_name = function_name
+        self._url = url
+        self._source = source
         self._wait_seconds = wait_seconds
         self._http_pool = http_pool
         self._http: BearerPool | None = None
@@ -100,16 +100,22 @@ class TokenClient:
             # Imported only now: botocore takes longer to import than many a handler to run.
             if source is not None:
                 return source
-            if function_name is not None:
+            chosen_function, chosen_url = self._place()
+            if chosen_function is not None:
                 from ._direct import DirectInvoke  # noqa: PLC0415
 
                 return DirectInvoke(
-                    function_name, call_timeout_seconds=call_timeout_seconds, session=session, clock=clock
+                    chosen_function, call_timeout_seconds=call_timeout_seconds, session=session, clock=clock
+                )
+            if chosen_url is None:
+                raise ConfigurationError(
+                    "nothing says where tokens come from: pass function_name or url,"
+                    f" or set {FUNCTION_VARIABLE} (stack output VendFunctionArn) or {URL_VARIABLE} (VendUrl)"
                 )
             from ._http_door import HttpDoor  # noqa: PLC0415
 
             return HttpDoor(
-                url or "",
+                chosen_url,
                 call_timeout_seconds=call_timeout_seconds,
                 session=session,
                 region=region,
@@ -128,7 +134,8 @@ class TokenClient:
         returned.
 
         Args:
-            wait_seconds: instead of the client's own; 0 makes one attempt and waits for nothing.
+            wait_seconds: instead of the client's own; 0 makes one attempt and waits for nothing. Right after a
+                failure (``retry_after``, at most about ten seconds) there is no attempt but that failure.
 
         Raises:
             TokenUnavailable: a new token is being made and was not there in time.
@@ -137,6 +144,12 @@ class TokenClient:
             ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
         """
         return self._cache.get(self._wait_seconds if wait_seconds is None else wait_seconds)
+
+    def token_in_memory(self) -> Token | None:
+        """The token in memory if it may be served as it is; never waits and asks nobody, except that one near
+        the end of its time is renewed in the background.
+        """
+        return self._cache.in_memory()
 
     def auth_header(self, *, wait_seconds: float | None = None) -> dict[str, str]:
         """``{"Authorization": "Bearer …"}``. Raises what :meth:`get` raises."""
@@ -163,20 +176,44 @@ class TokenClient:
             from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
 
             # Threads that come first together may make one each; the last is kept, the others work as well.
-            pool = self._http = BearerPool(self, self._http_pool, clock=self._clock)
+            pool = self._http = BearerPool(
+                self, self._http_pool, wait_seconds=self._wait_seconds, clock=self._clock
+            )
         return pool
 
-    def requests_auth(self) -> requests.auth.AuthBase:
-        """For the requests library: ``requests.get(url, auth=client.requests_auth())``."""
+    def requests_auth(self, *, wait_seconds: float | None = None) -> requests.auth.AuthBase:
+        """For the requests library: ``requests.get(url, auth=client.requests_auth())``.
+
+        Args:
+            wait_seconds: instead of the client's own.
+        """
         from ._requests_auth import RequestsAuth  # noqa: PLC0415 - imports requests
 
-        return RequestsAuth(self)
+        return RequestsAuth(
+            self, wait_seconds=self._wait_seconds if wait_seconds is None else wait_seconds, clock=self._clock
+        )
 
-    def httpx_auth(self) -> httpx.Auth:
-        """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``."""
+    def httpx_auth(self, *, wait_seconds: float | None = None) -> httpx.Auth:
+        """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``.
+
+        Args:
+            wait_seconds: instead of the client's own.
+        """
         from ._httpx_auth import HttpxAuth  # noqa: PLC0415 - imports httpx
 
-        return HttpxAuth(self)
+        return HttpxAuth(
+            self, wait_seconds=self._wait_seconds if wait_seconds is None else wait_seconds, clock=self._clock
+        )
+
+    def _place(self) -> tuple[str | None, str | None]:
+        """Function name and URL, one of them or neither; the environment is asked where nothing was given."""
+        if self._function_name is not None or self._url is not None:
+            return self._function_name, self._url
+        function_name = os.environ.get(FUNCTION_VARIABLE) or None
+        return function_name, None if function_name else os.environ.get(URL_VARIABLE) or None
 
     def __repr__(self) -> str:
-        return f"TokenClient({self._place!r})"
+        if self._source is not None:
+            return f"TokenClient({type(self._source).__name__!r})"
+        function_name, url = self._place()
+        return f"TokenClient({function_name or url!r})"

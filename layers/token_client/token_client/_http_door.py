@@ -15,8 +15,9 @@ import botocore.session
 import urllib3
 
 from ._aws import AwsSession, configured_region, translated
-from ._connections import CONNECT_SECONDS, is_idle, is_loopback
+from ._connections import CONNECT_SECONDS, is_idle
 from ._errors import ConfigurationError, UnexpectedAnswer, VendingUnavailable
+from ._origin import is_safe, origin_of
 from ._wire import Answer, TokenRequest, parse_answer, problem
 
 if TYPE_CHECKING:
@@ -154,15 +155,13 @@ def checked_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
     except ValueError as error:
         raise ConfigurationError("the vending URL is not a URL") from error
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    if not is_safe(origin_of(url)):
         raise ConfigurationError(
             "the vending URL must be https (or http on loopback): the answer holds a token"
         )
-    if not host or parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("the vending URL must be of the form https://host/path, and nothing more")
     return url.rstrip("/")
 

@@ -37,16 +37,20 @@ def origin_of(url: str) -> Origin | None:
     return Origin(scheme, parts.host.lower(), parts.port or _DEFAULT_PORTS.get(scheme))
 
 
+def is_safe(origin: Origin | None) -> bool:
+    """Whether a token may travel to or from there: by https, or on this machine."""
+    if origin is None:
+        return False
+    return origin.scheme == "https" or (origin.scheme == "http" and is_loopback(origin.host.strip("[]")))
+
+
 def check_destination(url: str) -> None:
     """Make sure that a token may go there.
 
     Raises:
         ConfigurationError: it is neither an https URL nor an http URL of loopback.
     """
-    origin = origin_of(url)
-    if origin is None or not (
-        origin.scheme == "https" or (origin.scheme == "http" and is_loopback(origin.host.strip("[]")))
-    ):
+    if not is_safe(origin_of(url)):
         raise ConfigurationError("a token is sent over https only (or to loopback)")
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import urllib3
+from urllib3._collections import HTTPHeaderDict  # public only since urllib3 2
 
 from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
 from ._connections import is_idle
+from ._deadline import Deadline
 from ._forks import start_over_in_children
 from ._origin import check_destination, token_reached
 from ._replay import Replay
@@ -38,7 +40,9 @@ class BearerPool:
 
     Args:
         client: where tokens come from.
-        pool: the pool to send with, for those who need their own timeouts, retries, proxies or certificates.
+        pool: the pool to send with, for those who need their own timeouts, retries, proxies or certificates. It
+            stays its giver's: only they close its connections.
+        wait_seconds: how long a request may wait for tokens, where it does not say so itself.
         clock: seconds since the epoch.
     """
 
@@ -47,9 +51,11 @@ class BearerPool:
         client: TokenClient,
         pool: urllib3.PoolManager | None = None,
         *,
+        wait_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
+        self._wait_seconds = wait_seconds
         self._pool = pool or _new_pool()
         self._is_ours = pool is None
         self._clock = clock
@@ -75,6 +81,7 @@ class BearerPool:
         fields: Any = None,  # noqa: ANN401 - as urllib3's
         headers: Mapping[str, str] | None = None,
         json: Any = None,  # noqa: ANN401 - as urllib3's
+        wait_seconds: float | None = None,
         **urlopen_options: Any,  # noqa: ANN401 - as urllib3's
     ) -> urllib3.BaseHTTPResponse:
         """Send a request with the token, and once more with the next token if the vendor refuses the first.
@@ -86,6 +93,9 @@ class BearerPool:
             fields: form fields, or query parameters for GET, HEAD and DELETE.
             headers: further headers; an Authorization among them is replaced.
             json: a value to send as JSON, instead of ``body``.
+            wait_seconds: instead of the client's own: how long to wait for tokens, for the first and, after a
+                401, for the next, in all. The time the vendor takes counts as well; the last request to the
+                vending function may go beyond it, as in :meth:`TokenClient.get`.
             urlopen_options: ``timeout``, ``retries``, ``preload_content`` and so on.
 
         Returns:
@@ -102,7 +112,7 @@ class BearerPool:
                 raise TypeError("body and json exclude each other")
             # urllib3 1.26, which some Lambda runtimes bring, has no json argument.
             body = jsonlib.dumps(json, separators=(",", ":"), ensure_ascii=False).encode()
-            if not any(name.lower() == "content-type" for name in plain):
+            if "Content-Type" not in plain:
                 plain["Content-Type"] = "application/json"
         if fields is not None and not isinstance(fields, Mapping | list | tuple):
             fields = list(fields)  # an iterator would be empty the second time
@@ -110,14 +120,21 @@ class BearerPool:
             urlopen_options["body"] = body
         if fields is not None:
             urlopen_options["fields"] = fields
-        return self._drive(method, url, plain, Replay(body), urlopen_options)
+        deadline = Deadline.after(self._wait_seconds if wait_seconds is None else wait_seconds, self._clock)
+        return self._drive(method, url, plain, Replay(body), urlopen_options, deadline)
 
     def clear(self) -> None:
         """Close the idle connections."""
         self._pool.clear()
 
-    def _drive(
-        self, method: str, url: str, headers: Mapping[str, str], replay: Replay, options: dict[str, Any]
+    def _drive(  # noqa: PLR0913, PLR0917 - one request, taken apart
+        self,
+        method: str,
+        url: str,
+        headers: HTTPHeaderDict,
+        replay: Replay,
+        options: dict[str, Any],
+        deadline: Deadline,
     ) -> urllib3.BaseHTTPResponse:
         response: urllib3.BaseHTTPResponse | None = None
         flow = bearer_flow(repeatable=replay.possible)
@@ -133,10 +150,10 @@ class BearerPool:
                 raise
             match step:
                 case TakeToken():
-                    outcome = self._client.get()
-                case Report(version):
+                    outcome = self._client.get(wait_seconds=deadline.seconds_left())
+                case Report():
                     outcome = None
-                    self._client.reject(version)
+                    step.to(self._client.reject)
                 case Send(token):
                     if response is not None:
                         # The refused answer may echo the token; nobody needs it, but its connection is still
@@ -144,15 +161,16 @@ class BearerPool:
                         response.drain_conn()
                         response.release_conn()
                         replay.rewind()
-                    bearer = {"Authorization": f"Bearer {token.access_token()}"}
-                    response = self._send(method, url, {**headers, **bearer}, options)
+                    bearing = HTTPHeaderDict(headers)
+                    bearing["Authorization"] = f"Bearer {token.access_token()}"
+                    response = self._send(method, url, bearing, options)
                     outcome = Reply.to(response.status, carried_token=token_reached(url, response))
         if response is None:
             raise AssertionError("the flow always sends")
         return response
 
     def _send(
-        self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]
+        self, method: str, url: str, headers: HTTPHeaderDict, options: dict[str, Any]
     ) -> urllib3.BaseHTTPResponse:
         self._leave_dead_connections()
         try:
@@ -161,7 +179,12 @@ class BearerPool:
             self._used_at = self._clock()
 
     def _leave_dead_connections(self) -> None:
-        """After a long pause, or a clock that jumped, open connections anew."""
+        """After a long pause, or a clock that jumped, open connections anew.
+
+        In a pool that was given they may be in use by others; closing them is its giver's to decide.
+        """
+        if not self._is_ours:
+            return
         with self._lock:
             now = self._clock()
             if is_idle(self._used_at, now):
@@ -174,5 +197,8 @@ def _new_pool() -> urllib3.PoolManager:
     return urllib3.PoolManager(timeout=timeout, maxsize=KEPT_CONNECTIONS)
 
 
-def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower() != "authorization"}
+def _without_authorization(headers: Mapping[str, str]) -> HTTPHeaderDict:
+    """A copy that keeps headers given several times."""
+    kept = HTTPHeaderDict(headers)
+    kept.pop("Authorization", None)
+    return kept

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import requests.auth
 
 from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
+from ._deadline import Deadline
+from ._origin import check_destination
 from ._replay import Replay
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._client import TokenClient
     from ._token import Token
 
 
 class RequestsAuth(requests.auth.AuthBase):
-    """Sends the token; on a 401 reports it and sends the request once more with the next one."""
+    """Sends the token; on a 401 reports it and sends the request once more with the next one.
 
-    def __init__(self, client: TokenClient) -> None:
+    Args:
+        client: where tokens come from.
+        wait_seconds: how long a request may wait for tokens, the first and the next one together.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, client: TokenClient, *, wait_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
+        self._wait_seconds = wait_seconds
+        self._clock = clock
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Called by requests for every request it prepares."""
-        token = self._client.get()
+        """Called by requests for every request it prepares.
+
+        Raises:
+            ConfigurationError: the request would carry the token over plain http.
+            TokenClientError: there was no token in time.
+        """
+        check_destination(request.url or "")
+        deadline = Deadline.after(self._wait_seconds, self._clock)
+        token = self._client.get(wait_seconds=deadline.seconds_left())
         header = f"Bearer {token.access_token()}"
         request.headers["Authorization"] = header
         replay = Replay(request.body)
@@ -33,13 +55,18 @@ class RequestsAuth(requests.auth.AuthBase):
             carried = response.request.headers.get("Authorization") == header
             if Reply.to(response.status_code, carried_token=carried) is not Reply.REFUSED:
                 return response
-            return self._heal(response, token, replay, options)
+            return self._heal(response, token, replay, deadline, options)
 
         request.register_hook("response", heal)  # type: ignore[no-untyped-call]
         return request
 
     def _heal(
-        self, response: requests.Response, token: Token, replay: Replay, options: dict[str, Any]
+        self,
+        response: requests.Response,
+        token: Token,
+        replay: Replay,
+        deadline: Deadline,
+        options: dict[str, Any],
     ) -> requests.Response:
         _ = response.content  # read to the end, so that the connection goes back to its pool
         response.close()
@@ -54,13 +81,13 @@ class RequestsAuth(requests.auth.AuthBase):
                 return response
             match step:
                 case TakeToken():
-                    outcome = self._client.get()
-                case Report(version):
+                    outcome = self._client.get(wait_seconds=deadline.seconds_left())
+                case Report():
                     outcome = None
-                    self._client.reject(version)
+                    step.to(self._client.reject)
                 case Send(replacement):
                     response = self._send_again(response, replacement, replay, options)
-                    outcome = None
+                    outcome = Reply.to(response.status_code, carried_token=True)
 
     @staticmethod
     def _send_again(

@@ -1,13 +1,14 @@
 """The wire format that the two doors of the vending function share.
 
-Source: docs/openapi.yaml and docs/schemas/ of the repository. Nothing here quotes a value it was given: a
-    malformed
-answer may well hold a token.
+Source: docs/openapi.yaml and docs/schemas/ of the repository. Nothing here quotes a value it was given: a malformed
+answer may well hold a token. The exceptions are the words of an error of the contract and the name of any other, and
+those only as far as they are printable and short: whoever answers may not be who was asked.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -39,6 +40,19 @@ _ERRORS: Mapping[str, type[TokenClientError]] = {
     "VendorUnavailable": VendingUnavailable,
     "VendorProtocolError": VendingUnavailable,
 }
+
+# A class name, dotted or not, as Lambda's runtimes give in errorType: Sandbox.Timedout, Runtime.ExitError.
+_ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:]{0,79}", re.ASCII)
+_NAMELESS = "an error without a name"
+
+# Longer texts end in an ellipsis. The function's longest has half of that.
+LONGEST_MESSAGE = 500
+
+# Secrets Manager's version ids have 32 to 64 characters.
+LONGEST_VERSION = 256
+
+# The longest the vending side ever advises is its minimum age of a token, minutes to hours. More is from somebody else.
+LONGEST_ADVICE_SECONDS = 86_400.0
 
 # Redirects (they are not followed) and addresses that lead nowhere.
 _NOT_OUR_DOOR = {*range(300, 400), HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
@@ -107,8 +121,9 @@ def parse_answer(body: bytes | str) -> Answer:
     if _field(document, "token_type", str).lower() != "bearer":
         raise UnexpectedAnswer("the vending function's answer is not a bearer token")
     version = _field(document, "version", str)
-    if not version:
-        raise UnexpectedAnswer("the vending function's answer has an empty version")
+    # It goes into logs, exceptions and a header.
+    if not version or not version.isascii() or not version.isprintable() or len(version) > LONGEST_VERSION:
+        raise UnexpectedAnswer("the vending function's answer has a version that is empty or no name")
     return Answer(
         token=Token(access_token, version=version, expires_at=_instant(document, "expires_at")),
         expires_in=_seconds(document, "expires_in"),
@@ -129,12 +144,13 @@ def error_named(
     """
     kind = _ERRORS.get(name)
     if kind is None:
+        name = name if _ERROR_NAME.fullmatch(name) else _NAMELESS
         return VendingUnavailable(
             f"the vending function failed ({name}); its log says why",
             retry_after=retry_after,
             remote_error=name,
         )
-    text = f"{name}: {message}" if message else name
+    text = f"{name}: {_printable(message)}" if message else name
     return kind(text, retry_after=retry_after, remote_error=name)
 
 
@@ -182,6 +198,11 @@ def problem(status: int, body: bytes | str, retry_after_header: str | None) -> T
     return UnexpectedAnswer(f"the vending function answered HTTP {status}")
 
 
+def _printable(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "?" for character in text[:LONGEST_MESSAGE])
+    return shown if len(text) <= LONGEST_MESSAGE else f"{shown}…"
+
+
 def _json_object(text: bytes | str) -> Mapping[str, object] | None:
     try:
         document = json.loads(text)
@@ -206,13 +227,14 @@ def _seconds(document: Mapping[str, object], name: str) -> float:
 
 
 def _instant(document: Mapping[str, object], name: str) -> datetime:
+    text = _field(document, name, str)
     try:
-        instant = datetime.fromisoformat(_field(document, name, str))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise UnexpectedAnswer(f"the vending function's answer has no {name} in RFC 3339")
-    return instant.astimezone(UTC)
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # no instant, or none of the years 1 to 9999 in UTC
+        pass
+    raise UnexpectedAnswer(f"the vending function's answer has no {name} in RFC 3339")
 
 
 def _text(value: object) -> str | None:
@@ -221,10 +243,11 @@ def _text(value: object) -> str | None:
 
 def _retry_after(value: object) -> float | None:
     """Seconds from a JSON number or a Retry-After header; a header with a date (a gateway's) counts as none
-    given.
+    given, and more than a day as a day.
     """
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        # Python refuses to read thousands of digits; ten are far too many already.
+        value = int(value[:10])
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None
-    return float(value)
+    return float(min(value, LONGEST_ADVICE_SECONDS))

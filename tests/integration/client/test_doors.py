@@ -351,6 +351,9 @@ def test_connections_are_opened_anew_after_a_freeze(http_function: Function) -> 
     "url",
     [
         "http://abc.lambda-url.eu-west-1.on.aws",
+        "http://192.0.2.1\\@127.0.0.1/",
+        "http://@127.0.0.1/",
+        "https://host\\@other",
         "abc.lambda-url.eu-west-1.on.aws",
         "https://",
         "https://user:pass@host",

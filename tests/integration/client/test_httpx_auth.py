@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from token_client import RequestNotRepeatable, TokenClient
+from token_client import ConfigurationError, RequestNotRepeatable, TokenClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -71,13 +71,54 @@ def test_a_stream_is_sent_once_and_its_error_says_so(
     assert vendor.bodies == [BODY]
 
 
-def test_a_second_refusal_is_the_answer(
+def test_a_token_goes_over_https_or_to_loopback_only(client: TokenClient) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    async def get() -> None:
+        async with httpx.AsyncClient(
+            transport=httpx.MockTransport(answer), auth=client.httpx_auth()
+        ) as opened:
+            await opened.get("http://personr.example/x")
+
+    with httpx.Client(transport=httpx.MockTransport(answer), auth=client.httpx_auth()) as opened:
+        with pytest.raises(ConfigurationError, match="https"):
+            opened.get("http://personr.example/x")
+        assert opened.get("https://personr.example/x").status_code == 200
+    with pytest.raises(ConfigurationError, match="https"):
+        asyncio.run(get())
+
+    assert [str(request.url) for request in sent] == ["https://personr.example/x"]
+
+
+def test_a_fresh_token_costs_an_async_client_no_thread(
+    client: TokenClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get()
+
+    async def no_thread(*_args: object, **_options: object) -> None:
+        raise AssertionError("a thread was asked for")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", no_thread)
+
+    async def get() -> int:
+        async with httpx.AsyncClient(auth=client.httpx_auth(), trust_env=False) as opened:
+            return (await opened.get(f"{vendor.url}/whoami")).status_code
+
+    assert asyncio.run(get()) == 200
+
+
+def test_a_second_refusal_is_the_answer_and_is_reported(
     blocking: httpx.Client, vendor: Vendor, source: FakeTokenSource
 ) -> None:
     vendor.refuses_everything = True
 
     assert blocking.get(f"{vendor.url}/whoami").status_code == 401
     assert len(vendor.seen) == 2
+    assert [request.rejected_version for request in source.requests] == [None, "version-1", "version-2"]
 
 
 def test_a_redirect_to_another_host_loses_the_token_and_its_401_is_not_reported(

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 import urllib3
+from urllib3._collections import HTTPHeaderDict
 from urllib3.util.retry import RequestHistory
 
 from token_client import ConfigurationError, RequestNotRepeatable, TokenClient, TokenUnavailable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from token_client.testing import FakeTokenSource
+    from token_client.testing import Answer, FakeTokenSource, TokenRequest
 
     from .vendor import Vendor
 
@@ -102,13 +103,16 @@ def test_a_stream_is_sent_once_and_its_error_says_so(
     assert client.http.request("POST", f"{vendor.url}/create", body=generated()).status == 200
 
 
-def test_a_second_refusal_is_the_answer(client: TokenClient, vendor: Vendor, source: FakeTokenSource) -> None:
+def test_a_second_refusal_is_the_answer_and_is_reported(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
     vendor.refuses_everything = True
 
     answer = client.http.request("GET", f"{vendor.url}/whoami")
 
     assert answer.status == 401
     assert len(vendor.seen) == 2
+    assert [request.rejected_version for request in source.requests] == [None, "version-1", "version-2"]
 
 
 def test_no_next_token_in_time_is_an_error_and_not_a_401(
@@ -120,6 +124,47 @@ def test_no_next_token_in_time_is_an_error_and_not_a_401(
 
     with pytest.raises(TokenUnavailable, match="too young"):
         client.http.request("GET", f"{vendor.url}/whoami")
+
+
+class Clock:
+    """Time that only sleeping moves on."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.mark.parametrize("wait_seconds", [None, 15])
+def test_the_first_token_and_the_next_one_are_waited_for_within_one_deadline(
+    source: FakeTokenSource, vendor: Vendor, wait_seconds: float | None
+) -> None:
+    clock = Clock()
+    client = TokenClient(
+        source=source, wait_seconds=15 if wait_seconds is None else 99, clock=clock, sleep=clock.sleep
+    )
+    minting = [TokenUnavailable("minting", retry_after=5)] * 2
+    source.kill()
+    source.fail_with(*minting)
+    answered = source.fetch
+
+    def fetch(request: TokenRequest) -> Answer:
+        answer = answered(request)
+        source.fail_with(*minting)  # the successor takes as long again
+        return answer
+
+    source.fetch = fetch  # type: ignore[method-assign]
+
+    with pytest.raises(TokenUnavailable):
+        client.http.request("GET", f"{vendor.url}/whoami", wait_seconds=wait_seconds)
+
+    assert 10 < clock.slept <= 15
 
 
 def test_another_status_is_passed_through(client: TokenClient, vendor: Vendor) -> None:
@@ -231,6 +276,17 @@ def test_an_authorization_of_the_callers_is_replaced_and_other_headers_stay(
     assert headers == {"authorization": "Basic bXk6b3du", "X-Trace": "5"}
 
 
+def test_a_header_given_twice_is_sent_twice(client: TokenClient, vendor: Vendor) -> None:
+    headers = HTTPHeaderDict()
+    headers.add("X-Tag", "one")
+    headers.add("X-Tag", "two")
+
+    client.http.request("GET", f"{vendor.url}/whoami", headers=headers)
+
+    assert vendor.tags == [["one", "two"]]
+    assert "authorization" not in headers
+
+
 def test_an_unread_answer_is_healed_too(client: TokenClient, vendor: Vendor, source: FakeTokenSource) -> None:
     source.kill()
 
@@ -290,3 +346,17 @@ def test_the_callers_own_pool_is_used(source: FakeTokenSource, vendor: Vendor) -
     client.http.request("GET", f"{vendor.url}/whoami")
 
     assert vendor.seen[0].headers["user-agent"] == "orders/1.0"
+
+
+def test_the_callers_own_pool_keeps_its_connections(source: FakeTokenSource, vendor: Vendor) -> None:
+    now = [time.time()]
+    own = urllib3.PoolManager()
+    client = TokenClient(source=source, http_pool=own, clock=lambda: now[0])
+    client.http.request("GET", f"{vendor.url}/whoami")
+    in_use_elsewhere = own.connection_from_url(vendor.url)
+
+    now[0] += 120
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert in_use_elsewhere.urlopen("GET", "/whoami", retries=False).status == 401
+    assert len(vendor.connections) == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 import pytest
 import requests
+import requests.adapters
 
-from token_client import RequestNotRepeatable, TokenClient
+from token_client import ConfigurationError, RequestNotRepeatable, TokenClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,13 +63,42 @@ def test_a_stream_is_sent_once_and_its_error_says_so(
     assert vendor.bodies == [BODY]
 
 
-def test_a_second_refusal_is_the_answer(
+class Wire(requests.adapters.BaseAdapter):
+    """Sends nothing, and remembers that it should have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str | None] = []
+
+    @override
+    def send(self, request: requests.PreparedRequest, *_args: Any, **_options: Any) -> requests.Response:
+        self.sent.append(request.url)
+        raise requests.ConnectionError
+
+    @override
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("url", ["http://personr.example/x", "http://192.0.2.1\\@127.0.0.1/"])
+def test_a_token_goes_over_https_or_to_loopback_only(session: requests.Session, url: str) -> None:
+    wire = Wire()
+    session.mount("http://", wire)
+
+    with pytest.raises(ConfigurationError, match="https"):
+        session.get(url)
+
+    assert wire.sent == []
+
+
+def test_a_second_refusal_is_the_answer_and_is_reported(
     session: requests.Session, vendor: Vendor, source: FakeTokenSource
 ) -> None:
     vendor.refuses_everything = True
 
     assert session.get(f"{vendor.url}/whoami").status_code == 401
     assert len(vendor.seen) == 2
+    assert [request.rejected_version for request in source.requests] == [None, "version-1", "version-2"]
 
 
 def test_a_redirect_on_the_same_host_is_healed_too(

@@ -25,12 +25,14 @@ class Vendor(LoopbackServer):
         self.refuses_everything = False
         self.seen: list[Request] = []
         self.connections: set[object] = set()
+        self.tags: list[list[str]] = []
 
     @override
     def handle(self, request: Request) -> Response | None:
         with self._lock:
             self.seen.append(request)
             self.connections.add(request.connection._handler.connection)
+            self.tags.append(request.connection._handler.headers.get_all("X-Tag") or [])
         if request.path == "/redirect":
             return Response(307, b"", {"Location": request.query["to"][0]})
         authorization = request.headers.get("authorization")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from token_client import RequestNotRepeatable, Token
+from token_client import CallerNotAllowed, RequestNotRepeatable, Token
 from token_client._bearer_flow import Reply, Report, Send, TakeToken, bearer_flow
 
 
@@ -26,8 +26,7 @@ def test_an_accepted_token_is_sent_once() -> None:
         flow.send(Reply.ACCEPTED)
 
 
-@pytest.mark.parametrize("second_reply", list(Reply))
-def test_a_refused_token_is_reported_and_the_next_one_sent_once(second_reply: Reply) -> None:
+def test_a_refused_token_is_reported_and_the_next_one_sent_once() -> None:
     flow = bearer_flow(repeatable=True)
     next(flow)
     flow.send(FIRST)
@@ -36,7 +35,45 @@ def test_a_refused_token_is_reported_and_the_next_one_sent_once(second_reply: Re
     assert flow.send(None) == TakeToken()
     assert flow.send(SECOND) == Send(SECOND)
     with pytest.raises(StopIteration):
-        flow.send(second_reply)
+        flow.send(Reply.ACCEPTED)
+
+
+def test_a_second_token_that_is_refused_is_reported_and_not_followed_by_a_third() -> None:
+    flow = bearer_flow(repeatable=True)
+    next(flow)
+    flow.send(FIRST)
+    flow.send(Reply.REFUSED)
+    flow.send(None)
+    flow.send(SECOND)
+
+    assert flow.send(Reply.REFUSED) == Report("second", answer_stands=True)
+    with pytest.raises(StopIteration):
+        flow.send(None)
+
+
+def test_a_token_that_was_vouched_for_and_is_refused_again_is_not_reported_twice() -> None:
+    flow = bearer_flow(repeatable=True)
+    next(flow)
+    flow.send(FIRST)
+    flow.send(Reply.REFUSED)
+    flow.send(None)
+    flow.send(FIRST)
+
+    with pytest.raises(StopIteration):
+        flow.send(Reply.REFUSED)
+
+
+def reject_in_vain(_version: str) -> None:
+    raise CallerNotAllowed("no longer")
+
+
+def test_a_report_that_fails_is_an_error_unless_the_answer_stands(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CallerNotAllowed):
+        Report("first").to(reject_in_vain)
+    assert caplog.records == []
+
+    Report("second", answer_stands=True).to(reject_in_vain)
+    assert "version second" in caplog.text
 
 
 def test_a_request_that_cannot_be_repeated_reports_all_the_same_and_says_so() -> None:

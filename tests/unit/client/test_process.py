@@ -19,6 +19,8 @@ from token_client.testing import FakeTokenSource
 from .fakes import WAIT_SECONDS, ScriptedSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import Clock
 
 PACKAGE = Path(token_client.__file__).parent
@@ -74,12 +76,24 @@ def test_an_argument_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch
     assert repr(TokenClient(url="https://another-url")) == "TokenClient('https://another-url')"
 
 
-def test_nowhere_to_get_tokens_from_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nowhere_to_get_tokens_from_is_said_when_one_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERSONR_TOKEN_FUNCTION", "")
     monkeypatch.delenv("PERSONR_TOKEN_URL", raising=False)
+    client = TokenClient()
+    assert repr(client) == "TokenClient(None)"
 
     with pytest.raises(ConfigurationError, match="PERSONR_TOKEN_FUNCTION"):
-        TokenClient()
+        client.get()
+
+
+@pytest.mark.parametrize("make", [lambda: TokenClient(""), lambda: TokenClient(url="")])
+def test_an_empty_argument_is_said_at_once(
+    make: Callable[[], TokenClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONR_TOKEN_FUNCTION", "a-function")
+
+    with pytest.raises(ConfigurationError, match="empty"):
+        make()
 
 
 def test_two_places_are_one_too_many() -> None:

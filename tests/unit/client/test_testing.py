@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import token_client
 from token_client import TokenClient, TokenUnavailable
 from token_client._cache import replaced_source
 from token_client.testing import FakeTokenSource
@@ -38,6 +43,47 @@ def test_failures_come_in_order_and_once() -> None:
 def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource) -> None:
     assert made_at_import.get().access_token() == personr_tokens.access_token
     assert TokenClient().get().version == "version-1"
+
+
+USERS_PROJECT = {
+    "app.py": """
+from token_client import TokenClient
+
+personr = TokenClient()
+
+
+def handler(event, context):
+    return personr.get().version
+""",
+    "conftest.py": 'pytest_plugins = ["token_client.pytest_plugin"]\n',
+    "test_app.py": """
+from app import handler
+
+
+def test_the_handler(personr_tokens):
+    assert handler({}, None) == "version-1"
+    personr_tokens.replace()
+""",
+}
+
+
+def test_a_users_project_whose_client_is_made_when_pytest_collects(tmp_path: Path) -> None:
+    for name, text in USERS_PROJECT.items():
+        (tmp_path / name).write_text(text)
+    environment = {"PYTHONPATH": str(Path(token_client.__file__).parents[1]), "HOME": str(tmp_path)}
+
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stdout
+    assert "1 passed" in finished.stdout
 
 
 def test_nothing_of_one_test_is_left_for_the_next(personr_tokens: FakeTokenSource) -> None:

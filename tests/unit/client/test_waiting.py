@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from token_client import TokenClient, TokenUnavailable, VendingUnavailable
-from token_client._cache import PAUSE_LAST_SECONDS
+from token_client._cache import PAUSE_LAST_SECONDS, PAUSE_LONGEST_SECONDS
 
 from .fakes import ScriptedSource
 
@@ -56,6 +56,32 @@ def test_it_does_not_wait_for_what_cannot_be_in_time(source: ScriptedSource, clo
 
     assert clock.slept == []
     assert caught.value.retry_after == 900
+
+
+def test_a_long_advice_is_reported_as_it_is_and_blinds_nobody_for_long(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    shared = client(source, clock)
+    source.fails(TokenUnavailable("younger than the minimum age", retry_after=900))
+    for _ in range(3):
+        with pytest.raises(TokenUnavailable) as caught:
+            shared.get()
+        assert caught.value.retry_after == 900
+    assert len(source.requests) == 1
+
+    clock.now += PAUSE_LONGEST_SECONDS + 1
+    source.gives("minted by an operator meanwhile")
+
+    assert shared.get().version == "minted by an operator meanwhile"
+    assert clock.slept == []
+
+
+def test_who_waits_for_long_looks_again_now_and_then(source: ScriptedSource, clock: Clock) -> None:
+    source.fails(TokenUnavailable("younger than the minimum age", retry_after=900))
+    source.gives("first")
+
+    assert client(source, clock, wait_seconds=3600).get().version == "first"
+    assert sum(clock.slept) <= PAUSE_LONGEST_SECONDS + 1
 
 
 def test_the_deadline_of_a_call_goes_before_the_clients(source: ScriptedSource, clock: Clock) -> None:

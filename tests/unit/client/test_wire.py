@@ -48,8 +48,15 @@ NOT_OF_ITS_KIND: dict[str, list[Any]] = {
     "access_token": [*NOT_TEXT, "", "two\r\nlines", "caf\u00e9"],
     "token_type": [*NOT_TEXT, "", "MAC"],
     "expires_in": [None, [], {}, True, "300", -1, float("nan"), float("inf"), 1e300],
-    "expires_at": [*NOT_TEXT, "", "tomorrow", "2030-01-01T12:00:00"],
-    "version": [*NOT_TEXT, ""],
+    "expires_at": [
+        *NOT_TEXT,
+        "",
+        "tomorrow",
+        "2030-01-01T12:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+    "version": [*NOT_TEXT, "", "two\r\nlines", "caf\u00e9", "\ud800", "v" * 257],
     "cache_seconds": [None, [], {}, True, "300", -1, float("nan"), float("inf"), 1e300],
 }
 
@@ -143,6 +150,30 @@ def test_the_text_of_a_foreign_error_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", [f"bus|{SECRET}", "two\nlines", "x" * 5000, f"no class name {SECRET}", "\ud800", "caf\u00e9", "1"]
+)
+def test_a_foreign_error_name_that_is_no_name_is_dropped(name: str) -> None:
+    direct = function_error(json.dumps({"errorType": name}))
+    told = function_error(json.dumps({"errorMessage": json.dumps({"error": name})}))
+    over_http = problem(500, json.dumps({"error": name}), None)
+
+    for error in (direct, told, over_http):
+        assert type(error) is VendingUnavailable
+        assert error.remote_error == "an error without a name"
+        assert name not in repr(error)
+
+
+def test_the_words_of_an_error_are_shown_on_one_line_and_not_endlessly() -> None:
+    error = problem(
+        503, json.dumps({"error": "TokenUnavailable", "detail": "a\r\nb\x1b[0m" + "x" * 10_000}), None
+    )
+
+    assert str(error).startswith("TokenUnavailable: a??b?[0mxxx")
+    assert str(error).isprintable()
+    assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
     ("status", "kind"),
     [
         (301, ConfigurationError),
@@ -170,6 +201,13 @@ def test_a_gateways_own_page_is_judged_by_its_status(status: int, kind: type[Tok
         (-1, "x", None),
         (None, "Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("5", None, 5),
+        (None, "9" * 5000, 86_400),
+        ("9" * 5000, None, 86_400),
+        (10**12, None, 86_400),
+        (float("inf"), None, 86_400),
+        (float("nan"), None, None),
+        (None, "\u0663", None),
+        (None, "\u00b3", None),
     ],
 )
 def test_retry_after_is_taken_from_the_body_first(
