@@ -32,6 +32,7 @@ SOURCES = (
     "scripts/build_artifact.py",
 )
 KEPT_BUILDS = 5
+STAMP = ".sources"
 
 
 def build() -> Path:
@@ -55,17 +56,27 @@ def build() -> Path:
     return folder
 
 
+def built() -> Path | None:
+    """The folder with the artefacts of the sources as they are now, if they are built."""
+    folder = ARTIFACTS / fingerprint()
+    return folder if folder.exists() else None
+
+
 def build_deployable() -> Path:
     """Afterwards .aws-sam/build holds the artefacts of the sources as they are now."""
-    stamp = DEPLOYABLE / ".sources"
+    stamp = DEPLOYABLE / STAMP
     bootstrap.BUILD.mkdir(exist_ok=True)
     with (bootstrap.BUILD / ".deployable.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = fingerprint()
+        folder = build()
         # A build by hand removes the stamp with the rest of the folder.
-        if not stamp.exists() or stamp.read_text(encoding="ascii") != wanted:
-            _sam_build(DEPLOYABLE)
-            stamp.write_text(wanted, encoding="ascii")
+        if not stamp.exists() or stamp.read_text(encoding="ascii") != folder.name:
+            copy = DEPLOYABLE.with_name("build.new")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(folder, copy, symlinks=True)
+            (copy / STAMP).write_text(folder.name, encoding="ascii")
+            shutil.rmtree(DEPLOYABLE, ignore_errors=True)
+            copy.rename(DEPLOYABLE)
     return DEPLOYABLE
 
 
@@ -107,4 +118,6 @@ def _sam_build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if built() is None:
+        print("building the template (sam build) ...", file=sys.stderr, flush=True)
     print(build_deployable() if "--deployable" in sys.argv[1:] else build())

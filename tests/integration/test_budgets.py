@@ -56,11 +56,3 @@ def test_a_rejection_heals_in_one_mint(world: World) -> None:
     assert healed.payload["version"] != version
     assert world.vendor.is_live(healed.payload["access_token"])
     assert world.vendor_calls == 1
-
-
-def test_the_leak_check_sees_a_leak(world: World) -> None:
-    world.mint_first()
-    token = world.stored_token
-    assert token in world.secret_texts()
-    assert any("\\u00e4" in text for text in world.secret_texts()), "the password as JSON writes it"
-    assert "refreshed" in world.logs

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import assert_no_leak
 from tests.integration.records import Record, note
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, start_vend, too_old
 from tests.integration.world import CREDENTIALS, LAMBDA, MINT, STORE, TOKEN, VENDOR, World
@@ -45,7 +44,6 @@ def shared() -> Iterator[World]:
     # Without a cache every hand-out reads the store.
     with World(environment={"CACHE_SECONDS": "0"}) as made:
         yield made
-        assert_no_leak(made)
 
 
 @pytest.fixture
@@ -251,7 +249,6 @@ def test_a_hang_of_the_store_at_any_call_ends_in_the_kill_and_is_mended(record_p
             assert world.vendor.mint_count() - mints <= 2
             assert outcome(world.tick()) == "fresh"
             assert "MINTING" not in world.secrets.labels(TOKEN)
-            assert_no_leak(world)
             return {
                 "place": place,
                 "fault": fault.name,
@@ -367,7 +364,6 @@ def test_a_vendor_whose_name_does_not_resolve_was_not_asked(record_property: Rec
         assert result.error_type == UNAVAILABLE, result
         assert "nothing was sent" in result.problem["message"]
         assert "MINTING" not in world.secrets.labels(TOKEN)
-        assert_no_leak(world)
     note(
         record_property,
         "vendor",

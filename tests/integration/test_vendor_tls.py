@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.integration.conftest import assert_no_leak
 from tests.integration.records import Record, note
 from tests.integration.world import TOKEN, World
 from tests.personr import API_PATH, PersonrServer
@@ -42,7 +41,6 @@ def run_against(url: str, trusted: Path) -> Iterator[World]:
     environment = {"PERSONR_BASE_URL": f"{url}{API_PATH}", "SSL_CERT_FILE": str(trusted)}
     with World(environment=environment) as world:
         yield world
-        assert_no_leak(world)
 
 
 def assert_nothing_was_sent(world: World, name: str, record: Record) -> None:

@@ -1,6 +1,5 @@
 """Everything around the two functions, put together: secrets, vendor, Lambda, and the wire between."""
 
-import base64
 import contextlib
 import datetime as dt
 import json
@@ -8,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
 from tests.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
 from tests.runtime.function_url import CALLER
+from tests.secret_texts import secret_texts
 from tests.stand_ins.lambda_service import LambdaService
 from tests.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 from tests.stand_ins.wire import Wire
@@ -35,6 +34,8 @@ class World:
 
     The functions reach all of them through :class:`Wire` only, so that it counts every call and can break any.
     ``current`` code is run: what `sam build` made if that is up to date, else the sources.
+
+    When the block ends, a leak fails it: no secret text may be in what the functions wrote or put into queues.
     """
 
     def __init__(
@@ -80,6 +81,17 @@ class World:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        if kind is None:
+            # After the end of the processes: what they wrote last counts, too.
+            self.assert_no_leak()
+
+    def assert_no_leak(self) -> None:
+        """No line that either function wrote, and no event that was passed on or put aside, holds a secret."""
+        passed_on = [*self.lambda_service.invocations, *self.lambda_service.failed_events]
+        seen = self.logs + json.dumps([invocation.event for invocation in passed_on], ensure_ascii=False)
+        leaked = [number for number, secret in enumerate(self.secret_texts()) if secret in seen]
+        # Numbers, for the failure must not print the secrets.
+        assert leaked == [], "secret texts of these numbers are in the logs or the queues"
 
     def _function(self, logical_id: str, name: str, variables: Mapping[str, str]) -> LambdaFunction:
         seconds = self._refresh_timeout_seconds if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
@@ -193,13 +205,11 @@ class World:
         return self.refresh.logs + self.vend.logs
 
     def secret_texts(self) -> list[str]:
-        """Every text that must never be seen in a log: the password, the Basic value, every token; also as JSON
-        and percent-encoding write them.
+        """Every text that must never be seen in a log: each password and token that ever was, the Basic values;
+        also as JSON and percent-encoding write them.
         """
-        basic = base64.b64encode(f"{DEFAULT_EMAIL}:{DEFAULT_PASSWORD}".encode()).decode()
-        plain = [DEFAULT_PASSWORD, basic, *self.vendor.ever_minted]
-        forms = [form(text) for text in plain for form in (str, lambda t: json.dumps(t)[1:-1], quote)]
-        return sorted(set(forms))
+        put = self.secrets.ever_put
+        return secret_texts(put.get(CREDENTIALS, ()), put.get(TOKEN, ()), self.vendor.ever_minted)
 
     # --- time ---------------------------------------------------------------------------------------------
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import build
+
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / ".aws-sam" / "build"
 REFRESH = "RefreshFunction"
 VEND = "VendFunction"
 SOURCES = {REFRESH: ROOT / "functions" / "refresh", VEND: ROOT / "functions" / "vend"}
 LAYER_SOURCE = ROOT / "layers" / "token_vending"
-LAYER_BUILT = BUILD / "TokenVendingLayer" / "python"
 RUNTIME_CLIENT_MODULES = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
 
 
@@ -33,13 +33,12 @@ class Artefact:
     @classmethod
     def built(cls, logical_id: str) -> Self:
         """What `sam build` made. Everything but the runtime client comes from the layer, as on Lambda with a
-        runtime whose own SDK is shadowed. Raises FileNotFoundError if there is no build.
+        runtime whose own SDK is shadowed. Raises FileNotFoundError if these sources are not built.
         """
-        task_root = BUILD / logical_id
-        for needed in (task_root / "app.py", LAYER_BUILT / "token_vending"):
-            if not needed.exists():
-                raise FileNotFoundError(f"{needed} is missing: run `make build`")
-        return cls(logical_id, task_root, (LAYER_BUILT,))
+        folder = build_of_the_sources()
+        if folder is None:
+            raise FileNotFoundError("these sources are not built: run `make build`")
+        return cls(logical_id, folder / logical_id, (folder / "TokenVendingLayer" / "python",))
 
     @classmethod
     def source(cls, logical_id: str) -> Self:
@@ -53,23 +52,17 @@ class Artefact:
     @classmethod
     def current(cls, logical_id: str) -> Self:
         """The build if it holds the sources as they stand, else the sources."""
-        return cls.built(logical_id) if build_is_current(logical_id) else cls.source(logical_id)
+        return cls.source(logical_id) if build_of_the_sources() is None else cls.built(logical_id)
 
 
-def build_is_current(logical_id: str) -> bool:
-    """Whether the built function and layer hold byte for byte the sources' Python files."""
-    pairs = (
-        (SOURCES[logical_id], BUILD / logical_id),
-        (LAYER_SOURCE / "token_vending", LAYER_BUILT / "token_vending"),
-    )
-    return all(_same_python_files(source, built) for source, built in pairs)
+@functools.cache
+def build_of_the_sources() -> Path | None:
+    """What `sam build` made of the sources as they stood when this process first asked; None if it has not.
 
-
-def _same_python_files(source: Path, built: Path) -> bool:
-    def contents(folder: Path) -> dict[Path, bytes]:
-        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.py")}
-
-    return built.is_dir() and contents(source) == contents(built)
+    The folder is named by what it was made of and is not written to again: a build in another shell changes
+    nothing for a test run.
+    """
+    return build.built()
 
 
 @functools.cache

@@ -169,6 +169,7 @@ class LambdaFunction:
         self._folder = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
         self._environments: list[Environment] = []
         self._idle: list[Environment] = []
+        self._last_logs = ""
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -180,11 +181,12 @@ class LambdaFunction:
         self.close()
 
     def close(self) -> None:
-        """End every environment and remove the logs."""
+        """End every environment and remove the log files; `logs` still tells what they held."""
         with self._lock:
             environments, self._environments, self._idle = self._environments, [], []
         for environment in environments:
             environment.close()
+        self._last_logs += self._read_logs()
         self._folder.cleanup()
 
     def invoke(
@@ -223,6 +225,9 @@ class LambdaFunction:
     @property
     def logs(self) -> str:
         """Everything that every environment so far has written to stdout and stderr."""
+        return self._last_logs + self._read_logs()
+
+    def _read_logs(self) -> str:
         return "".join(
             path.read_text(errors="replace") for path in sorted(Path(self._folder.name).glob("*.log"))
         )

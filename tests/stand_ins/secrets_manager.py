@@ -110,6 +110,8 @@ class SecretsManager(LoopbackServer):
     def __init__(self, port: int = 0, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(port)
         self.calls: list[Call] = []
+        self.ever_put: dict[str, list[str | bytes]] = {}
+        """Secret's name → every content it ever had: what a leak test searches for."""
         self._clock = clock
         self._secrets: dict[str, Secret] = {}
         self._refusals: dict[str, list[_Refusal]] = {}
@@ -411,6 +413,7 @@ class SecretsManager(LoopbackServer):
         self._check_label_quota(secret, stages)
         version = Version(version_id, content, self._clock())
         secret.versions[version_id] = version
+        self.ever_put.setdefault(secret.name, []).append(content)
         self._attach(secret, version, stages)
         self._prune(secret)
         return version
