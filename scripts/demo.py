@@ -178,9 +178,11 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
     story.held(f"the audit lines tell of all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
     current = [version.alive for version in versions if "AWSCURRENT" in version.labels]
     story.held("the current version is the token that Personr minted last", is_so=current == [True])
-    lines = stack.log_lines("refresh") + stack.log_lines("vend")
-    leaked = any(token in line for line in lines for token in stack.personr.ever_minted)
-    story.held(f"none of {len(lines)} log lines holds a token", is_so=not leaked)
+    count = len(stack.log_lines("refresh") + stack.log_lines("vend"))
+    story.held(
+        f"neither the {count} log lines nor any queue holds a token, the password or a Basic value",
+        is_so=stack.leaks() == [],
+    )
 
 
 def _short(answer: dict[str, str]) -> str:

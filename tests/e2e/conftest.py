@@ -1,4 +1,6 @@
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,18 @@ FIRES_WITHIN_SECONDS = 90.0
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[EmbeddedStack]:
+def started_stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a line for each stack that this test run has started, on whichever worker."""
+    folder = tmp_path_factory.getbasetemp()
+    # A worker's folder lies in the run's.
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "started-stacks"
+
+
+@pytest.fixture(scope="session")
+def stack(started_stacks: Path) -> Iterator[EmbeddedStack]:
     """One deployed stack for all end-to-end tests, with the credentials put in."""
+    with started_stacks.open("a") as file:
+        file.write(f"{os.getpid()}\n")
     with EmbeddedStack() as stack:
         yield stack
 

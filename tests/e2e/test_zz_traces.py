@@ -1,52 +1,134 @@
-"""What the other end-to-end tests leave behind: nothing secret. Runs last, on what they have logged."""
+"""What the other end-to-end tests leave behind: nothing secret, nothing running. Runs last, on what they logged."""
 
-import base64
 import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.personr import DEFAULT_PASSWORD
 from tests.stack import EmbeddedStack
 from tests.stack.embedded import ROOT
+
+CANARY = "canary"
+GONE_WITHIN_SECONDS = 15.0
+# A stack in the middle of an invocation.
+PROGRAM = """
+import io, json, sys, time, zipfile
+import boto3
+from tests.stack import MiniStack
+from tests.stack.embedded import sigterm_raises
+from tests.stack.ministack import REGION
+
+CODE = '''
+import os, pathlib, time
+def handler(event, context):
+    pathlib.Path(event["path"]).write_text(str(os.getpid()))
+    time.sleep(60)
+'''
+archive = io.BytesIO()
+with zipfile.ZipFile(archive, "w") as opened:
+    opened.writestr("app.py", CODE)
+with sigterm_raises(), MiniStack() as ministack:
+    session = boto3.Session("test", "test", region_name=REGION)
+    role = session.client("iam", endpoint_url=ministack.url).create_role(
+        RoleName="sleeper", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
+    )["Role"]["Arn"]
+    client = session.client("lambda", endpoint_url=ministack.url)
+    client.create_function(
+        FunctionName="sleeper",
+        Runtime="python3.13",
+        Handler="app.handler",
+        Role=role,
+        Timeout=60,
+        Code={"ZipFile": archive.getvalue()},
+    )
+    client.invoke(
+        FunctionName="sleeper", InvocationType="Event", Payload=json.dumps({"path": sys.argv[1]})
+    )
+    print(ministack.url, flush=True)
+    time.sleep(60)
+"""
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_no_log_line_holds_a_secret(minted: EmbeddedStack) -> None:
-    lines = minted.log_lines("refresh") + minted.log_lines("vend")
-    basic = base64.b64encode(f"{DEFAULT_EMAIL}:{DEFAULT_PASSWORD}".encode()).decode()
-    secrets = [*minted.personr.ever_minted, DEFAULT_PASSWORD, basic]
-    assert len(lines) > 20
-    assert [line for line in lines if any(secret in line for secret in secrets)] == []
+def test_a_test_run_has_one_stack_however_many_workers(minted: EmbeddedStack, started_stacks: Path) -> None:
+    """Else the search below would see a part of the logs."""
+    assert started_stacks.read_text().split() == [str(os.getpid())]
 
 
-def test_a_stack_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
-    program = (
-        "from tests.stack import MiniStack\n"
-        "from tests.stack.embedded import sigterm_raises\n"
-        "import time\n"
-        "with sigterm_raises(), MiniStack() as ministack:\n"
-        "    print(ministack.url, flush=True)\n"
-        "    time.sleep(60)\n"
-    )
+def test_no_log_no_queue_and_no_setting_holds_a_secret(minted: EmbeddedStack) -> None:
+    assert len(minted.log_lines("refresh") + minted.log_lines("vend")) > 20
+    assert minted.leaks() == []
+
+
+@pytest.mark.parametrize("secret", ["password", "token"])
+def test_the_search_finds_a_secret_in_a_log_and_in_a_queue(minted: EmbeddedStack, secret: str) -> None:
+    text = DEFAULT_PASSWORD if secret == "password" else minted.personr.ever_minted[0]
+    logs, queues = minted.client("logs"), minted.client("sqs")
+    logs.create_log_group(logGroupName=CANARY)
+    logs.create_log_stream(logGroupName=CANARY, logStreamName=CANARY)
+    event = {"timestamp": int(time.time() * 1000), "message": f"so {text} it is"}
+    logs.put_log_events(logGroupName=CANARY, logStreamName=CANARY, logEvents=[event])
+    url = queues.create_queue(QueueName=CANARY)["QueueUrl"]
+    queues.send_message(QueueUrl=url, MessageBody=f"so {text} it is")
+    try:
+        assert minted.leaks() == [f"the log group {CANARY}", f"the queue {CANARY}"]
+    finally:
+        logs.delete_log_group(logGroupName=CANARY)
+        queues.delete_queue(QueueUrl=url)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, -signal.SIGINT),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_a_stack_whose_owner_is_ended_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    folder, started = tmp_path / "temporary", tmp_path / "process-id"
+    folder.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", PROGRAM, str(started)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}", "TMPDIR": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}", "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
+        process_group=0,
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert list(tmp_path.iterdir()) != []
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 128 + signal.SIGTERM
-    assert list(tmp_path.iterdir()) == []
+        deadline = time.monotonic() + GONE_WITHIN_SECONDS
+        while not started.exists() or not started.read_text():
+            assert time.monotonic() < deadline, "the function has not started"
+            time.sleep(0.05)
+        function = int(started.read_text())
+        assert is_running(function)
+        assert list(folder.iterdir()) != []
+        os.killpg(process.pid, number)
+        assert process.wait(20) == status
+    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    while list(folder.iterdir()) or is_running(function):
+        assert time.monotonic() < deadline, (list(folder.iterdir()), is_running(function))
+        time.sleep(0.05)
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=2)

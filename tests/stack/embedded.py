@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from botocore.credentials import ReadOnlyCredentials
 import bootstrap
 import build
 from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
+from tests.secret_texts import secret_texts
 from tests.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ class EmbeddedStack:
         with_credentials: put the stand-in's credentials into the credentials secret after deploying.
         tell: called with a word on every step and the seconds it took.
 
-    When the block ends, by an exception, Ctrl-C or SIGTERM too, every process is ended and every file is
-    gone.
+    When the block ends, by an exception, Ctrl-C, SIGTERM or SIGKILL too, every process is ended and every
+    file is gone. A block that ends well fails with a StackError if a secret is found in a log or a queue.
     """
 
     def __init__(
@@ -155,8 +156,12 @@ class EmbeddedStack:
             self._closing = opening.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._closing.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._closing:
+            if kind is None and (leaks := self.leaks()):
+                raise StackError(f"a secret is in {', '.join(leaks)}")
 
     # --- AWS as it is seen here --------------------------------------------------------------------------
 
@@ -189,6 +194,47 @@ class EmbeddedStack:
             SecretId=self.outputs["CredentialsSecretArn"],
             SecretString=json.dumps({"email": email, "password": password}),
         )
+
+    # --- what must not be seen ---------------------------------------------------------------------------
+
+    def leaks(self) -> list[str]:
+        """The places in which a password, a Basic value or a token is found; reads the queues empty."""
+        secrets = self._secrets()
+        return [place for place, text in self._places() if any(secret in text for secret in secrets)]
+
+    def _secrets(self) -> list[str]:
+        held = {output: self._ever_held(output) for output in ("CredentialsSecretArn", "TokenSecretArn")}
+        default = json.dumps({"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+        credentials = [default, *held["CredentialsSecretArn"]]
+        return secret_texts(credentials, held["TokenSecretArn"], self.personr.ever_minted)
+
+    def _ever_held(self, output: str) -> list[str]:
+        manager, secret = self.client("secretsmanager"), self.outputs[output]
+        listed = manager.list_secret_version_ids(SecretId=secret, IncludeDeprecated=True)["Versions"]
+        values = (manager.get_secret_value(SecretId=secret, VersionId=v["VersionId"]) for v in listed)
+        return [value.get("SecretString", "") for value in values]
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        logs = self.client("logs")
+        for page in logs.get_paginator("describe_log_groups").paginate():
+            for group in page["logGroups"]:
+                pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+                lines = (event["message"] for page in pages for event in page["events"])
+                yield f"the log group {group['logGroupName']}", "\n".join(lines)
+        queues = self.client("sqs")
+        for url in queues.list_queues().get("QueueUrls", ()):
+            messages = list(self._messages(url))
+            yield f"the queue {url.rpartition('/')[2]}", "\n".join(messages)
+        functions = self.client("lambda").list_functions()["Functions"]
+        yield "the functions' configuration", json.dumps(functions, default=str, ensure_ascii=False)
+        yield "the emulator's own log", self.ministack.server_log()
+
+    def _messages(self, queue: str) -> Iterator[str]:
+        client = self.client("sqs")
+        while messages := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                yield message["Body"]
+                client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
     # --- the product -------------------------------------------------------------------------------------
 
@@ -244,6 +290,7 @@ class EmbeddedStack:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=self.ministack.group,
         )
         try:
             yield Caller(process)
@@ -325,6 +372,7 @@ class EmbeddedStack:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=DEPLOYED_WITHIN_SECONDS,
+            process_group=self.ministack.group,
             check=False,
         )
         if finished.returncode:
