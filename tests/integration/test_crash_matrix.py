@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.conftest import assert_no_leak
 from tests.integration.records import Record, note
 from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, World
 from tests.personr import DEFAULT_EMAIL
@@ -134,21 +133,13 @@ def _points(scenarios: dict[str, Scenario]) -> Iterator[Any]:
             for moment in Moment:
                 if moment is Moment.LANDS and operation in (GET, DESCRIBE):
                     continue  # A read has no effect to take.
-                yield pytest.param(
-                    name,
-                    place,
-                    moment,
-                    id=f"{name}-{place} {short}-{moment.name.lower()}",
-                    # A scenario's points stay on one worker, the scenarios spread.
-                    marks=pytest.mark.xdist_group(f"crash {name} {place % 2}"),
-                )
+                yield pytest.param(name, place, moment, id=f"{name}-{place} {short}-{moment.name.lower()}")
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[World]:
     with World() as made:
         yield made
-        assert_no_leak(made)
 
 
 @pytest.fixture
