@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import build
-from tests.benchmarks import load, report
+from tests.benchmarks import crowd, load, report
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.measure import cold, percentile, say, sizes, warm
 from tests.benchmarks.variants import Variants
@@ -40,6 +40,7 @@ def main() -> int:
         report.plot(results, report.FOLDER)
         report.put_into_page("measurements", text)
         load.main()
+        crowd.main()
     return 0
 
 
