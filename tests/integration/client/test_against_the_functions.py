@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUna
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+THREADS = 64
 STRANGER = Principal(
     "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
 )
@@ -86,6 +88,43 @@ def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: Wo
     assert whoami(client, world) == 200
     assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
     assert world.holds()
+
+
+def expire(client: TokenClient) -> None:
+    """Let what the client holds be an expired token."""
+    held = client._cache._held
+    assert held is not None
+    client._cache._held = replace(held, expires_at=time.time() - 1)
+
+
+def test_64_threads_cold_and_expired_make_one_invocation_each(
+    client: TokenClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = world.mint_first()
+    invocations: list[object] = []
+    invoke = world.vend.invoke
+
+    def counted(*args: Any, **options: Any) -> Any:
+        invocations.append(args)
+        return invoke(*args, **options)
+
+    monkeypatch.setattr(world.vend, "invoke", counted)
+
+    def all_at_once() -> set[str]:
+        ready = threading.Barrier(THREADS)
+
+        def get() -> str:
+            ready.wait(30)
+            return client.get().version
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            return {future.result() for future in [pool.submit(get) for _ in range(THREADS)]}
+
+    assert all_at_once() == {version}
+    assert len(invocations) == 1
+    expire(client)
+    assert all_at_once() == {version}
+    assert len(invocations) == 2
 
 
 def test_many_threads_heal_with_one_mint(client: TokenClient, world: World) -> None:
