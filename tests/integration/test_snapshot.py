@@ -3,15 +3,16 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
-from typing import override
+from typing import Any, override
 
 import pytest
 
-from tests.benchmarks.door import Door
+from tests.benchmarks.door import Door, FunctionFailed
+from tests.benchmarks.variants import HTTP_EVENT
 from tests.runtime.artefacts import VEND, Artefact, runtime_client_folder
 from tests.runtime.function import lambda_variables
 from tests.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.stand_ins.secrets_manager import SecretsManager
+from tests.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 
 ACCESS_TOKEN = "bus|snapshot-5f2b8c1e9a7d4063-snapshot"
 CONTAINER_KEY = "ASIACONTAINER0000000"
@@ -23,12 +24,16 @@ class ContainerCredentials(LoopbackServer):
     """Where a function under SnapStart gets its keys from, at any time after the restore."""
 
     asked = 0
+    fails = False
+    lifetime = dt.timedelta(hours=6)
 
     @override
     def handle(self, request: Request) -> Response:
         assert request.headers["authorization"] == "container-authorization"
         self.asked += 1
-        expiry = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if self.fails:
+            return Response.of_json({"message": CONTAINER_SECRET}, status=500)
+        expiry = (dt.datetime.now(dt.UTC) + self.lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Response.of_json(
             {
                 "AccessKeyId": CONTAINER_KEY,
@@ -93,6 +98,7 @@ def snapshot(secrets: WatchedSecretsManager, container: ContainerCredentials) ->
         "TOKEN_SECRET_ID": "token",
         "REFRESH_FUNCTION_NAME": "refresh",
         "CACHE_SECONDS": "0",
+        "ALLOWED_CALLERS": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service",
     }
     paths = (*artefact.import_paths, runtime_client_folder())
     with Door(artefact.task_root, paths, variables, arn=ARN) as door:
@@ -136,6 +142,84 @@ def test_the_keys_are_asked_for_once_not_for_every_call(
         snapshot.invoke({})
     assert len(secrets.signed) == 3
     assert container.asked == 1
+
+
+def audits_after(door: Door, length: int) -> list[dict[str, Any]]:
+    """The audits of the lines written since the output was that long."""
+    lines = door.output[length:].splitlines()
+    return [json.loads(line)["audit"] for line in lines if '"audit"' in line]
+
+
+@pytest.mark.parametrize("event", [{}, HTTP_EVENT], ids=["direct", "http"])
+def test_keys_that_cannot_be_renewed_do_not_keep_a_copy_of_the_token_back(
+    event: object, snapshot: Door, container: ContainerCredentials
+) -> None:
+    # Within the time before their end in which botocore insists on new ones.
+    container.lifetime = dt.timedelta(minutes=5)
+    snapshot.restore()
+    snapshot.invoke({})
+    container.fails = True
+    length = len(snapshot.output)
+    answer, _ = snapshot.invoke(event)
+    answer = json.loads(answer["body"]) if "body" in answer else answer
+    assert answer["access_token"] == ACCESS_TOKEN
+    (audit,) = audits_after(snapshot, length)
+    assert audit["outcome"] == "handed_out"
+    assert "credentials could not be fetched" in audit["warning"]
+    assert CONTAINER_SECRET not in snapshot.output
+
+
+def test_keys_that_cannot_be_fetched_are_an_unavailable_store_to_a_direct_caller(
+    snapshot: Door, container: ContainerCredentials
+) -> None:
+    container.fails = True
+    snapshot.restore()
+    with pytest.raises(FunctionFailed) as caught:
+        snapshot.invoke({})
+    error = json.loads(str(caught.value))
+    assert error["errorType"] == "StoreUnavailable"
+    assert json.loads(error["errorMessage"])["retry_after"] > 0
+    (audit,) = audits_after(snapshot, 0)
+    assert audit["outcome"] == "unavailable"
+    assert CONTAINER_SECRET not in snapshot.output + str(caught.value)
+
+
+def test_keys_that_cannot_be_fetched_are_an_unavailable_store_over_http(
+    snapshot: Door, container: ContainerCredentials
+) -> None:
+    container.fails = True
+    snapshot.restore()
+    answer, _ = snapshot.invoke(HTTP_EVENT)
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"])["error"] == "StoreUnavailable"
+    (audit,) = audits_after(snapshot, 0)
+    assert audit["outcome"] == "unavailable"
+    assert CONTAINER_SECRET not in snapshot.output + str(answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reads"), [("on-demand", 1), ("provisioned-concurrency", 0), ("snap-start", 0)]
+)
+def test_init_reads_the_token_only_if_a_request_has_caused_it(
+    kind: str, reads: int, secrets: WatchedSecretsManager
+) -> None:
+    # With keys in the environment for all three, so that nothing but the kind of start decides.
+    variables = {
+        **lambda_variables("vend", 512),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+        "TOKEN_SECRET_ID": "token",
+        "REFRESH_FUNCTION_NAME": "refresh",
+    }
+    artefact = Artefact.current(VEND)
+    paths = (*artefact.import_paths, runtime_client_folder())
+    with Door(artefact.task_root, paths, variables, arn=ARN) as door:
+        if kind == "snap-start":
+            door.wait_for_snapshot()
+        else:
+            door.wait_ready()
+        assert len(secrets.signed) == reads
+        assert door.memory_holds(ACCESS_TOKEN) == bool(reads)
 
 
 def test_a_connection_that_was_cut_while_frozen_is_opened_anew(

@@ -5,13 +5,14 @@ from pathlib import Path
 import botocore
 import pytest
 import trustme
+from botocore.httpsession import create_urllib3_context
 
 import build_artifact
 from tests.stand_ins.secrets_manager import SecretsManager
 from token_vending.adapters import aws_trust
 from token_vending.adapters.aws_trust import AwsTrust
 from token_vending.adapters.signed_aws import SignedAws
-from token_vending.errors import StoreUnavailable
+from token_vending.errors import ConfigurationError, StoreUnavailable
 
 EVERY = Path(botocore.__file__).with_name("cacert.pem")
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
@@ -62,6 +63,26 @@ def test_a_server_that_only_the_sdks_authorities_vouch_for_is_trusted_at_the_sec
     assert ask(server) == 400
 
 
+def test_the_second_try_is_not_an_attempt(files: Path, server: str) -> None:
+    # Reading ahead has one attempt, and is to work in every partition.
+    (files / "ours.pem").rename(files / "every.pem")
+    aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL": server}, attempts=1)
+    status, _ = aws.post("secretsmanager", "GetSecretValue", "/", HEADERS, b'{"SecretId": "none"}')
+    assert status == 400
+
+
+def test_a_handshake_that_fails_for_another_reason_widens_nothing(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widened: list[AwsTrust] = []
+    monkeypatch.setattr(AwsTrust, "widen", widened.append)
+    with SecretsManager() as plain, pytest.raises(StoreUnavailable, match="SSLError"):
+        SignedAws({**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{plain.port}"}, attempts=1).post(
+            "secretsmanager", "GetSecretValue", "/", HEADERS, b"{}"
+        )
+    assert not widened
+
+
 def test_a_server_that_nobody_vouches_for_is_refused(files: Path, server: str) -> None:
     with pytest.raises(StoreUnavailable, match="SSLError"):
         ask(server)
@@ -73,11 +94,36 @@ def test_a_server_with_a_certificate_for_another_name_is_refused(files: Path, se
         ask(server.replace("localhost", "127.0.0.1"))
 
 
-def test_a_bundle_of_the_operators_own_is_all_that_is_trusted(files: Path, server: str) -> None:
-    assert ask(server, AWS_CA_BUNDLE=str(files / "ours.pem")) == 400
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_a_bundle_of_the_operators_own_is_all_that_is_trusted(
+    variable: str, files: Path, server: str
+) -> None:
+    assert ask(server, **{variable: str(files / "ours.pem")}) == 400
     (files / "ours.pem").rename(files / "every.pem")
     with pytest.raises(StoreUnavailable, match="SSLError"):
-        ask(server, AWS_CA_BUNDLE=str(files / "aws.pem"))
+        ask(server, **{variable: str(files / "aws.pem")})
+
+
+def test_of_two_bundles_awss_is_the_one(files: Path, server: str) -> None:
+    bundles = {"AWS_CA_BUNDLE": str(files / "ours.pem"), "REQUESTS_CA_BUNDLE": str(files / "aws.pem")}
+    assert ask(server, **bundles) == 400
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_a_bundle_that_cannot_be_read_is_named(variable: str, files: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{variable} "):
+        AwsTrust({variable: str(files / "none.pem")})
+
+
+def test_a_broken_file_of_the_layers_is_not_laid_at_the_operators_door(files: Path) -> None:
+    (files / "aws.pem").write_text("no certificates")
+    with pytest.raises(ConfigurationError, match=r"aws-roots\.pem") as caught:
+        AwsTrust({})
+    assert "AWS_CA_BUNDLE" not in caught.value.detail
+
+
+def test_certificates_are_held_to_the_same_rules_as_by_the_sdk(files: Path) -> None:
+    assert AwsTrust({}).context.verify_flags == create_urllib3_context().verify_flags
 
 
 def test_certificates_are_always_verified(files: Path) -> None:

@@ -1,13 +1,18 @@
+import os
 import random
+import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import override
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.stand_ins.loopback import Request, Response
+from tests.stand_ins.loopback import LoopbackServer, Request, Response
 from tests.stand_ins.secrets_manager import SecretsManager
+from token_vending import wiring
 from token_vending.adapters import signed_aws
 from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
 from token_vending.errors import StoreUnavailable
@@ -121,9 +126,98 @@ def test_redirects_are_not_followed(secrets: Troubled) -> None:
 
 
 def test_two_copies_of_one_process_draw_different_pauses() -> None:
-    # A generator with a seed would repeat itself in every copy of a snapshot.
+    # A generator with a seed would repeat itself in every copy of a snapshot, whoever has seeded it and when.
     drawn = []
     for _ in range(2):
         random.seed(1)
         drawn.append(signed_aws._jitter(0, 1))
     assert drawn[0] != drawn[1]
+    assert isinstance(getattr(signed_aws._jitter, "__self__", None), random.SystemRandom)
+
+
+def test_the_refreshs_pauses_come_from_no_generator_with_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "TOKEN_SECRET_ID": "token",
+        "CREDENTIALS_SECRET_ID": "credentials",
+        "PERSONR_BASE_URL": "https://vendor.invalid/api/1.1/wf",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(getattr(wiring.build_refresher().jitter, "__self__", None), random.SystemRandom)
+
+
+@pytest.mark.parametrize(
+    ("kind", "imported"), [("snap-start", True), ("provisioned-concurrency", False), ("on-demand", False)]
+)
+def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapshot_only(
+    *, kind: str, imported: bool
+) -> None:
+    program = (
+        "import sys; from token_vending.adapters.signed_aws import SignedAws; "
+        f"SignedAws({{'AWS_LAMBDA_INITIALIZATION_TYPE': {kind!r}}}); "
+        "print('botocore.credentials' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert said.stdout.strip() == str(imported)
+
+
+class Endpoint(LoopbackServer):
+    """Where a function under SnapStart gets its keys from, answering as told."""
+
+    answer = Response(500, b"secret-of-the-endpoint")
+
+    @override
+    def handle(self, request: Request) -> Response:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(500, b"secret-of-the-endpoint"),
+        Response(200, b"secret-of-the-endpoint"),
+        Response(200, b"[]"),
+        Response(200, b'{"AccessKeyId": "secret-of-the-endpoint"}'),
+        Response(
+            200,
+            b'{"AccessKeyId": "A", "SecretAccessKey": "secret-of-the-endpoint", "Token": "t", "Expiration": "soon"}',
+        ),
+    ],
+    ids=["error", "no JSON", "no object", "fields missing", "no time"],
+)
+def test_keys_that_cannot_be_fetched_make_the_store_unavailable_and_nothing_is_repeated(
+    answer: Response, secrets: Troubled, pauses: list[float]
+) -> None:
+    with Endpoint() as endpoint:
+        endpoint.answer = answer
+        variables = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint.url}/credentials",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+        }
+        with pytest.raises(StoreUnavailable, match="credentials could not be fetched") as caught:
+            SignedSecretsManager(SignedAws(variables)).get_secret_value(SecretId="token")
+    assert caught.value.retry_after
+    assert "secret-of-the-endpoint" not in "".join(traceback.format_exception(caught.value))
+    assert secrets.asked == 0
+
+
+def test_an_endpoint_that_must_not_be_asked_for_keys_makes_the_store_unavailable(secrets: Troubled) -> None:
+    variables = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://198.51.100.7/credentials",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+    }
+    with pytest.raises(StoreUnavailable, match="credentials could not be fetched"):
+        SignedSecretsManager(SignedAws(variables)).get_secret_value(SecretId="token")
+
+
+def test_a_function_without_any_keys_says_so(secrets: Troubled) -> None:
+    aws = SignedAws({"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url})
+    with pytest.raises(StoreUnavailable, match="has no AWS credentials"):
+        SignedSecretsManager(aws).get_secret_value(SecretId="token")

@@ -38,6 +38,8 @@ _as_json = json.JSONEncoder(separators=(",", ":")).encode
 # At DEBUG these write whole requests, secrets included, to whatever handler the root logger has.
 for _name in ("botocore", "boto3", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# At WARNING this one repeats what the endpoint for keys has answered. What came of it is told by our own lines.
+logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
 
 
 class _Telemetry:

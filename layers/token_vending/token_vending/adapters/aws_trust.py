@@ -2,9 +2,10 @@
 
 Reading the 126 authorities that botocore ships takes as long as the whole GetSecretValue. AWS signs with its
 own (https://www.amazontrust.com/repository/), so the build writes those alone to a file beside this one,
-taken from botocore's. A certificate they cannot vouch for (a partition with other authorities, a proxy) is
-tried again with all that botocore ships: trusted is never more than the SDK would trust, it only
-takes longer to get there.
+taken from botocore's. A certificate they cannot vouch for (a partition or an endpoint with other authorities) is
+tried again with all that botocore ships: what is trusted is what the SDK would trust, it only takes longer
+to get there. A network that opens TLS on the way has an authority that neither list holds: it needs AWS_CA_BUNDLE,
+as with the SDK.
 """
 
 import os
@@ -17,20 +18,38 @@ from token_vending.errors import ConfigurationError
 
 AWS_ROOTS = os.path.join(os.path.dirname(__file__), "aws-roots.pem")  # noqa: PTH118, PTH120 - read at every cold start
 """Absent where the sources run without having been built; then all authorities are loaded at once."""
+_BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
 class AwsTrust:
-    """`context` is what connections are made with. AWS_CA_BUNDLE, where set, is all that is trusted."""
+    """`context` is what connections are made with.
+
+    AWS_CA_BUNDLE, or else REQUESTS_CA_BUNDLE, is all that is trusted where it is set; the SDK reads both too.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.context = create_urllib3_context()
-        chosen = environment.get("AWS_CA_BUNDLE")
-        few = not chosen and os.path.exists(AWS_ROOTS)  # noqa: PTH110
-        self._widest = None if chosen or not few else get_cert_path(True)  # noqa: FBT003 - botocore's signature
+        # No flags beyond the SDK's: urllib3's own (VERIFY_X509_STRICT, VERIFY_X509_PARTIAL_CHAIN) would refuse an
+        # operator's older authority that the SDK takes, and take an intermediate for a root.
+        self.context = create_urllib3_context(verify_flags=0)
+        self._widest: str | None = None
+        chosen = next((name for name in _BUNDLES if environment.get(name)), None)
+        if chosen is not None:
+            self._load(environment[chosen], f"{chosen} names no readable file of certificates.")
+        elif os.path.exists(AWS_ROOTS):  # noqa: PTH110
+            self._widest = _every_authority()
+            self._load(
+                AWS_ROOTS, "The layer's aws-roots.pem holds no certificates: build and deploy it again."
+            )
+        else:
+            self._load(
+                _every_authority(), "botocore's cacert.pem is missing: build and deploy the layer again."
+            )
+
+    def _load(self, file: str, otherwise: str) -> None:
         try:
-            self.context.load_verify_locations(chosen or (AWS_ROOTS if few else get_cert_path(True)))  # noqa: FBT003
+            self.context.load_verify_locations(file)
         except OSError as error:
-            raise ConfigurationError("AWS_CA_BUNDLE names no readable file of certificates.") from error
+            raise ConfigurationError(otherwise) from error
 
     def widen(self) -> bool:
         """After a certificate was refused: trusts all that the SDK would. False if that was so already."""
@@ -39,3 +58,7 @@ class AwsTrust:
         self.context.load_verify_locations(self._widest)
         self._widest = None
         return True
+
+
+def _every_authority() -> str:
+    return str(get_cert_path(True))  # noqa: FBT003 - botocore's signature

@@ -6,6 +6,7 @@ docs/decisions the reasons. The signature is botocore's (`botocore.auth.SigV4Aut
 """
 
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from random import SystemRandom
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
 from token_vending.adapters.aws_trust import AwsTrust
@@ -29,6 +30,8 @@ TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
 ANSWER_SECONDS = 2.0
 """For the whole body: a socket's timeout starts anew with every byte that drips in."""
 MAX_BODY = 1024 * 1024
+CREDENTIALS_RETRY_AFTER = 5
+"""Seconds."""
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
@@ -65,6 +68,9 @@ class SignedAws:
         self._environment = environment
         self._attempts = attempts
         self._from_container: Any = None
+        if environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            # Every copy of the snapshot needs it at its first call: better imported once, before the snapshot.
+            import botocore.credentials  # noqa: F401, PLC0415
         self._region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
         self._trust = AwsTrust(environment)
         self._pool = urllib3.PoolManager(
@@ -91,8 +97,6 @@ class SignedAws:
             try:
                 status, answer = self._send(service, path, headers, body)
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                if isinstance(error, urllib3.exceptions.SSLError) and not last and self._trust.widen():
-                    continue
                 if last:
                     raise no_answer(operation, type(error).__name__) from error
             else:
@@ -102,6 +106,18 @@ class SignedAws:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _send(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        try:
+            return self._send_signed(service, path, headers, body)
+        except urllib3.exceptions.SSLError as error:
+            untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args)
+            if not (untrusted and self._trust.widen()):
+                raise
+        # Nothing was sent yet, so this is still the same attempt.
+        return self._send_signed(service, path, headers, body)
+
+    def _send_signed(
+        self, service: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes]:
         request = AWSRequest(method="POST", url=self._endpoint(service) + path, headers=headers, data=body)
         SigV4Auth(self._credentials(), service, self._region).add_auth(request)
         prepared = request.prepare()
@@ -144,14 +160,22 @@ class SignedAws:
         return self._container_credentials()
 
     def _container_credentials(self) -> Any:  # noqa: ANN401
-        if self._from_container is None:
-            from botocore.credentials import ContainerProvider  # noqa: PLC0415 - only this rare path needs it
+        """Raises StoreUnavailable: botocore has tried three times, and without keys there is no reading."""
+        from botocore.credentials import ContainerProvider  # noqa: PLC0415 - only this rare path needs it
 
-            self._from_container = ContainerProvider(environ=self._environment).load()
-        if self._from_container is None:
-            raise StoreUnavailable("The function has no AWS credentials.")
-        # Renews them when they are about to expire.
-        return self._from_container.get_frozen_credentials()
+        try:
+            if self._from_container is None:
+                self._from_container = ContainerProvider(environ=self._environment).load()
+            if self._from_container is None:
+                raise StoreUnavailable("The function has no AWS credentials.")
+            # Renews them when they are about to expire.
+            return self._from_container.get_frozen_credentials()
+        except (BotoCoreError, LookupError, OSError, TypeError, ValueError) as error:
+            # Without its cause, whose text may repeat what the endpoint answered.
+            raise StoreUnavailable(
+                f"The function's AWS credentials could not be fetched ({type(error).__name__}).",
+                retry_after=CREDENTIALS_RETRY_AFTER,
+            ) from None
 
 
 class SignedSecretReader:
