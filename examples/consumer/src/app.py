@@ -14,6 +14,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     Personr's body of a 401 holds the token, so an error's body goes nowhere.
     """
-    answer = personr.http.request("POST", os.environ["PERSONR_ENDPOINT"], json=event)
+    answer = personr.http.request("POST", os.environ["PERSONR_ENDPOINT"], json=event, timeout=5.0)
     succeeded = 200 <= answer.status < 300  # noqa: PLR2004 - HTTP's own
     return {"status": answer.status, "body": json.loads(answer.data) if succeeded else None}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,17 @@ from tests.personr import WHOAMI_PATH
 from tests.runtime import FunctionUrl
 from tests.runtime.function_url import CALLER
 from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECONDS
+from token_client._connections import CONNECT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "callers.md").read_text()
 SNIPPETS = dict(re.findall(r"<!-- snippet: ([\w-]+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 NODE_FOLDER = ROOT / ".build" / "node"
-AWS_SDK = "@aws-sdk/client-lambda@3"
+NODE_PACKAGES = Path(__file__).parent / "node" / "package.json"
 ONE_CALL = ["requests", "httpx", "url"]
 VEND_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:vend:live"
 
@@ -168,25 +172,29 @@ def test_the_policy_allows_what_the_stacks_own_policy_allows() -> None:
 def node_modules() -> Path:
     """A folder from which Node finds the AWS SDK; fetched once."""
     needs("node")
-    if not (NODE_FOLDER / "node_modules" / "@aws-sdk" / "client-lambda").is_dir():
+    installed = NODE_FOLDER / "node_modules" / "@aws-sdk" / "client-lambda" / "package.json"
+    wanted = json.loads(NODE_PACKAGES.read_text())["dependencies"]["@aws-sdk/client-lambda"]
+    if not installed.exists() or json.loads(installed.read_text())["version"] != wanted:
         needs("npm")
         NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-        installed = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", AWS_SDK],
+        shutil.copy(NODE_PACKAGES, NODE_FOLDER)
+        npm = subprocess.run(
+            ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"],
             cwd=NODE_FOLDER,
             capture_output=True,
             timeout=100,
             check=False,
         )
-        if installed.returncode:
-            pytest.skip(f"npm cannot install {AWS_SDK} on this machine")
+        if npm.returncode:
+            pytest.skip("npm cannot install the AWS SDK on this machine")
     return NODE_FOLDER
 
 
-def test_node_with_a_dead_token(world: World, environment: Mapping[str, str], node_modules: Path) -> None:
-    program = SNIPPETS["node"] + FOUR_CALLS_A_LINE
-    script = node_modules / f"recipe-{os.getpid()}.mjs"
-    script.write_text(program)
+@contextlib.contextmanager
+def node(environment: Mapping[str, str], folder: Path) -> Iterator[Callable[[], list[int]]]:
+    """The recipe in Node; what is yielded makes four calls at once and returns their statuses."""
+    script = folder / f"recipe-{os.getpid()}.mjs"
+    script.write_text(SNIPPETS["node"] + FOUR_CALLS_A_LINE)
     try:
         with subprocess.Popen(
             ["node", str(script)],
@@ -194,22 +202,60 @@ def test_node_with_a_dead_token(world: World, environment: Mapping[str, str], no
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-        ) as node:
-            assert node.stdin is not None
-            assert node.stdout is not None
-            before = len(world.lambda_service.invocations)
-            print("{}", file=node.stdin, flush=True)
-            assert json.loads(node.stdout.readline()) == [200] * 4
-            assert len(world.lambda_service.invocations) == before + 1, "one request for all"
+        ) as process:
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None
+            assert stdout is not None
 
-            world.age_token(MIN_AGE_SECONDS + 60)
-            world.vendor.mint_elsewhere()
-            print("{}", file=node.stdin, flush=True)
-            assert json.loads(node.stdout.readline()) == [200] * 4
-            node.stdin.close()
+            def four_calls() -> list[int]:
+                print("{}", file=stdin, flush=True)
+                statuses: list[int] = json.loads(stdout.readline())
+                return statuses
+
+            yield four_calls
+            stdin.close()
     finally:
         script.unlink()
+
+
+def test_node_with_a_dead_token(world: World, environment: Mapping[str, str], node_modules: Path) -> None:
+    with node(environment, node_modules) as four_calls:
+        before = len(world.lambda_service.invocations)
+        assert four_calls() == [200] * 4
+        assert len(world.lambda_service.invocations) == before + 1, "one request for all"
+
+        world.age_token(MIN_AGE_SECONDS + 60)
+        world.vendor.mint_elsewhere()
+        assert four_calls() == [200] * 4
     assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
+
+
+@dataclass
+class Fell:
+    """A function that fell over, in Lambda's own words."""
+
+    error: dict[str, Any]
+    payload: Any = None
+
+
+def test_node_asks_again_after_a_timeout_or_a_crash(
+    world: World, environment: Mapping[str, str], node_modules: Path
+) -> None:
+    falls = [
+        Fell({"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 10.00 seconds"}),
+        Fell({"errorType": "Runtime.ExitError", "errorMessage": "null"}),
+    ]
+    asked = len(falls) + 1
+
+    def flaky(event: Any, request_id: str) -> Any:
+        return falls.pop(0) if falls else world.vend.run(event, request_id)
+
+    world.lambda_service.wire("vend", flaky)
+    world.lambda_service.forget()
+
+    with node(environment, node_modules) as four_calls:
+        assert four_calls() == [200] * 4
+    assert len(world.lambda_service.invocations) == asked
 
 
 def test_the_aws_cli(world: World, environment: Mapping[str, str]) -> None:
@@ -237,15 +283,48 @@ def test_curl(world: World, environment: Mapping[str, str]) -> None:
 
     finished = run_bash("curl", environment)
 
-    assert (finished.returncode, finished.stdout) == (0, ""), finished.stderr
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
-def test_curl_reports_a_dead_token(world: World, environment: Mapping[str, str]) -> None:
+def test_curl_reports_a_dead_token_and_fails(world: World, environment: Mapping[str, str]) -> None:
     needs("curl", "jq")
     world.age_token(MIN_AGE_SECONDS + 60)
     world.vendor.mint_elsewhere()
 
     finished = run_bash("curl", environment)
 
-    assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout)["error"] == "TokenUnavailable"
+    assert finished.returncode == 1
+    assert '"error": "TokenUnavailable"' in finished.stderr
+
+
+def test_curl_says_why_there_is_no_token(world: World, environment: Mapping[str, str]) -> None:
+    needs("curl", "jq")
+    assert world.version is not None
+    world.secrets.rewrite("token", world.version, lambda _token: {"edited": "by hand"})
+
+    finished = run_bash("curl", environment)
+
+    assert finished.returncode == 1
+    assert (
+        '"error": "ConfigurationError"' in finished.stderr
+        or '"error":"ConfigurationError"' in finished.stderr
+    )
+    assert finished.stdout == ""
+
+
+def test_no_recipe_puts_a_secret_on_a_command_line() -> None:
+    for name in ("aws-cli", "curl"):
+        commands = re.sub(r"<<EOF\n.*?\nEOF\n", "\n", SNIPPETS[name], flags=re.DOTALL)
+        assert "SECRET_ACCESS_KEY" not in commands
+        assert "SESSION_TOKEN" not in commands
+        assert "$token" not in commands
+
+
+def test_the_examples_timeout_is_the_sum_of_what_it_may_wait_for() -> None:
+    found = re.search(r"Timeout: (\d+)", SNIPPETS["consumer"])
+    assert found is not None
+    asking = 2 * (CONNECT_SECONDS + DEFAULT_CALL_TIMEOUT_SECONDS)
+
+    assert int(found[1]) == DEFAULT_WAIT_SECONDS + asking + 2 * 5
+    assert f"{DEFAULT_WAIT_SECONDS:g} s waiting" in PAGE
+    assert f"({CONNECT_SECONDS:g} s + {DEFAULT_CALL_TIMEOUT_SECONDS:g} s) asking" in PAGE
