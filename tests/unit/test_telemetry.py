@@ -17,6 +17,9 @@ def _stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STACK_NAME", "tokens")
     # Powertools sets a logger up once, with the standard output of that moment.
     logging.Logger.manager.loggerDict.pop("vend", None)
+    # And its metrics are the whole process's: a test that ran before may have left a dimension.
+    for left in (Metrics._metrics, Metrics._dimensions, Metrics._metadata, Metrics._default_dimensions):
+        left.clear()
 
 
 def lines_of(event: AuditEvent, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
