@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.stand_ins.secrets_manager import REGION, SecretsManager
+from tests.stand_ins.secrets_manager import MAX_VERSIONS, PRUNE_AGE_SECONDS, REGION, SecretsManager
 
 NAME = "token"
 
@@ -141,3 +141,16 @@ def test_a_refusal_can_be_scripted_for_one_secret(service: SecretsManager, clien
     assert code(caught) == "AccessDeniedException"
     client.get_secret_value(SecretId="other")
     assert [call.error for call in service.calls].count("AccessDeniedException") == 1
+
+
+def test_versions_of_the_last_day_count_towards_a_quota_and_are_not_pruned(
+    service: SecretsManager, client: Any
+) -> None:
+    for number in range(MAX_VERSIONS):
+        put(client, str(number))
+    with pytest.raises(ClientError) as caught:
+        put(client, "one too many")
+    assert code(caught) == "LimitExceededException"
+    service.age(NAME, PRUNE_AGE_SECONDS + 1)
+    put(client, "a day later")
+    assert len(service.destroyed(NAME)) == 1

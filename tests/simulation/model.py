@@ -14,11 +14,19 @@ from typing import Any
 from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Kind, Weather
 from tests.simulation.personr import Mint, Origin
 from tests.simulation.process import Process, SteppedRun
-from tests.simulation.world import CREDENTIALS, EMAIL, STANDBY, STANDBY_EMAIL, RefreshProcess, World
-from token_vending.due import LEASE
-from token_vending.errors import TokenVendingError
+from tests.simulation.world import (
+    CREDENTIALS,
+    EMAIL,
+    STANDBY,
+    STANDBY_EMAIL,
+    TOKEN,
+    RefreshProcess,
+    World,
+)
+from token_vending.due import FREE_FAILURES, LEASE, PAUSE_AFTER_FAILURES, Verdict
+from token_vending.errors import TokenVendingError, VendorUnavailable
 from token_vending.handing_out import TokenVendor
-from token_vending.refreshing import Report
+from token_vending.refreshing import Outcome, Report
 from token_vending.requests import RefreshRequest, VendRequest
 from token_vending.token import Token
 
@@ -73,6 +81,23 @@ class Misfortune:
         return Fault(kinds[self.number % len(kinds)], mutations=self.amount, seconds=self.amount * 75.0)
 
 
+@dataclass(frozen=True, slots=True)
+class VendorDown:
+    """The vendor fails in one way, as long as it is asked."""
+
+    number: int
+
+    def befalls(self, call: Call) -> bool:
+        return call.operation == MINT
+
+    def fault(self, call: Call) -> Fault:
+        del call
+        return Fault(VENDOR_KINDS[self.number % len(VENDOR_KINDS)], seconds=120.0)
+
+
+type BadLuck = Sequence[Misfortune | VendorDown]
+
+
 @dataclass
 class Slot:
     """One execution environment, and the run that stands in it, if any."""
@@ -85,6 +110,10 @@ class Slot:
     """Whether, before this run took the lock, it lay on an unfinished intent."""
     misled: bool = False
     """Whether this run was given a stale answer."""
+    mints_sent: int = 0
+    """By this process, before this run."""
+    known: set[str] = field(default_factory=set)
+    """Every token that the vendor had minted before this run."""
 
 
 class Model:
@@ -105,6 +134,8 @@ class Model:
         self.complained_about: set[str] = set()
         self.credentials_set = 0
         self.mishaps = 0
+        self.unsuccessful = 0
+        """Runs that brought no token: only they may make others wait."""
         # What may cost a repetition of refused credentials.
         self.overlapping = 0
         self.landings_seen = 0
@@ -116,7 +147,7 @@ class Model:
         self._set_credentials(right=True, standby=True)
         self._set_credentials(right=right or self.standby)
 
-    def runs(self, slot: int, event: str, bad: Sequence[Misfortune], *, warm: bool) -> None:
+    def runs(self, slot: int, event: str, bad: BadLuck, *, warm: bool) -> None:
         """A run from beginning to end, beside whatever else is under way."""
         given = self._event(event)
         where = self.slots[slot]
@@ -129,10 +160,18 @@ class Model:
         try:
             report = self.world.run(given, process=where.process, weather=self._weather(where, given, bad))
         except (Killed, TokenVendingError):
+            self.unsuccessful += 1
             return
-        self._judge(report)
+        self._judge(where, report)
 
-    def begins(self, slot: int, event: str, bad: Sequence[Misfortune]) -> None:
+    def many_runs_fail(self, event: str, number: int) -> None:
+        """The vendor is down for a while: more runs fail in a row than may without a pause."""
+        for _ in range(FREE_FAILURES + 2):
+            self.runs(0, event, [VendorDown(number)], warm=False)
+            self.check()
+            self.time_passes(timedelta(seconds=61))
+
+    def begins(self, slot: int, event: str, bad: BadLuck) -> None:
         """A run that will move call by call."""
         where = self.slots[slot]
         if where.run is not None:
@@ -190,7 +229,7 @@ class Model:
         if not self.world.personr.accepts(email, password):
             self.wrong.add((email, password))
 
-    def a_caller_asks(self, vend: int, complaint: str, wish: int, bad: Sequence[Misfortune] = ()) -> None:
+    def a_caller_asks(self, vend: int, complaint: str, wish: int, bad: BadLuck = ()) -> None:
         """A caller asks one of two processes of the vend function, which bad weather may befall."""
         wire = self.vend[vend][0]
         if wire.dead:
@@ -294,7 +333,10 @@ class Model:
         return any(where.run is not None for where in self.slots)
 
     def _converges(self) -> None:
-        """Faults stop, the lease and the late mints pass: two ticks, or a caller's report, and all is well."""
+        """Faults stop, the lease and the late mints pass: two ticks, or a caller's report, and all is well.
+
+        After ten failures in a row the first of them waits for the pause.
+        """
         world = self.world
         world.clock.advance(LATEST_LANDING + LEASE)
         accounts = ((CREDENTIALS, EMAIL), (STANDBY, STANDBY_EMAIL))
@@ -302,7 +344,12 @@ class Model:
             self._set_credentials(right=True, standby=False)
             self._set_credentials(right=True, standby=True)
         before = len(world.personr.sent)
-        world.run({"id": "last-tick-1"})
+        try:
+            world.run({"id": "last-tick-1"})
+        except VendorUnavailable as error:
+            self._had_to_wait(error)
+            world.clock.advance(PAUSE_AFTER_FAILURES)
+            world.run({"id": "last-tick-1"})
         assert len(world.personr.sent) <= before + 1
         self.mishaps += 1
         second = world.run({"id": "last-tick-2"})
@@ -318,6 +365,11 @@ class Model:
             world.run({"id": "report", "rejected_version": token.version})
         assert world.token_works()
         assert world.run({"id": "last-tick-3"}).outcome == "fresh"
+
+    def _had_to_wait(self, error: VendorUnavailable) -> None:
+        """Nobody may have to who has not failed ten times."""
+        assert "Nothing was tried" in error.detail
+        assert self.unsuccessful >= FREE_FAILURES
 
     # Inside --------------------------------------------------------------------------------------------
 
@@ -391,8 +443,10 @@ class Model:
         }
         assert any(reasons.values()), f"a mint without a reason, for {event}"
 
-    def _weather(self, where: Slot, event: dict[str, Any], bad: Sequence[Misfortune]) -> Weather:
+    def _weather(self, where: Slot, event: dict[str, Any], bad: BadLuck) -> Weather:
         where.event, where.question_was_open, where.misled = event, False, False
+        where.mints_sent = where.process.wire.mints_sent
+        where.known = {mint.token for mint in self.world.personr.history}
 
         def weather(call: Call) -> Fault | None:
             if call.operation == "UpdateSecretVersionStage":
@@ -415,12 +469,24 @@ class Model:
             return
         where.run = None
         if run.error is None:
-            self._judge(run.result)
-        elif not isinstance(run.error, Killed | TokenVendingError):
+            self._judge(where, run.result)
+            return
+        self.unsuccessful += 1
+        if not isinstance(run.error, Killed | TokenVendingError):
             raise run.error
 
-    def _judge(self, report: Report) -> None:
-        assert report.outcome in ("refreshed", "fresh", "busy", "refused")
+    def _judge(self, where: Slot, report: Report) -> None:
+        """Whether what a run says of itself is true."""
+        if report.outcome is not Outcome.REFRESHED:
+            self.unsuccessful += 1
+            assert where.process.wire.mints_sent == where.mints_sent, f"{report.outcome}, but it has minted"
+            return
+        assert report.token is not None
+        stored = self.world.secrets.versions(TOKEN)[report.token.version].content
+        assert json.loads(stored)["access_token"] == report.token.access_token()
+        if report.reason != Verdict.UNFINISHED_INTENT:
+            # Only what an earlier run left undone may be finished with the token that it had minted.
+            assert report.token.access_token() not in where.known, f"{report.reason}, but nothing new"
 
     def _marked(self) -> bool:
         lock, token = self.world.lock(), self.world.token()

@@ -120,7 +120,10 @@ class SimulatedSecretsManager:
         changed = {**versions, version: Version(content, self._clock())}
         for label in sorted(wanted):
             changed = _attach(operation, changed, label, version)
-        self._commit(secret_id, self._pruned(changed))
+        kept = self._pruned(changed)
+        if len(kept) > MAX_VERSIONS:
+            _refuse(operation, "LimitExceededException")
+        self._commit(secret_id, kept)
         return {"VersionId": version, "VersionStages": sorted(wanted)}
 
     def update_secret_version_stage(

@@ -1,16 +1,21 @@
-"""What the model found, each as the shortest story that shows it."""
+"""What the model and reviews of the protocol found, each as the shortest story that shows it."""
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.simulation.faults import MINT, Fault, Killed, Kind, Weather
+from tests.integration.records import Record, note
+from tests.simulation.crowd import run_at_once
+from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
 from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
-from tests.simulation.world import CREDENTIALS, World
-from token_vending.due import LATE_MINT_WINDOW, LEASE
-from token_vending.errors import CredentialsRefused, StoreUnavailable
+from tests.simulation.secrets_manager import MAX_VERSIONS
+from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
+from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, PAUSE_AFTER_FAILURES
+from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorUnavailable
+from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}
 
@@ -188,3 +193,238 @@ def test_a_lost_answer_about_a_finished_lock_opens_no_question(world: World) -> 
             {"id": "also forced", "force": True}, weather=on("UpdateSecretVersionStage", Fault(Kind.LOST))
         )
     assert world.lock() is None
+
+
+# --- a token in hand, and the pause -----------------------------------------------------------------------
+
+
+def stored(world: World) -> Token:
+    token = world.token()
+    assert token is not None
+    return token
+
+
+def stores_without_knowing(world: World) -> RefreshProcess:
+    """A process whose token is stored, without an answer that says so; it failed and still has it in hand."""
+    world.clock.advance(timedelta(days=22))
+    process = world.refresh_process()
+    puts = 0
+
+    def weather(call: Call) -> Fault | None:
+        nonlocal puts
+        if call.operation != "PutSecretValue":
+            return None
+        puts += 1
+        return {1: None, 2: Fault(Kind.LOST)}.get(puts, Fault(Kind.THROTTLED))
+
+    with pytest.raises(StoreUnavailable, match="could not be stored"):
+        world.run({"id": "tick"}, process=process, weather=weather)
+    assert puts > 2
+    assert world.token_works()
+    return process
+
+
+def test_a_force_mints_anew_where_the_token_in_hand_is_stored_already(world: World) -> None:
+    """The same token was stored once more, and the answer was `refreshed`, `forced`."""
+    process = stores_without_knowing(world)
+    world.clock.advance(timedelta(minutes=1))
+    leaked, mints = stored(world).access_token(), len(world.personr.history)
+    assert world.run(FORCED, process=process).reason == "forced"
+    assert len(world.personr.history) == mints + 1
+    assert stored(world).access_token() != leaked
+    assert world.token_works()
+
+
+def test_a_rejection_gets_a_new_token_where_the_one_in_hand_is_stored_already(world: World) -> None:
+    """The dead token was stored once more, and its death was counted."""
+    process = stores_without_knowing(world)
+    world.clock.advance(timedelta(minutes=16))
+    world.personr.mint_elsewhere(EMAIL)
+    rejected = stored(world)
+    event = {"id": "rejection", "rejected_version": rejected.version}
+    assert world.run(event, process=process).reason == "rejected"
+    assert stored(world).access_token() != rejected.access_token()
+    assert world.token_works()
+
+
+def test_a_token_in_hand_whose_lock_another_run_has_taken_is_not_stored(world: World) -> None:
+    """It is dead: whoever took the lock has minted since."""
+    world.clock.advance(timedelta(days=22))
+    process = world.refresh_process()
+    puts = 0
+
+    def only_the_intent(call: Call) -> Fault | None:
+        nonlocal puts
+        puts += call.operation == "PutSecretValue"
+        return Fault(Kind.THROTTLED) if call.operation == "PutSecretValue" and puts > 1 else None
+
+    with pytest.raises(StoreUnavailable, match="could not be stored"):
+        world.run({"id": "tick"}, process=process, weather=only_the_intent)
+    world.clock.advance(LEASE)
+    assert world.run({"id": "another process"}).outcome == "refreshed"
+    assert world.run(FORCED, process=process).reason == "forced"
+    assert world.token_works()
+
+
+def ten_runs_fail(world: World) -> None:
+    """The vendor turns them all away; the next one has to wait from now on."""
+    world.clock.advance(timedelta(days=22))
+    for number in range(FREE_FAILURES):
+        with pytest.raises(VendorUnavailable):
+            world.run({"id": f"tick {number}"}, weather=lambda call: at_mint(call, Kind.RATE_LIMITED))
+        world.clock.advance(timedelta(minutes=1))
+
+
+def at_mint(call: Call, kind: Kind) -> Fault | None:
+    return Fault(kind) if call.operation == MINT else None
+
+
+def test_a_crash_after_ten_failures_is_mended_within_the_pause(world: World) -> None:
+    """The exception to "the first retry mends it": it costs the pause, and no more."""
+    ten_runs_fail(world)
+    world.clock.advance(PAUSE_AFTER_FAILURES)
+    with pytest.raises(Killed):
+        world.run({"id": "crash"}, weather=lambda call: at_mint(call, Kind.CRASH_AFTER))
+    died = world.clock()
+    assert not world.token_works()
+    world.clock.advance(timedelta(minutes=1))
+    with pytest.raises(VendorUnavailable, match="Nothing was tried"):
+        world.run({"id": "crash"})
+    assert not world.token_works()
+    world.clock.advance(died + PAUSE_AFTER_FAILURES - world.clock())
+    assert world.run({"id": "next tick"}).outcome == "refreshed"
+    assert world.token_works()
+
+
+# --- two accounts -----------------------------------------------------------------------------------------
+
+
+def test_a_force_uses_the_healthy_account_while_the_other_one_is_latched() -> None:
+    """Every force sent the latched credentials again, and failed."""
+    world = World(standby=True)
+    world.set_credentials("right")
+    world.set_credentials("bad", at_vendor=False, standby=True)
+    world.run({"id": "first"})
+    world.clock.advance(timedelta(days=22))
+    with pytest.raises(CredentialsRefused):
+        world.run({"id": "tick"})
+    world.run({"id": "tick"})
+    sent = world.personr.sent.count(("standby-account@example.com", "bad"))
+    for number in range(3):
+        before = stored(world).access_token()
+        assert world.run({"id": f"force {number}", "force": True}).reason == "forced"
+        assert stored(world).access_token() != before
+        assert world.token_works()
+    assert world.personr.sent.count(("standby-account@example.com", "bad")) == sent
+
+
+@pytest.mark.parametrize("event", [{"id": "tick"}, FORCED], ids=["tick", "force"])
+def test_a_broken_primary_secret_leaves_the_standby_to_mint(event: dict[str, Any]) -> None:
+    """Every run failed on the secret that it had not needed."""
+    world = World(standby=True)
+    world.set_credentials("right")
+    world.set_credentials("right too", standby=True)
+    world.run({"id": "first"})
+    world.secrets.put(CREDENTIALS, "not json")
+    world.clock.advance(timedelta(days=22))
+    report = world.run(event)
+    assert report.outcome == "refreshed"
+    assert any("One of the two accounts cannot be used" in warning for warning in report.warnings)
+    assert stored(world).credentials_version.startswith("standby:")
+    assert world.token_works()
+
+
+def test_without_primary_credentials_the_standby_mints_the_first_token() -> None:
+    world = World(standby=True)
+    world.set_credentials("right", standby=True)
+    assert world.run({"id": "first"}).outcome == "refreshed"
+    assert world.token_works()
+
+
+# --- the quota of versions --------------------------------------------------------------------------------
+
+CROWD = 50
+MOST_VERSIONS_OF_A_CROWD = 15
+
+
+def test_a_crowd_of_rejections_writes_few_versions(record_property: Record) -> None:
+    """It wrote an intent for each: a second crowd on the same day met the quota, and the token stayed dead."""
+    written = []
+    for seed in range(20):
+        world = World()
+        world.set_credentials("right")
+        world.run({"id": "first"})
+        world.clock.advance(timedelta(hours=1))
+        world.personr.mint_elsewhere(EMAIL)
+        version, mints = stored(world).version, len(world.personr.history)
+        before = len(world.secrets.versions(TOKEN))
+        events = [{"id": f"caller {number}", "rejected_version": version} for number in range(CROWD)]
+        runs = run_at_once(world, events, seed=seed)
+        assert [run.error for run in runs if run.error] == []
+        assert len(world.personr.history) == mints + 1
+        assert world.token_works()
+        written.append(len(world.secrets.versions(TOKEN)) - before)
+    assert max(written) <= MOST_VERSIONS_OF_A_CROWD
+    note(
+        record_property,
+        "race",
+        what=f"{CROWD} rejections at once, simulated {len(written)} times: versions written, at most",
+        mints=max(written),
+        bound=MOST_VERSIONS_OF_A_CROWD,
+    )
+
+
+def test_crowds_all_day_do_not_meet_the_quota() -> None:
+    """One every two hours, which is rarer than the foreign minter's limit lets them be."""
+    world = World()
+    world.set_credentials("right")
+    world.run({"id": "first"})
+    for number in range(9):
+        world.clock.advance(timedelta(hours=2))
+        world.personr.mint_elsewhere(EMAIL)
+        version = stored(world).version
+        events = [{"id": f"caller {number} {one}", "rejected_version": version} for one in range(CROWD)]
+        run_at_once(world, events, seed=number)
+        assert world.token_works()
+    assert len(world.secrets.versions(TOKEN)) < MAX_VERSIONS
+
+
+def test_without_room_for_an_intent_nothing_is_minted(world: World) -> None:
+    fill(world, room=0)
+    before = len(world.personr.history)
+    with pytest.raises(StoreUnavailable):
+        world.run(FORCED)
+    assert len(world.personr.history) == before
+    assert world.token_works()
+
+
+def test_the_last_room_taken_by_an_intent_is_mended_when_there_is_room_again(world: World) -> None:
+    """What the intent does not prove: that there is room for the token as well."""
+    fill(world, room=1)
+    with pytest.raises(StoreUnavailable, match="could not be stored"):
+        world.run(FORCED)
+    assert not world.token_works()
+    world.clock.advance(timedelta(days=1, seconds=1))
+    assert world.run({"id": "tick"}).outcome == "refreshed"
+    assert world.token_works()
+
+
+def fill(world: World, *, room: int) -> None:
+    while len(world.secrets.versions(TOKEN)) < MAX_VERSIONS - room:
+        world.secrets.put_secret_value(TOKEN, world.secrets.new_version_id(), "{}", ["UNUSED"])
+
+
+# --- wishes -----------------------------------------------------------------------------------------------
+
+
+def test_a_wish_for_a_longer_life_waits_for_the_minimum_age_of_a_suspect_token_too(world: World) -> None:
+    """Suspicion makes a rejection believed at once. It made wishes granted at once as well."""
+    world.run(FORCED, weather=on(MINT, Fault(Kind.LOST)))
+    world.clock.advance(timedelta(seconds=30))
+    suspect, mints = stored(world), len(world.personr.history)
+    assert suspect.suspect(world.clock())
+    wish = {"id": "wish", "force": True, "rejected_version": suspect.version}
+    assert world.run(wish).reason == "too_young_to_reject"
+    assert len(world.personr.history) == mints
+    rejection = {"id": "rejection", "rejected_version": suspect.version}
+    assert world.run(rejection).reason == "rejected"

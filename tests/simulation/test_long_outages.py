@@ -76,6 +76,24 @@ def test_two_days_of_failures_write_no_more_than_is_pruned(world: World, operati
     assert world.token_works()
 
 
+@pytest.mark.parametrize("hours", [6, 14, 18, 23, 24, 30, 36, 47])
+def test_after_an_outage_of_any_length_a_tick_of_the_next_hour_renews(world: World, hours: int) -> None:
+    """The quota is reached in the first day if nothing is pruned before it is a day old. Whoever finds it
+    reached mints nothing, and the next tick finds room for both: the working token outlives it all.
+    """
+    outage = Outage(world, Kind.RATE_LIMITED)
+    for number in range(hours * 4):
+        outage.tick(number)
+    over = world.clock()
+    old = world.token()
+    while world.token() == old:
+        with suppress(TokenVendingError):
+            world.run({"id": f"over {world.clock()}"})
+        assert world.token_works()
+        world.clock.advance(TICK)
+    assert world.clock() - over <= timedelta(hours=1) + 2 * TICK
+
+
 def test_the_first_failures_are_retried_as_soon_as_lambda_does(world: World) -> None:
     outage = Outage(world, Kind.WRONG_ADDRESS)
     for number in range(3):

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.simulation.faults import VENDOR_KINDS
 from tests.simulation.model import COMPLAINTS, DURATIONS, EVENTS, WISHES, Misfortune, Model
 
 slots = st.integers(0, 1)
@@ -63,6 +64,10 @@ class Stack(RuleBasedStateMachine):
     @rule(right=st.booleans(), standby=st.booleans())
     def credentials_change(self, *, right: bool, standby: bool) -> None:
         self.model.credentials_change(right=right, standby=standby)
+
+    @rule(event=events, number=st.integers(0, len(VENDOR_KINDS) - 1))
+    def many_runs_fail(self, event: str, number: int) -> None:
+        self.model.many_runs_fail(event, number)
 
     @rule()
     def somebody_else_mints(self) -> None:

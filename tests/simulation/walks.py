@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from tests.simulation.faults import VENDOR_KINDS
 from tests.simulation.model import COMPLAINTS, DURATIONS, EVENTS, WISHES, Misfortune, Model
 
 LONGEST = 35
@@ -128,6 +129,10 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
     "time_passes": (17, lambda dice: {"duration": _duration(dice)}),
     "credentials_change": (5, lambda dice: {"right": dice.random() < 0.6, "standby": dice.random() < 0.5}),
     "credentials_roll_back": (2, lambda dice: {"standby": dice.random() < 0.5}),
+    "many_runs_fail": (
+        2,
+        lambda dice: {"event": dice.choice(EVENTS), "number": dice.randrange(len(VENDOR_KINDS))},
+    ),
     "somebody_else_mints": (3, lambda _: {}),
     "a_caller_asks": (
         7,

@@ -12,7 +12,7 @@ at the API of AWS; the vendor is simulated at its port.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -81,9 +81,16 @@ class World:
 
     # Functions -----------------------------------------------------------------------------------------
 
-    def refresh_process(self) -> RefreshProcess:
-        """A cold start of the refresh function."""
-        wire = Process(self.clock, self.personr)
+    def refresh_process(
+        self,
+        *,
+        clock: SimulatedClock | None = None,
+        # Full jitter's longest pause: the one that uses up the most time.
+        jitter: Callable[[float, float], float] = lambda _, longest: longest,
+    ) -> RefreshProcess:
+        """A cold start of the refresh function; with a clock of its own, its time is not everybody's."""
+        clock = clock or self.clock
+        wire = Process(clock, self.personr)
         client = SimulatedClient(self.secrets, wire)
         standby = SecretsManagerCredentials(client, STANDBY, account="standby") if self.standby else None
         refresher = Refresher(
@@ -91,10 +98,9 @@ class World:
             primary=SecretsManagerCredentials(client, CREDENTIALS),
             standby=standby,
             vendor=wire,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            # Full jitter's longest pause: the one that uses up the most time.
-            jitter=lambda _, longest: longest,
+            clock=clock,
+            sleep=clock.sleep,
+            jitter=jitter,
             new_version=self.secrets.new_version_id,
             rules=self.rules,
             probe=self.probe,

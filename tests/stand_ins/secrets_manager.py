@@ -10,7 +10,8 @@ Behaviour follows the AWS API reference of each operation
   holder.
 - Moving AWSCURRENT moves AWSPREVIOUS to the version it came from; AWSCURRENT cannot be taken off altogether.
 - A version that loses its last label is deprecated: listed only with IncludeDeprecated, pruned past 100
-  versions.
+  versions once it is a day old. If more than 100 would be left, the write is a LimitExceededException: AWS
+  documents the number and that younger ones are not pruned, and the strictest reading of both is this.
 """
 
 import base64
@@ -36,7 +37,7 @@ MAX_LABELS = 20
 """Quota: 'Labels attached to all versions of a secret'."""
 
 MAX_VERSIONS = 100
-"""Past this many, Secrets Manager may delete deprecated versions."""
+"""Secrets Manager makes room for the next one by deleting deprecated versions, but none of the last day."""
 
 PRUNE_AGE_SECONDS = 24 * 3600
 """It does not delete a version that was created within the last day."""
@@ -411,11 +412,13 @@ class SecretsManager(LoopbackServer):
         if not secret.versions:
             stages = stages | {"AWSCURRENT"}
         self._check_label_quota(secret, stages)
+        self._prune(secret)
+        if len(secret.versions) >= MAX_VERSIONS:
+            raise ServiceError("LimitExceededException", f"A secret can have about {MAX_VERSIONS} versions.")
         version = Version(version_id, content, self._clock())
         secret.versions[version_id] = version
         self.ever_put.setdefault(secret.name, []).append(content)
         self._attach(secret, version, stages)
-        self._prune(secret)
         return version
 
     @staticmethod
@@ -442,9 +445,10 @@ class SecretsManager(LoopbackServer):
             version.stages.add(stage)
 
     def _prune(self, secret: Secret) -> None:
+        """Makes room for one more version, if that can be done."""
         oldest_kept = self._clock() - PRUNE_AGE_SECONDS
         for version in list(secret.versions.values()):
-            if len(secret.versions) <= MAX_VERSIONS:
+            if len(secret.versions) < MAX_VERSIONS:
                 return
             if not version.stages and version.created < oldest_kept:
                 del secret.versions[version.version_id]
