@@ -1,8 +1,9 @@
 """Measures everything and writes the report: `make bench`.
 
-    python -m tests.benchmarks [--rounds N] [--invocations N] [--only-print]
+    python -m tests.benchmarks [--rounds N] [--invocations N] [--only-print | --anyway]
 
-Takes a few minutes on an idle machine; on a busy one the ratios hold better than the times.
+Takes a few minutes on an idle machine; on a busy one the ratios hold better than the times. The page is written only
+of a commit, and of enough rounds, unless told to be written anyway.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,23 @@ from tests.benchmarks.measure import cold, percentile, say, sizes, warm
 from tests.benchmarks.variants import Variants
 from tests.runtime.artefacts import REFRESH, VEND
 
+ROUNDS = 20
+
 
 def main() -> int:
     """0; the numbers are for reading, the gate is a test."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=20, help="cold starts of each variant")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="cold starts of each variant")
     parser.add_argument("--invocations", type=int, default=1000, help="warm invocations of each")
     parser.add_argument("--only-print", action="store_true", help="leave docs/ as it is")
+    parser.add_argument("--anyway", action="store_true", help="write docs/ whatever was measured")
     arguments = parser.parse_args()
+    if not (arguments.only_print or arguments.anyway):
+        reason = not_for_the_page(arguments.rounds, report.changed())
+        if reason:
+            parser.error(f"{reason}; or choose --only-print, or --anyway")
     results = measure_all(arguments.rounds, arguments.invocations)
     say("")
     text = report.tables(results)
@@ -42,6 +51,15 @@ def main() -> int:
         load.main()
         crowd.main()
     return 0
+
+
+def not_for_the_page(rounds: int, changed: Sequence[str]) -> str | None:
+    """Why figures taken so are not for docs/performance.md, if they are not."""
+    if changed:
+        return f"commit first what the figures depend on ({', '.join(changed)})"
+    if rounds < ROUNDS:
+        return f"the page takes at least {ROUNDS} rounds"
+    return None
 
 
 def measure_all(rounds: int, invocations: int) -> dict[str, Any]:

@@ -19,6 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 COMMAND = "make bench"
+MEASURED = (
+    "functions",
+    "layers",
+    "requirements",
+    "scripts",
+    "template.yaml",
+    "tests/benchmarks",
+    "tests/personr",
+    "tests/runtime",
+    "tests/stand_ins",
+)
 
 OURS = "#2a6f97"
 THEIRS = "#b8b8b8"
@@ -59,6 +70,14 @@ def ratio_of(ratio: Ratio, results: Mapping[str, Any]) -> float:
     return float(table[ratio.part][ratio.measure] / table[ratio.whole][ratio.measure])
 
 
+def processor_ratio_of(ratio: Ratio, results: Mapping[str, Any]) -> float | None:
+    """The same of the processor's time, which a busy machine stretches less; None where the clock's is not meant."""
+    if ratio.measure != "cold_ms":
+        return None
+    table = results["cold"]
+    return float(table[ratio.part]["processor_ms"] / table[ratio.whole]["processor_ms"])
+
+
 def machine() -> str:
     """The machine in a line."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -68,11 +87,17 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit that was measured, with a plus if something was changed after it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
+    """The commit that was measured, with a plus if what is measured was changed after it."""
+    return (_git("rev-parse", "--short", "HEAD").strip() or "unknown") + ("+" if changed() else "")
+
+
+def changed() -> list[str]:
+    """Files that the figures depend on and that differ from the commit."""
+    return [line[3:] for line in _git("status", "--porcelain", "--", *MEASURED).splitlines()]
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
 def tables(results: Mapping[str, Any]) -> str:
@@ -85,13 +110,15 @@ def tables(results: Mapping[str, Any]) -> str:
             f"average {taken['load_before']:.1f} before and {taken['load_after']:.1f} after."
         ),
         "",
-        "| ratio | ambition | reached | |",
-        "|---|---|---|---|",
+        "| ratio | ambition | reached | of CPU time | |",
+        "|---|---|---|---|---|",
     ]
     for ratio in RATIOS:
         reached = ratio_of(ratio, results)
-        verdict = "yes" if reached <= ratio.most else "**no**"
-        lines.append(f"| {ratio.what} | ≤ {ratio.most:.2f} | {reached:.2f} | {verdict} |")
+        processor = processor_ratio_of(ratio, results)
+        beside = "" if processor is None else f"{processor:.2f}"
+        verdict = "yes" if max(reached, processor or 0) <= ratio.most else "**no**"
+        lines.append(f"| {ratio.what} | ≤ {ratio.most:.2f} | {reached:.2f} | {beside} | {verdict} |")
     lines += ["", "![Cold starts](performance/cold.svg)", "", *_cold_table(results)]
     lines += ["", "![Warm invocations](performance/warm.svg)", "", *_warm_table(results)]
     lines += ["", *_size_table(results)]

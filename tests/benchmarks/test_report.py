@@ -1,6 +1,11 @@
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.benchmarks import report
+from tests.benchmarks.__main__ import ROUNDS, not_for_the_page
+from tests.benchmarks.variants import AWS_ROOTS, trusting
 
 
 def test_the_page_shows_what_was_measured() -> None:
@@ -13,3 +18,36 @@ def test_both_plots_are_there() -> None:
     for name in ("cold.svg", "warm.svg"):
         assert f"(performance/{name})" in text
         assert "<svg" in (report.FOLDER / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("rounds", "changed"), [(ROUNDS, ["functions/vend/app.py"]), (ROUNDS - 1, [])])
+def test_the_page_is_not_written_of_changes_or_of_few_rounds(rounds: int, changed: list[str]) -> None:
+    assert not_for_the_page(rounds, changed)
+
+
+def test_the_page_is_written_of_a_commit_and_enough_rounds() -> None:
+    assert not_for_the_page(ROUNDS, []) is None
+
+
+def test_an_ambition_is_reached_by_the_clock_and_by_the_processor_or_not_at_all() -> None:
+    results = json.loads((report.FOLDER / "results.json").read_text(encoding="utf-8"))
+    results["cold"]["refresh"]["processor_ms"] = 10 * results["cold"]["boto3"]["processor_ms"]
+    (row,) = [
+        line for line in report.tables(results).splitlines() if line.startswith("| refresh with nothing")
+    ]
+    assert row.endswith("| 10.00 | **no** |")
+
+
+def test_a_layer_without_its_own_authorities_is_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "layer").mkdir()
+    with pytest.raises(FileNotFoundError):
+        trusting(tmp_path / "layer", "authority", tmp_path / "copy")
+
+
+def test_the_stand_ins_authority_joins_those_that_the_layer_ships(tmp_path: Path) -> None:
+    file = tmp_path / "layer" / AWS_ROOTS
+    file.parent.mkdir(parents=True)
+    file.write_text("shipped\n")
+    copy = trusting(tmp_path / "layer", "authority\n", tmp_path / "copy")
+    assert (copy / AWS_ROOTS).read_text() == "shipped\nauthority\n"
+    assert file.read_text() == "shipped\n"

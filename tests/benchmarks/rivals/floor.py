@@ -1,6 +1,7 @@
 """The standard library alone: a signer and log lines of its own. What is left when everything else is left out.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 
 HOST = os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"].removeprefix("https://")
 TLS = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
+METRICS = [{"Name": name, "Unit": "Count"} for name in ("TokenVended", "VendCacheHit")]
 cached: tuple[float, dict[str, Any]] | None = None
 
 
@@ -60,9 +62,18 @@ def read() -> dict[str, Any]:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     secret = read()
     line = {
+        "_aws": {
+            "Timestamp": int(time.time() * 1000),
+            "CloudWatchMetrics": [
+                {"Namespace": "TokenVending", "Dimensions": [["service"]], "Metrics": METRICS}
+            ],
+        },
+        "service": "vend",
+        "TokenVended": 1.0,
+        "VendCacheHit": 1.0,
         "level": "INFO",
         "message": "audit",
-        "audit": {"outcome": "handed_out", "version": secret["version"]},
+        "audit": {"outcome": "handed_out", "door": "direct", "version": secret["version"]},
     }
     print(json.dumps(line))  # noqa: T201
     return {name: secret[name] for name in ("access_token", "expires_at", "version")}

@@ -20,8 +20,14 @@ def token() -> dict[str, str]:
     secret: Any = parameters.get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=300)
     metrics.add_metric(name="TokenVended", unit=MetricUnit.Count, value=1)
     metrics.add_metric(name="VendCacheHit", unit=MetricUnit.Count, value=1)
-    logger.info("audit", audit={"outcome": "handed_out", "door": "http"})
-    return {"access_token": secret["access_token"], "expires_at": secret["expires_at"]}
+    # `parameters` does not tell the secret's version id; the run that has minted the token names it as well.
+    version = secret["run"]
+    logger.info("audit", audit={"outcome": "handed_out", "door": "http", "version": version})
+    return {
+        "access_token": secret["access_token"],
+        "expires_at": secret["expires_at"],
+        "version": version,
+    }
 
 
 @logger.inject_lambda_context
