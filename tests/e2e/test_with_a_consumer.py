@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,14 @@ def test_a_consumer_gets_its_answer(consumer: Consumer) -> None:
 def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consumer) -> None:
     stack = consumer.stack
     mints_before = stack.personr.mint_count()
+    mint_requests_before = len(stack.personr.mint_requests)
+    seen_before = len(stack.personr.seen)
     turn = threading.Condition()
-    begun = 0
+    begun = kills = 0
     under_way: set[int] = set()
 
     def begin() -> int:
-        nonlocal begun
+        nonlocal begun, kills
         with turn:
             begun += 1
             number = begun
@@ -98,6 +101,7 @@ def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consum
                 )
                 let_an_hour_pass(stack)
                 stack.personr.mint_elsewhere()
+                kills += 1
             under_way.add(number)
         return number
 
@@ -115,5 +119,10 @@ def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consum
 
     failed = [result for result in results if result[0] is not None or result[1]["status"] != 200]
     mints = stack.personr.mint_count() - mints_before
+    ours = len(stack.personr.mint_requests) - mint_requests_before
+    refused = [seen for seen in stack.personr.seen[seen_before:] if seen.status == HTTPStatus.UNAUTHORIZED]
     assert failed == []
-    assert mints <= 2 * len(KILLED_BEFORE_CALL), "the foreign ones, and at most one of ours for each"
+    assert kills == len(KILLED_BEFORE_CALL)
+    assert mints - ours == kills, "each kill was a foreign mint, and a mint by nobody's request"
+    assert ours == kills, "one of ours to heal each, and none besides"
+    assert len(refused) >= kills, "each kill was met by a call at least"
