@@ -78,18 +78,11 @@ def _is_at_its_end(pipe: int) -> bool:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    _signal_group(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(ENDS_WITHIN_SECONDS)
-    # The leader's children too, and a leader that has not listened.
-    _signal_group(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(ENDS_WITHIN_SECONDS)
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
+    # Nothing is kept that an orderly end could save, and that one takes seconds.
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(ENDS_WITHIN_SECONDS)
 
 
 def _remove(folder: Path) -> None:
