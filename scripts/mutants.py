@@ -48,6 +48,8 @@ RACES = "tests/integration/test_races.py"
 CRASHES = "tests/integration/test_crash_matrix.py"
 FAULTS = "tests/integration/test_faults.py"
 BAD_INPUT = "tests/integration/test_bad_input.py"
+STORIES = "tests/simulation/test_found_by_the_model.py"
+OUTAGES = "tests/simulation/test_long_outages.py"
 
 MUTANTS = (
     Mutant(
@@ -94,9 +96,33 @@ MUTANTS = (
         "minimum age",
         "a rejection is believed however young the token is",
         f"{CORE}/due.py",
-        " < rules.min_age and not token.suspect(now):\n",
-        " < rules.min_age * 0 and not token.suspect(now):\n",
+        " < rules.min_age and not believed_at_once:\n",
+        " < rules.min_age * 0 and not believed_at_once:\n",
         (f"{RACES}::test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded",),
+    ),
+    Mutant(
+        "pause",
+        "however many runs have failed, the next one tries at once",
+        f"{CORE}/due.py",
+        "    if failures < FREE_FAILURES or ",
+        "    if failures < FREE_FAILURES * 1_000_000 or ",
+        (f"{OUTAGES}::test_waiting_says_for_how_long_and_writes_nothing",),
+    ),
+    Mutant(
+        "in hand",
+        "a token in hand is stored whether or not its run is still the last one",
+        f"{CORE}/refreshing.py",
+        "if unstored is not None and question is not None and question.version == unstored.intent_version:",
+        "if unstored is not None:",
+        (f"{STORIES}::test_a_force_mints_anew_where_the_token_in_hand_is_stored_already",),
+    ),
+    Mutant(
+        "abandoned",
+        "a run that gave up alive keeps its lease to the end",
+        f"{CORE}/refreshing.py",
+        "            or labels.get(ABANDONED) == unfinished.version\n",
+        "",
+        (f"{STORIES}::test_after_a_run_that_gave_up_alive_the_next_one_need_not_wait",),
     ),
 )
 

@@ -14,7 +14,7 @@ from tests.simulation.process import SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
 from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, PAUSE_AFTER_FAILURES
-from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorUnavailable
+from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
 from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}
@@ -293,6 +293,16 @@ def test_a_crash_after_ten_failures_is_mended_within_the_pause(world: World) -> 
     assert not world.token_works()
     world.clock.advance(died + PAUSE_AFTER_FAILURES - world.clock())
     assert world.run({"id": "next tick"}).outcome == "refreshed"
+    assert world.token_works()
+
+
+def test_after_a_run_that_gave_up_alive_the_next_one_need_not_wait(world: World) -> None:
+    """It cannot exclude that it has minted, so it keeps the lock; but nobody is behind it any more."""
+    with pytest.raises(VendorProtocolError):
+        world.run(FORCED, weather=on(MINT, Fault(Kind.UNREADABLE)))
+    assert unfinished(world)
+    assert not world.token_works()
+    assert world.run({"id": "another process"}).outcome == "refreshed"
     assert world.token_works()
 
 

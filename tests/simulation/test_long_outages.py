@@ -7,6 +7,7 @@ import pytest
 
 from tests.simulation import Call, Fault, Killed, Kind, World
 from tests.simulation.faults import MINT
+from token_vending.due import PAUSE_AFTER_FAILURES
 from token_vending.errors import TokenVendingError, VendorUnavailable
 
 TICK = timedelta(minutes=15)
@@ -122,7 +123,7 @@ def test_waiting_says_for_how_long_and_writes_nothing(world: World) -> None:
     with pytest.raises(VendorUnavailable, match="Nothing was tried") as caught:
         world.run({"id": "too early"}, weather=outage)
     assert caught.value.retry_after is not None
-    assert 0 < caught.value.retry_after <= 600
+    assert 0 < caught.value.retry_after <= PAUSE_AFTER_FAILURES.total_seconds()
     assert outage.writes == written
 
 
