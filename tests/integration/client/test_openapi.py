@@ -109,3 +109,27 @@ def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], pa
         response = case.call(base_url=url.url, auth=Signed(principal), timeout=20)
         assert response.status_code == status
         case.validate_response(response, checks=CHECKS[1:])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/", 404, None),
+        ("GET", "/token/", 404, None),
+        ("POST", "/token/rejections/5", 404, None),
+        ("POST", "/token", 405, "GET"),
+        ("DELETE", "/token", 405, "GET"),
+        ("GET", "/token/rejections", 405, "POST"),
+    ],
+)
+def test_other_paths_and_methods_are_answered_as_the_page_says(
+    stack: tuple[World, FunctionUrl], method: str, path: str, status: int, allowed: str | None
+) -> None:
+    _, url = stack
+    answer = requests.request(method, f"{url.url}{path}", auth=Signed(CALLER), timeout=20)
+
+    assert (answer.status_code, answer.headers.get("Allow")) == (status, allowed)
+    # The page describes the answer with each operation, whichever path and method were asked for.
+    PAGE["/token"]["GET"].validate_response(answer)
+    stranger = requests.request(method, f"{url.url}{path}", auth=Signed(STRANGER), timeout=20)
+    assert stranger.status_code == 403
