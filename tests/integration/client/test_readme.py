@@ -1,0 +1,145 @@
+"""README.md holds: its ways to a token are run, and what it names is there under that name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.personr import WHOAMI_PATH
+
+from .test_callers_page import environment, in_process, needs, works
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.integration.world import World
+
+__all__ = ["environment", "in_process"]  # fixtures
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+VENDOR = "https://enterprise.personr.co/api/1.1/wf/…"
+
+# Answers for CloudFormation, which is not here; everything else is the AWS CLI's own.
+AWS = """#!/bin/bash
+if [ "$1 $2" = "cloudformation describe-stacks" ]; then
+  [[ "$*" =~ OutputKey==\\'([A-Za-z]+)\\' ]] && case "${BASH_REMATCH[1]}" in
+    VendFunctionArn) echo "$PERSONR_TOKEN_FUNCTION" ;;
+    VendUrl) echo "$PERSONR_TOKEN_URL" ;;
+    *) exit 1 ;;
+  esac
+else
+  exec "$REAL_AWS" "$@"
+fi
+"""
+
+
+def block(language: str, containing: str) -> str:
+    """The one block of that language that contains this."""
+    (found,) = [text for kind, text in BLOCKS if kind == language and containing in text]
+    return found
+
+
+def template() -> dict[str, Any]:
+    class Tags(yaml.SafeLoader):
+        """Reads CloudFormation's tags as whatever they are attached to."""
+
+    Tags.add_multi_constructor("!", lambda _loader, _tag, node: getattr(node, "value", None))
+    loaded: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Tags)  # noqa: S506 - a SafeLoader
+    return loaded
+
+
+@pytest.fixture
+def with_aws(environment: Mapping[str, str], tmp_path: Path) -> dict[str, str]:
+    needs("aws")
+    program = tmp_path / "aws"
+    program.write_text(AWS)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    real = shutil.which("aws") or ""
+    return {**environment, "REAL_AWS": real, "PATH": f"{tmp_path}:{environment['PATH']}"}
+
+
+def shell(text: str, environment: Mapping[str, str]) -> str:
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=ROOT,
+        env={"AWS_SESSION_TOKEN": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_three_lines_of_python(world: World) -> None:
+    lines = block("python", "TokenClient()")
+    assert lines.count(VENDOR) == 1
+    names: dict[str, Any] = {}
+
+    exec(lines.replace(VENDOR, f"{world.vendor.url}{WHOAMI_PATH}"), names)  # noqa: S102 - our own page
+
+    assert works(json.loads(names["answer"].data))
+
+
+def test_the_direct_invoke_and_the_answer_it_shows(with_aws: Mapping[str, str]) -> None:
+    printed = shell(block("sh", "aws lambda invoke"), with_aws)
+    answer, _ = json.JSONDecoder().raw_decode(printed)
+
+    assert list(answer) == list(json.loads(block("json", "access_token")))
+
+
+def test_curl(with_aws: Mapping[str, str]) -> None:
+    needs("curl")
+    function = block("sh", "aws lambda invoke").partition("\n\n")[0]
+
+    answer = json.loads(shell(f"{function}\n{block('sh', '--aws-sigv4')}", with_aws))
+
+    assert list(answer) == list(json.loads(block("json", "access_token")))
+
+
+def test_every_make_verb_is_one() -> None:
+    verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
+
+    assert {"demo", "test", "check"} <= verbs
+    assert verbs <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_file_it_names_is_there() -> None:
+    links = set(re.findall(r"\]\((?!https?:)([^)#]+)", README)) | set(
+        re.findall(r"\bevents/[\w-]+\.json", README)
+    )
+
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_outputs_and_functions_are_the_templates() -> None:
+    found = template()
+    named = set(re.findall(r"OutputKey=='(\w+)'|\$\(output (\w+)\)|output `(\w+)`", README))
+    outputs = {name for names in named for name in names if name}
+
+    assert {"VendFunctionArn", "VendUrl", "TokenClientLayerArn", "CallerPolicyArn"} <= outputs
+    assert outputs <= set(found["Outputs"])
+    assert set(re.findall(r"sam (?:remote|local) invoke (\w+)", README)) <= set(found["Resources"])
+
+
+def test_parameters_and_their_defaults_are_the_templates() -> None:
+    parameters = template()["Parameters"]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", README, re.MULTILINE)
+
+    assert len(rows) > 10
+    for name, shown in rows:
+        default = str(parameters[name].get("Default", ""))
+        assert shown.strip("`") == default or (default == "" and shown in {"none", "nobody"}), name
