@@ -17,6 +17,9 @@ from tests.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 from tests.stand_ins.wire import Wire
 
 CREDENTIALS = "credentials"
+STANDBY = "standby-credentials"
+STANDBY_EMAIL = "standby-account@example.com"
+STANDBY_PASSWORD = "another:horse and battery"
 TOKEN = "token"
 MINT = f"POST {MINT_PATH}"
 STORE = "secretsmanager"
@@ -33,7 +36,8 @@ class World:
     """One service account's stack with everything real but AWS and the vendor, which are stand-ins.
 
     The functions reach all of them through :class:`Wire` only, so that it counts every call and can break any.
-    ``current`` code is run: what `sam build` made if that is up to date, else the sources.
+    ``current`` code is run: what `sam build` made if that is up to date, else the sources. `standby` gives the
+    stack a second service account.
 
     When the block ends, a leak fails it: no secret text may be in what the functions wrote or put into queues.
     """
@@ -45,7 +49,9 @@ class World:
         credentials: object | None = None,
         artefact: Callable[[str], Artefact] = Artefact.current,
         refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
+        standby: bool = False,
     ) -> None:
+        self._standby = standby
         self._stack = contextlib.ExitStack()
         self._environment = dict(environment or {})
         self._artefact = artefact
@@ -65,6 +71,7 @@ class World:
             if self._credentials != "":
                 self.secrets.put(CREDENTIALS, self._credentials)
             self.token_arn = self.secrets.create(TOKEN)
+            self._set_standby()
             upstreams = {
                 STORE: self.secrets.url,
                 VENDOR: self.vendor.url,
@@ -113,6 +120,7 @@ class World:
     def _refresh_variables(self) -> dict[str, str]:
         return {
             **self._common_variables(),
+            **({"STANDBY_CREDENTIALS_SECRET_ID": STANDBY} if self._standby else {}),
             "CREDENTIALS_SECRET_ID": self.credentials_arn,
             "PERSONR_BASE_URL": f"{self.wire.url(VENDOR)}/api/1.1/wf",
         }
@@ -138,9 +146,17 @@ class World:
         self.vendor.reset_script()
         self.vendor.set_password(DEFAULT_PASSWORD)
         self.vendor.kill()
+        self._set_standby()
         # It remembers what it has handed out.
         self.vend.go_cold()
         self.wire.reset_log()
+
+    def _set_standby(self) -> None:
+        if not self._standby:
+            return
+        self.secrets.create(STANDBY, {"email": STANDBY_EMAIL, "password": STANDBY_PASSWORD})
+        self.vendor.set_password(STANDBY_PASSWORD, STANDBY_EMAIL)
+        self.vendor.kill(STANDBY_EMAIL)
 
     # --- doing --------------------------------------------------------------------------------------------
 
@@ -209,16 +225,21 @@ class World:
         also as JSON and percent-encoding write them.
         """
         put = self.secrets.ever_put
-        return secret_texts(put.get(CREDENTIALS, ()), put.get(TOKEN, ()), self.vendor.ever_minted)
+        credentials = [*put.get(CREDENTIALS, ()), *put.get(STANDBY, ())]
+        return secret_texts(credentials, put.get(TOKEN, ()), self.vendor.ever_minted)
 
     # --- time ---------------------------------------------------------------------------------------------
 
     def let_lease_pass(self) -> None:
         """Make every intent older than its lease, as a minute does."""
+        self.age_intents(LEASE_SECONDS + 5)
+
+    def age_intents(self, seconds: float) -> None:
+        """Make every intent this much older, as waiting does."""
         for version, content in self.secrets.versions(TOKEN).items():
             if "intent" in content:
-                self.secrets.rewrite(TOKEN, version, lambda intent: _shift(intent, LEASE_SECONDS + 5))
-        self.secrets.age(TOKEN, LEASE_SECONDS + 5)
+                self.secrets.rewrite(TOKEN, version, lambda intent: _shift(intent, seconds))
+        self.secrets.age(TOKEN, seconds)
 
     def age_token(self, seconds: float) -> None:
         """Make the current token this much older, as waiting does."""
