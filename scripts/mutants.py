@@ -114,7 +114,7 @@ MUTANTS = (
         f"{CORE}/refreshing.py",
         "if unstored is not None and question is not None and question.version == unstored.intent_version:",
         "if unstored is not None:",
-        (f"{STORIES}::test_a_force_mints_anew_where_the_token_in_hand_is_stored_already",),
+        (f"{STORIES}::test_a_token_in_hand_whose_lock_another_run_has_taken_is_not_stored",),
     ),
     Mutant(
         "abandoned",

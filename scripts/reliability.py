@@ -22,6 +22,7 @@ TESTS = [
     f"tests/integration/{name}.py"
     for name in ("test_crash_matrix", "test_races", "test_faults", "test_vendor_tls")
 ]
+TESTS.append("tests/simulation/test_found_by_the_model.py")
 PREFIX = "reliability:"
 
 type Row = dict[str, Any]
@@ -219,8 +220,11 @@ def hand_out_faults(tables: dict[str, list[Row]]) -> str:
 
 def races(tables: dict[str, list[Row]]) -> str:
     """The races."""
-    rows = ([row["what"], row["mints"], row["bound"]] for row in tables["race"])
-    return "\n" + table(["race", "found", "bound"], rows)
+    rows = (
+        [row["what"], row["mints"], row["bound"], row.get("versions", ""), row.get("most_versions", "")]
+        for row in tables["race"]
+    )
+    return "\n" + table(["race", "found", "bound", "versions written", "bound"], rows)
 
 
 PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {

@@ -378,9 +378,11 @@ def test_a_crowd_of_rejections_writes_few_versions(record_property: Record) -> N
     note(
         record_property,
         "race",
-        what=f"{CROWD} rejections at once, simulated {len(written)} times: versions written, at most",
-        mints=max(written),
-        bound=MOST_VERSIONS_OF_A_CROWD,
+        what=f"{CROWD} rejections of one version at once, simulated {len(written)} times",
+        mints=1,
+        bound=1,
+        versions=f"{min(written)} to {max(written)}",
+        most_versions=MOST_VERSIONS_OF_A_CROWD,
     )
 
 
