@@ -15,6 +15,7 @@ from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
 from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, PAUSE_AFTER_FAILURES
 from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
+from token_vending.refreshing import LOCK
 from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}
@@ -304,6 +305,43 @@ def test_after_a_run_that_gave_up_alive_the_next_one_need_not_wait(world: World)
     assert not world.token_works()
     assert world.run({"id": "another process"}).outcome == "refreshed"
     assert world.token_works()
+
+
+# --- what is assumed, and what becomes of it otherwise ----------------------------------------------------
+
+
+def reported_dead(world: World) -> None:
+    """Ticks see nothing; a caller's report, from the minimum age on, puts it right."""
+    assert not world.token_works()
+    assert world.lock() is None
+    world.clock.advance(timedelta(minutes=16))
+    assert world.run({"id": "next tick"}).outcome == "fresh"
+    assert world.run({"id": "report", "rejected_version": stored(world).version}).reason == "rejected"
+    assert world.token_works()
+
+
+def test_a_clock_far_behind_can_cost_the_token_until_a_caller_reports_it(world: World) -> None:
+    world.clock.advance(timedelta(days=22))
+    process = world.refresh_process()
+    process.refresher.clock = lambda: world.clock() - timedelta(seconds=25)
+    slow = world.begin({"id": "slow"}, process=process)
+    step_to(slow, MINT)
+    world.clock.advance(LEASE - timedelta(seconds=24))
+    slow.step()
+    assert world.run({"id": "other"}).reason == "unfinished_intent"
+    slow.finish()
+    reported_dead(world)
+
+
+def test_a_lock_removed_by_hand_can_cost_the_token_until_a_caller_reports_it(world: World) -> None:
+    slow = world.begin(FORCED)
+    step_to(slow, MINT)
+    slow.step()
+    holder = world.secrets.holder(TOKEN, LOCK)
+    world.secrets.update_secret_version_stage(TOKEN, LOCK, remove_from=holder)
+    assert world.run({"id": "other", "force": True}).outcome == "refreshed"
+    slow.finish()
+    reported_dead(world)
 
 
 # --- two accounts -----------------------------------------------------------------------------------------
