@@ -146,7 +146,10 @@ REFRESH_SCENARIOS = {
     "rejection": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), dead_by_a_foreign_mint, current_version),
     "forced by a person": Scenario((*READ, *UNDER_LOCK, PUT, STAGE), working, lambda _: {"force": True}),
     "takeover": Scenario((*READ, GET, *UNDER_LOCK, PUT, STAGE), left_unfinished),
-    "refusal": Scenario((*READ, *UNDER_LOCK, STAGE, STAGE), wrong_password, mints=0, refused=True),
+    # Latched, released, and marked as given up.
+    "refusal": Scenario(
+        (*READ, *UNDER_LOCK, STAGE, STAGE, DESCRIBE, STAGE), wrong_password, mints=0, refused=True
+    ),
     "fresh, with a lock left behind": Scenario((*READ, GET, STAGE), left_finished, mints=0),
     "renewal, two accounts": Scenario((*READ, GET, *UNDER_LOCK, PUT, STAGE), too_old, standby=True),
     "takeover, two accounts": Scenario(
