@@ -129,10 +129,12 @@ class Year:
                 report = self.world.run(event, process=self._process, weather=self._weather)
             except TokenVendingError as error:
                 self._telemetry.failed(error)
+                self._count_of_lambda("RefreshFunction", "Errors")
                 self.counts["failed runs"] += 1
                 return False
             except Killed:
                 self._process = self._cold_start()
+                self._count_of_lambda("RefreshFunction", "Errors")
                 self.counts["failed runs"] += 1
                 return False
             self._telemetry.done(report)

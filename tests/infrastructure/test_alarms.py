@@ -63,6 +63,11 @@ class Night:
             self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
         return result
 
+    def killed_run(self) -> None:
+        """A run that ends by time or memory: Lambda counts it, and our code has no say any more."""
+        self._count_of_lambda("RefreshFunction", "Invocations")
+        self._count_of_lambda("RefreshFunction", "Errors")
+
     def ask(self, event: Mapping[str, Any] | None = None) -> Result:
         """A request for the token, direct or over HTTP."""
         event = event or {}
@@ -133,6 +138,13 @@ def test_one_failed_refresh(night: Night) -> None:
     night.world.vendor.script(BROKEN_VENDOR)
     # The first attempt fails, Lambda's retry does not.
     assert night.tick(force=True).payload["outcome"] == "refreshed"
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == {"RefreshFailedAlarm", "TokenTroubleAlarm"}
+
+
+def test_a_refresh_that_is_killed_and_leaves_no_metric_of_ours(night: Night) -> None:
+    night.quiet_hour()
+    night.killed_run()
     night.pass_time(MINUTE)
     assert night.alarms.in_alarm() == {"RefreshFailedAlarm", "TokenTroubleAlarm"}
 
