@@ -1,0 +1,24 @@
+"""The verbs of the Makefile that look at a deployed stack."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_smoke_without_a_stack_fails_and_tries_nothing() -> None:
+    """It would run against the embedded stack, and pass, and somebody would think of the real one."""
+    without = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    finished = subprocess.run(
+        ["make", "--assume-old=setup", "smoke", "STACK="],
+        cwd=ROOT,
+        env=without,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert "make smoke STACK=name" in finished.stderr
+    assert finished.stdout == ""
