@@ -31,7 +31,7 @@ class Doctor:
         self._environment = {
             **stack.ministack.environment,
             "PATH": f"{aws.folder}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT / "tools"),
+            "PYTHONPATH": f"{ROOT / 'tools'}:{ROOT / 'layers' / 'token_vending'}",
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +111,7 @@ def test_no_secret_is_shown(doctor: Doctor) -> None:
 def test_credentials_that_cannot_be_used(doctor: Doctor) -> None:
     with put_back(doctor.stack, "CredentialsSecretArn"):
         doctor.stack.put_credentials(email="a:b@example.com")
-        assert doctor.finding("has a colon")["severity"] == "CRITICAL"
+        assert doctor.finding("holds a colon")["severity"] == "CRITICAL"
 
 
 def test_a_token_secret_that_somebody_wrote_over(doctor: Doctor) -> None:
@@ -148,8 +148,38 @@ def test_a_lock_that_a_dead_run_left(doctor: Doctor) -> None:
 
 
 def test_a_disabled_schedule(doctor: Doctor) -> None:
-    with paused(doctor.stack):
-        assert doctor.finding("disabled")["severity"] == "CRITICAL"
+    stack = doctor.stack
+    with paused(stack):
+        finding = doctor.finding("disabled")
+        assert finding["severity"] == "CRITICAL"
+        doctor.mend(finding)
+        schedule = stack.client("scheduler").get_schedule(Name=schedule_name(stack))
+        assert schedule["State"] == "ENABLED"
+        assert schedule["Target"]["Arn"].endswith(":live")
+
+
+def test_a_secret_that_is_marked_for_deletion(doctor: Doctor) -> None:
+    stack = doctor.stack
+    stack.client("secretsmanager").delete_secret(
+        SecretId=stack.outputs["TokenSecretArn"], RecoveryWindowInDays=7
+    )
+    finding = doctor.finding("marked for deletion")
+    assert (finding["check"], finding["severity"]) == ("token", "CRITICAL")
+    doctor.mend(finding)
+    assert doctor.finding("expires in 364 days")["severity"] == "OK"
+
+
+def test_a_url_that_is_open_to_everybody(doctor: Doctor) -> None:
+    functions = doctor.stack.client("lambda")
+    url = {"FunctionName": doctor.stack.outputs["VendFunctionName"], "Qualifier": "live"}
+    functions.update_function_url_config(**url, AuthType="NONE")
+    try:
+        finding = doctor.finding("open to everybody")
+        assert finding["severity"] == "CRITICAL"
+        doctor.mend(finding)
+        assert functions.get_function_url_config(**url)["AuthType"] == "AWS_IAM"
+    finally:
+        functions.update_function_url_config(**url, AuthType="AWS_IAM")
 
 
 def test_a_policy_that_somebody_added_to_a_role(doctor: Doctor) -> None:

@@ -12,8 +12,22 @@ class NoSuchStackError(Exception):
     """There is no stack of that name in this account and region."""
 
 
+class MissingPartError(Exception):
+    """The stack has no output or resource of that name: it was not deployed whole."""
+
+
+class Parts(dict[str, str]):
+    """Names of a stack's parts and what they stand for."""
+
+    def __missing__(self, name: str) -> str:
+        raise MissingPartError(name)
+
+
 class DeployedStack:
-    """One stack. Raises NoSuchStackError, and botocore's errors when AWS cannot be asked."""
+    """One stack. Raises NoSuchStackError, and botocore's errors when AWS cannot be asked.
+
+    `outputs` and `resources` raise MissingPartError for a name that they do not have.
+    """
 
     def __init__(self, name: str, session: boto3.Session) -> None:
         self.name = name
@@ -29,17 +43,20 @@ class DeployedStack:
                 ) from error
             raise
         self.status: str = described["StackStatus"]
-        self.outputs: dict[str, str] = {o["OutputKey"]: o["OutputValue"] for o in described["Outputs"]}
+        # A stack whose creation failed, or is under way, has none.
+        self.outputs: dict[str, str] = Parts(
+            (output["OutputKey"], output["OutputValue"]) for output in described.get("Outputs", [])
+        )
         self.parameters: dict[str, str] = {
             p["ParameterKey"]: p.get("ParameterValue", "") for p in described.get("Parameters", [])
         }
         pages = formation.get_paginator("list_stack_resources").paginate(StackName=name)
-        self.resources: dict[str, str] = {
-            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        self.resources: dict[str, str] = Parts(
+            (resource["LogicalResourceId"], resource["PhysicalResourceId"])
             for page in pages
             for resource in page["StackResourceSummaries"]
             if "PhysicalResourceId" in resource
-        }
+        )
 
     def _client(self, service: str) -> Any:  # noqa: ANN401  boto3's clients have no common type
         return self._session.client(

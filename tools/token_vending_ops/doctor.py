@@ -1,41 +1,74 @@
 """The checks. Each looks at one thing from outside, changes nothing, and shows no secret."""
 
 import json
+import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from token_vending_ops.deployed import DeployedStack
+from token_vending.due import lease_over
+from token_vending.errors import ConfigurationError
+from token_vending.records import read_credentials, read_record
+from token_vending.token import Intent, Token
+from token_vending_ops.deployed import DeployedStack, MissingPartError
 from token_vending_ops.findings import Finding, Severity
 
-LEASE = timedelta(seconds=55)
 EXPIRES_SOON = timedelta(days=14)
 LATE_TICKS = 3
 OWN_POLICIES = {"RefreshRole": "refresh", "VendRole": "vend", "ScheduleRole": "schedule"}
 URL_ACTIONS = {"lambda:InvokeFunction", "lambda:InvokeFunctionUrl"}
+SECRET_OF_CHECK = {
+    "credentials": "CredentialsSecretArn",
+    "token": "TokenSecretArn",
+    "lock": "TokenSecretArn",
+}
+KEPT_OF_SCHEDULE = ("Name", "Description", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+GONE = re.compile(r"NotFound|NoSuchEntity|NonExistent|NotExist")
+"""In the error codes by which the services say that a thing does not exist; no two of them agree."""
 
 type Check = Callable[[DeployedStack, datetime], Iterator[Finding]]
 
 
 def examine(stack: DeployedStack, now: datetime | None = None) -> list[Finding]:
-    """Every check's findings. A check that AWS refuses is a finding itself, and stops no other."""
+    """Every check's findings. A check that fails is a finding itself, and stops no other."""
     now = now or datetime.now(UTC)
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         try:
             findings += check(stack, now)
-        except (ClientError, BotoCoreError) as error:
-            findings.append(Finding(name, Severity.UNKNOWN, f"AWS refused to tell: {_reason(error)}"))
+        except ClientError as error:
+            findings.append(_refusal(name, error, stack))
+        except MissingPartError as error:
+            saw = f"the stack has no {error}: it was not deployed whole"
+            findings.append(Finding(name, Severity.CRITICAL, saw, _events(stack)))
+        except Exception as error:  # noqa: BLE001  whatever a sick stack answers, the other checks are wanted
+            # Its text may hold what was read.
+            saw = f"could not be examined: {type(error).__name__}"
+            findings.append(Finding(name, Severity.UNKNOWN, saw))
     return findings
 
 
-def _reason(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        return f"{error.operation_name}: {error.response['Error']['Code']}"
-    return type(error).__name__
+def _refusal(name: str, error: ClientError, stack: DeployedStack) -> Finding:
+    """What it means that AWS answers with an error: a thing is gone, or we may not see it."""
+    code = error.response["Error"]["Code"]
+    reason = f"{error.operation_name}: {code}"
+    if code == "InvalidRequestException" and name in SECRET_OF_CHECK:
+        arn = stack.outputs[SECRET_OF_CHECK[name]]
+        restore = f"aws secretsmanager restore-secret --secret-id {arn}"
+        return Finding(name, Severity.CRITICAL, f"the secret is marked for deletion ({reason})", restore)
+    if GONE.search(code):
+        if name in SECRET_OF_CHECK:
+            saw = f"the secret is gone ({reason}): docs/operations.md#restore-a-deleted-secret"
+        elif name == "schedule":
+            saw = f"it or its log is gone ({reason}): docs/operations.md#no-tick"
+        else:
+            saw = f"what the stack made is gone ({reason})"
+        # Needs a change at the resource: CloudFormation does not notice what others delete.
+        return Finding(name, Severity.CRITICAL, saw, f"sam build && sam deploy --stack-name {stack.name}")
+    return Finding(name, Severity.UNKNOWN, f"AWS refused to tell: {reason}")
 
 
 def _stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -44,7 +77,7 @@ def _stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         "stack",
         Severity.OK if healthy else Severity.WARNING,
         f"its status is {stack.status}",
-        "" if healthy else f"aws cloudformation describe-stack-events --stack-name {stack.name}",
+        "" if healthy else _events(stack),
     )
 
 
@@ -55,9 +88,10 @@ def _credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     try:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
+        _labels(stack, arn)  # says so if it is the secret itself that is not there
         yield Finding("credentials", Severity.CRITICAL, "not set", mend)
         return
-    fault = credentials_fault(answer.get("SecretString", ""))
+    fault = credentials_fault(answer.get("SecretString"))
     if fault:
         yield Finding("credentials", Severity.CRITICAL, fault, mend)
         return
@@ -70,22 +104,12 @@ def _credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     yield Finding("credentials", Severity.OK, "set and well-formed, not refused")
 
 
-def credentials_fault(text: str) -> str:
-    """What is wrong with the credentials secret's content, without a word of it; empty if nothing is."""
+def credentials_fault(text: str | None) -> str:
+    """Why the refresh function cannot use the credentials, in its own words; empty if it can."""
     try:
-        content = json.loads(text)
-    except ValueError:
-        return "not JSON"
-    if not isinstance(content, dict):
-        return "not a JSON object"
-    email = content.get("email", content.get("username"))
-    if not isinstance(email, str) or not email:
-        return "the field 'email' is missing"
-    if ":" in email:
-        return "the field 'email' has a colon in it"
-    password = content.get("password")
-    if not isinstance(password, str) or not password:
-        return "the field 'password' is missing"
+        read_credentials("", text)
+    except ConfigurationError as error:
+        return error.detail.partition(" Store it with:")[0]
     return ""
 
 
@@ -96,8 +120,8 @@ def _schedule(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
         yield Finding(
             "schedule",
             Severity.CRITICAL,
-            "disabled: nothing renews the token; how to enable it: docs/operations.md#no-tick",
-            f"aws scheduler get-schedule --name {name}",
+            "disabled: nothing renews the token",
+            _enable(name),
         )
     elif not schedule["Target"]["Arn"].endswith(f":{stack.outputs['RefreshFunctionName']}:live"):
         yield Finding(
@@ -132,28 +156,25 @@ def _token(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     try:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
+        _labels(stack, arn)  # says so if it is the secret itself that is not there
         yield Finding("token", Severity.CRITICAL, "there is none yet", _tick(stack))
         return
-    yield judge_token(answer.get("SecretString", ""), now, mend=_force(stack))
+    yield judge_token(answer.get("SecretString"), now, mend=_force(stack))
 
 
-def judge_token(text: str, now: datetime, *, mend: str) -> Finding:
+def judge_token(text: str | None, now: datetime, *, mend: str) -> Finding:
     """The finding for the current version's content, of which only the times are shown."""
     try:
-        content = json.loads(text)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
+        token = read_record("AWSCURRENT", text)
+    except ConfigurationError:
         return Finding("token", Severity.CRITICAL, "the secret was overwritten with something else", mend)
-    if "intent" in content:
+    if token is None:
+        return Finding("token", Severity.CRITICAL, "there is none yet", mend)
+    if isinstance(token, Intent):
         return Finding("token", Severity.CRITICAL, "there is none yet, only the intent to mint one", mend)
-    try:
-        issued, expires = (datetime.fromisoformat(content[name]) for name in ("issued_at", "expires_at"))
-    except (KeyError, TypeError, ValueError):
-        return Finding("token", Severity.CRITICAL, "the secret was overwritten with something else", mend)
-    left = expires - now
-    saw = f"minted {_ago(now - issued)} ago because of {content.get('reason')}, expires in {_ago(left)}"
-    if left <= timedelta(0):
+    left = token.remaining(now)
+    saw = f"minted {_ago(token.age(now))} ago because of {token.reason}, expires in {_ago(left)}"
+    if token.expired(now):
         return Finding("token", Severity.CRITICAL, f"expired {_ago(-left)} ago", mend)
     if left < EXPIRES_SOON:
         return Finding("token", Severity.CRITICAL, saw, mend)
@@ -178,25 +199,36 @@ def _lock(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
 def _judge_lock(
     stack: DeployedStack, arn: str, holder: str, labels: Mapping[str, str], now: datetime
 ) -> Finding:
-    manager = stack.client("secretsmanager")
-    content = json.loads(manager.get_secret_value(SecretId=arn, VersionId=holder)["SecretString"])
-    started = content.get("started_at")
-    age = now - datetime.fromisoformat(started) if started else LEASE
+    intent = _record(stack, arn, holder)
+    if not isinstance(intent, Intent):
+        return Finding(
+            "lock",
+            Severity.WARNING,
+            "lies on a version that is no intent of ours; the next tick takes it over",
+            _tick(stack),
+        )
     current = labels.get("AWSCURRENT")
-    run = None
-    if current is not None and current != holder:
-        token = json.loads(manager.get_secret_value(SecretId=arn, VersionId=current)["SecretString"])
-        run = token.get("run")
-    if run is not None and run == content.get("intent"):
+    token = _record(stack, arn, current) if current is not None else None
+    if isinstance(token, Token) and token.run == intent.run:
         return Finding("lock", Severity.OK, "left behind by a finished run; the next tick takes it off")
-    if age < LEASE:
-        return Finding("lock", Severity.OK, f"held by a run that began {_ago(age)} ago")
+    began = f" {_ago(now - intent.started_at)} ago" if intent.started_at else ""
+    if not lease_over(intent, now):
+        return Finding("lock", Severity.OK, f"held by a run that began{began}")
     return Finding(
         "lock",
         Severity.WARNING,
-        f"left by a run that died {_ago(age)} ago and may have minted; the next tick takes it over",
+        f"left by a run that died{began} and may have minted; the next tick takes it over",
         _tick(stack),
     )
+
+
+def _record(stack: DeployedStack, arn: str, version: str) -> Token | Intent | None:
+    """None also for what does not read as ours."""
+    answer = stack.client("secretsmanager").get_secret_value(SecretId=arn, VersionId=version)
+    try:
+        return read_record(version, answer.get("SecretString"))
+    except ConfigurationError:
+        return None
 
 
 def _alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -252,7 +284,8 @@ def _url(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
             "URL",
             Severity.CRITICAL,
             f"its AuthType is {config['AuthType']}: open to everybody",
-            _drift(stack),
+            f"aws lambda update-function-url-config --function-name {stack.outputs['VendFunctionName']} "
+            "--qualifier live --auth-type AWS_IAM",
         )
     iam = stack.client("iam")
     arn = stack.outputs["CallerPolicyArn"]
@@ -389,9 +422,20 @@ def _force(stack: DeployedStack) -> str:
     return _refresh(stack, "forced-refresh")
 
 
+def _enable(schedule: str) -> str:
+    """An update replaces the whole schedule: what it is to keep is read from it first."""
+    wanted = ", ".join(f"{part}: {part}" for part in KEPT_OF_SCHEDULE)
+    read = f"aws scheduler get-schedule --name {schedule} --query '{{{wanted}}}' --output json"
+    return f'aws scheduler update-schedule --state ENABLED --cli-input-json "$({read})"'
+
+
 def _publish(function: str) -> str:
     publish = f"aws lambda publish-version --function-name {function} --query Version --output text"
     return f'aws lambda update-alias --function-name {function} --name live --function-version "$({publish})"'
+
+
+def _events(stack: DeployedStack) -> str:
+    return f"aws cloudformation describe-stack-events --stack-name {stack.name}"
 
 
 def _drift(stack: DeployedStack) -> str:

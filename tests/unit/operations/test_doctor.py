@@ -2,11 +2,14 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError
 
 from token_vending_ops import doctor
+from token_vending_ops.deployed import DeployedStack, Parts
 from token_vending_ops.doctor import credentials_fault, judge_token
 from token_vending_ops.findings import Finding, Severity, as_json, as_table, exit_code
 
@@ -21,6 +24,7 @@ def token(expires_in: timedelta) -> str:
             "issued_at": (NOW - timedelta(days=3)).isoformat(),
             "expires_at": (NOW + expires_in).isoformat(),
             "reason": "forced",
+            "credentials_version": "version-1",
         }
     )
 
@@ -35,10 +39,13 @@ def token(expires_in: timedelta) -> str:
         ("oops", Severity.CRITICAL, "overwritten"),
         ("[1]", Severity.CRITICAL, "overwritten"),
         ('{"access_token": "x"}', Severity.CRITICAL, "overwritten"),
-        ('{"issued_at": "yesterday", "expires_at": "tomorrow"}', Severity.CRITICAL, "overwritten"),
+        (token(timedelta(days=200)).replace("+00:00", ""), Severity.CRITICAL, "overwritten"),
+        (token(timedelta(days=200)).replace("issued_at", "minted"), Severity.CRITICAL, "overwritten"),
+        (None, Severity.CRITICAL, "overwritten"),
+        ("", Severity.CRITICAL, "none yet"),
     ],
 )
-def test_the_token_is_judged_by_its_times(text: str, severity: Severity, says: str) -> None:
+def test_the_token_is_judged_by_its_times(text: str | None, severity: Severity, says: str) -> None:
     finding = judge_token(text, NOW, mend="mend it")
     assert finding.severity is severity
     assert says in finding.saw
@@ -50,16 +57,18 @@ def test_the_token_is_judged_by_its_times(text: str, severity: Severity, says: s
     [
         ('{"email": "a@example.com", "password": "p:q"}', ""),
         ('{"username": "a@example.com", "password": "p"}', ""),
-        ("", "not JSON"),
+        ("", "not valid JSON"),
+        (None, "not a JSON object"),
         ('"hunter2"', "not a JSON object"),
         ('{"password": "hunter2"}', "'email' is missing"),
-        ('{"email": 1, "password": "hunter2"}', "'email' is missing"),
+        ('{"email": 1, "password": "hunter2"}', "'email' is not a non-empty string"),
         ('{"email": "a:b@example.com", "password": "hunter2"}', "colon"),
         ('{"email": "a@example.com"}', "'password' is missing"),
-        ('{"email": "a@example.com", "password": ""}', "'password' is missing"),
+        ('{"email": "a@example.com", "password": " "}', "'password' is not a non-empty string"),
+        ('{"email": "a@example.com", "password": "hunter2\\n"}', "control character"),
     ],
 )
-def test_credentials_that_cannot_be_used_are_named_without_showing_them(text: str, says: str) -> None:
+def test_credentials_that_cannot_be_used_are_named_without_showing_them(text: str | None, says: str) -> None:
     fault = credentials_fault(text)
     assert says in fault if says else fault == ""
     assert "hunter2" not in fault
@@ -112,3 +121,129 @@ def test_a_check_that_aws_refuses_is_a_finding_and_stops_no_other(monkeypatch: p
         "schedule", Severity.UNKNOWN, "AWS refused to tell: GetSchedule: AccessDenied"
     )
     assert findings[1].check == "fine"
+
+
+class Secrets:
+    """A Secrets Manager client with a token secret of these versions and labels."""
+
+    def __init__(self, versions: dict[str, str], labels: dict[str, str]) -> None:
+        self._versions = versions
+        self._labels = labels
+
+    def describe_secret(self, **_: str) -> dict[str, Any]:
+        return {"VersionIdsToStages": {version: [label] for label, version in self._labels.items()}}
+
+    def get_secret_value(self, *, SecretId: str, VersionId: str) -> dict[str, str]:  # noqa: N803
+        del SecretId
+        return {"SecretString": self._versions[VersionId]}
+
+
+class SickStack(DeployedStack):
+    """A stack that answers whatever a test wants, without an account."""
+
+    def __init__(self, *, client: object = None, outputs: tuple[str, ...] = ()) -> None:
+        self.name = "sick"
+        self.status = "CREATE_COMPLETE"
+        self.outputs = Parts((name, f"arn:{name}") for name in outputs)
+        self.resources = Parts()
+        self.parameters = {}
+        self.client = lambda _service: client  # type: ignore[assignment]
+
+
+def intent(age: timedelta) -> str:
+    return json.dumps({"intent": "run-1", "started_at": (NOW - age).isoformat(), "reason": "too_old"})
+
+
+@pytest.mark.parametrize(
+    ("held", "severity", "says"),
+    [
+        (intent(timedelta(seconds=9)), Severity.OK, "held by a run that began 9 seconds ago"),
+        (intent(timedelta(hours=3)), Severity.WARNING, "left by a run that died 3 hours ago"),
+        ('{"intent": "run-1"}', Severity.WARNING, "left by a run that died and may"),
+        (
+            '{"intent": "run-1", "started_at": "2026-11-24T00:00:00"}',
+            Severity.WARNING,
+            "left by a run that died",
+        ),
+        ("not JSON", Severity.WARNING, "no intent of ours"),
+        (token(timedelta(days=9)), Severity.WARNING, "no intent of ours"),
+    ],
+)
+def test_the_lock_is_judged_by_the_version_under_it(held: str, severity: Severity, says: str) -> None:
+    secrets = Secrets(
+        {"held": held, "current": "not JSON either"}, {"MINTING": "held", "AWSCURRENT": "current"}
+    )
+    stack = SickStack(client=secrets, outputs=("TokenSecretArn", "RefreshFunctionName"))
+    lock, latch = doctor.CHECKS["lock"](stack, NOW)
+    assert lock.severity is severity
+    assert says in lock.saw
+    assert (latch.check, latch.severity) == ("latch", Severity.OK)
+
+
+def test_a_stack_without_outputs_and_resources_is_told_check_by_check() -> None:
+    findings = doctor.examine(SickStack(), NOW)
+    assert {finding.check for finding in findings} >= doctor.CHECKS.keys() - {"stack"}
+    for finding in findings[1:]:
+        assert finding.severity is Severity.CRITICAL or "could not be examined" in finding.saw, finding
+    assert "the stack has no TokenSecretArn" in next(f for f in findings if f.check == "token").saw
+
+
+def _raising(error: Exception) -> Any:
+    def check(_stack: object, _now: object) -> list[Finding]:
+        raise error
+
+    return check
+
+
+def test_a_check_that_breaks_is_a_finding_without_the_errors_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = Finding("fine", Severity.OK, "well")
+    checks = {"lock": _raising(ValueError(SECRET)), "fine": lambda _stack, _now: [fine]}
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    assert doctor.examine(SickStack(), NOW) == [
+        Finding("lock", Severity.UNKNOWN, "could not be examined: ValueError"),
+        fine,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "says", "mend"),
+    [
+        (
+            "token",
+            "InvalidRequestException",
+            "marked for deletion",
+            "restore-secret --secret-id arn:TokenSecretArn",
+        ),
+        ("credentials", "InvalidRequestException", "marked", "--secret-id arn:CredentialsSecretArn"),
+        ("token", "ResourceNotFoundException", "secret is gone", "sam deploy --stack-name sick"),
+        ("schedule", "ResourceNotFoundException", "#no-tick", "sam deploy --stack-name sick"),
+        ("roles", "NoSuchEntity", "is gone", "sam deploy --stack-name sick"),
+        (
+            "dead letters",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "is gone",
+            "sam deploy --stack-name sick",
+        ),
+    ],
+)
+def test_what_is_gone_is_critical_and_comes_with_its_mend(
+    monkeypatch: pytest.MonkeyPatch, check: str, code: str, says: str, mend: str
+) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "secret detail"}}, "Look")
+    monkeypatch.setattr(doctor, "CHECKS", {check: _raising(error)})
+    (finding,) = doctor.examine(SickStack(outputs=("TokenSecretArn", "CredentialsSecretArn")), NOW)
+    assert finding.severity is Severity.CRITICAL
+    assert says in finding.saw
+    assert finding.mend.endswith(mend)
+
+
+def test_an_open_url_is_shut_by_the_command_under_it() -> None:
+    lambdas = MagicMock()
+    lambdas.get_function_url_config.return_value = {"AuthType": "NONE"}
+    stack = SickStack(client=lambdas, outputs=("VendFunctionArn", "VendFunctionName", "CallerPolicyArn"))
+    finding = next(iter(doctor.CHECKS["URL permissions"](stack, NOW)))
+    assert finding.severity is Severity.CRITICAL
+    assert finding.mend == (
+        "aws lambda update-function-url-config --function-name arn:VendFunctionName "
+        "--qualifier live --auth-type AWS_IAM"
+    )
