@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ TEMPLATE = Path(__file__).parents[2] / "examples" / "consumer" / "template.yaml"
 CALLS = 200
 KILLED_BEFORE_CALL = {20, 60, 100, 140, 180}
 AT_ONCE = 4
+CACHE_SECONDS = 2
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 pytestmark = [pytest.mark.timeout(300)]
@@ -45,16 +47,20 @@ def consumer(minted: EmbeddedStack) -> Iterator[Consumer]:
     given = ("VendFunctionArn", "CallerPolicyArn", "TokenClientLayerArn")
     parameters = {name: minted.outputs[name] for name in given}
     parameters["PersonrEndpoint"] = f"{minted.personr.url}{WHOAMI_PATH}"
+    minted.deploy({"CacheSeconds": str(CACHE_SECONDS)})
     outputs = minted.deploy_beside("personr-consumer", str(TEMPLATE), parameters)
     yield Consumer(minted, outputs["ConsumerName"], minted.client("lambda"))
     minted.client("cloudformation").delete_stack(StackName="personr-consumer")
+    minted.deploy({"CacheSeconds": "60"})
 
 
 def let_an_hour_pass(stack: EmbeddedStack) -> None:
-    """Make the current token, and the deaths it remembers, an hour older.
+    """Make the current token, and the deaths it remembers, an hour older, and every copy too old to be used.
 
     Early deaths are healed twice an hour and then reported as a foreign minter; these here are to be hours apart.
+    An idle consumer that kept a copy over two kills would be two versions behind, which no hour allows.
     """
+    time.sleep(CACHE_SECONDS + 0.5)
     manager = stack.client("secretsmanager")
     secret = stack.outputs["TokenSecretArn"]
     held = manager.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")
