@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, override
 from zlib import crc32
@@ -35,6 +36,17 @@ settings.register_profile(
     database=None if IN_CI else DirectoryBasedExampleDatabase(ROOT / ".build" / "hypothesis"),
 )
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _metrics_of_its_own() -> Iterator[None]:
+    """Powertools keeps a process's metrics and dimensions in one place; what a module leaves is not the next one's."""
+    yield
+    if "aws_lambda_powertools.metrics" in sys.modules:
+        from aws_lambda_powertools import Metrics  # noqa: PLC0415 - only where something has used it
+
+        for left in (Metrics._metrics, Metrics._dimensions, Metrics._metadata, Metrics._default_dimensions):
+            left.clear()
 
 
 class LeftTheMachineError(BaseException):
