@@ -20,7 +20,7 @@ from tests.personr.scenarios import Scenario, redirect
 from tests.runtime import LambdaFunction, Result
 from tests.stand_ins.secrets_manager import ACCOUNT_ID
 from token_vending.audit import AuditEvent
-from token_vending.due import PAUSE_AFTER_FAILURES
+from token_vending.due import LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report
 
 MINUTE = timedelta(minutes=1)
@@ -328,7 +328,7 @@ def test_without_a_token_failing_hand_outs_page_no_more(night: Night) -> None:
     assert len(night.alarms.pages()) == 3, "each of them once"
     night.world.vendor.always(None)
     # The hours above were imitated, and the store has no clock of ours: its intents grow old by hand.
-    for _ in range(PAUSE_AFTER_FAILURES // MINUTE):
+    for _ in range(LONGEST_PAUSE // MINUTE):
         night.world.let_lease_pass()
     night.quiet_hour()
     assert night.alarms["TokenTroubleAlarm"].state is AlarmState.OK

@@ -23,7 +23,7 @@ from tests.runtime import LambdaFunction, Pending, Result
 from tests.runtime.function import KILLED
 from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 from tests.stand_ins.wire import hold_after, hold_before
-from token_vending.due import FREE_FAILURES, PAUSE_AFTER_FAILURES
+from token_vending.due import FREE_FAILURES, LONGEST_PAUSE
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 """Lambda keeps the request id through the asynchronous retries of an event."""
@@ -101,7 +101,7 @@ def turned_away_ten_times(world: World) -> None:
     leave_lock(
         world,
         run="run-that-failed",
-        seconds_ago=PAUSE_AFTER_FAILURES.total_seconds() + 5,
+        seconds_ago=LONGEST_PAUSE.total_seconds() + 5,
         labels=("INTENT", "ABANDONED"),
         reason=f"too_old (failures before: {FREE_FAILURES - 1})",
     )
@@ -430,7 +430,7 @@ class Before:
         assert "Nothing was tried" in again.error_message, again
         assert set(world.secrets.versions(TOKEN)) == versions
         assert world.vendor.mint_count() == mints
-        world.age_intents(PAUSE_AFTER_FAILURES.total_seconds() - LEASE_SECONDS)
+        world.age_intents(LONGEST_PAUSE.total_seconds() - LEASE_SECONDS)
         return world.refresh.invoke(event, REQUEST_ID)
 
     def check_mended(self, retry: Result) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
-from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, PAUSE_AFTER_FAILURES
+from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, LONGEST_PAUSE
 from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
 from token_vending.refreshing import LOCK
 from token_vending.token import Token
@@ -283,7 +283,7 @@ def at_mint(call: Call, kind: Kind) -> Fault | None:
 def test_a_crash_after_ten_failures_is_mended_within_the_pause(world: World) -> None:
     """The exception to "the first retry mends it": it costs the pause, and no more."""
     ten_runs_fail(world)
-    world.clock.advance(PAUSE_AFTER_FAILURES)
+    world.clock.advance(LONGEST_PAUSE)
     with pytest.raises(Killed):
         world.run({"id": "crash"}, weather=lambda call: at_mint(call, Kind.CRASH_AFTER))
     died = world.clock()
@@ -292,7 +292,7 @@ def test_a_crash_after_ten_failures_is_mended_within_the_pause(world: World) -> 
     with pytest.raises(VendorUnavailable, match="Nothing was tried"):
         world.run({"id": "crash"})
     assert not world.token_works()
-    world.clock.advance(died + PAUSE_AFTER_FAILURES - world.clock())
+    world.clock.advance(died + LONGEST_PAUSE - world.clock())
     assert world.run({"id": "next tick"}).outcome == "refreshed"
     assert world.token_works()
 

@@ -345,7 +345,17 @@ def test_which_account_mints(
 
 @pytest.mark.parametrize(
     ("failures", "started", "minutes"),
-    [(1, NOW, 0), (9, NOW, 0), (10, NOW, 10), (10, NOW - 4 * MINUTE, 6), (50, NOW - 10 * MINUTE, 0)],
+    [
+        (1, NOW, 0),
+        (9, NOW, 0),
+        (10, NOW, 1),
+        (11, NOW, 2),
+        (14, NOW, 16),
+        (15, NOW, 20),
+        (10**9, NOW, 20),
+        (14, NOW - 4 * MINUTE, 12),
+        (15, NOW - 20 * MINUTE, 0),
+    ],
 )
 def test_how_long_to_wait_after_failures(failures: int, started: datetime, minutes: int) -> None:
     last = Intent("i", "r", started, "no_token")

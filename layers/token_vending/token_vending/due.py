@@ -27,11 +27,13 @@ LATE_MINT_WINDOW = timedelta(minutes=5)
 
 
 FREE_FAILURES = 10
-PAUSE_AFTER_FAILURES = timedelta(minutes=10)
-"""After ten failed runs in a row, no more than one in ten minutes: that is the rate of writes that Secrets
-Manager keeps up with, since it prunes no version within a day
-(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html). Beyond it an outage of the
-vendor would use up the quota of versions, and nothing could be stored when the vendor is back."""
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(minutes=20)
+"""After ten failed runs in a row the next one waits for a minute, then two, then four, up to 20 minutes. An
+outage of minutes costs minutes, and one of days writes fewer than 100 versions a day: Secrets Manager keeps
+about that many and prunes none within a day
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html). Beyond it nothing could
+be stored when the vendor is back."""
 
 
 class Verdict(StrEnum):
@@ -165,7 +167,12 @@ def wait_after_failures(failures: int, last: Intent, now: datetime) -> timedelta
     """
     if failures < FREE_FAILURES or last.started_at is None or last.started_at > now:
         return timedelta(0)
-    return last.started_at + PAUSE_AFTER_FAILURES - now
+    return last.started_at + _pause(failures - FREE_FAILURES) - now
+
+
+def _pause(paused_before: int) -> timedelta:
+    doublings = min(paused_before, LONGEST_PAUSE // FIRST_PAUSE)  # more make no difference, but big numbers
+    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
 
 
 def choose_account(
