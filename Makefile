@@ -69,9 +69,12 @@ publish-check: build  ## is this fit for the Serverless Application Repository? 
 
 ##@ Tests and checks
 
+# More than a small machine has cores, since many tests wait: for a timeout, a deployment, a schedule.
+WORKERS ?= 4
+
 .PHONY: test
 test: build  ## every test: unit, contract, infrastructure, integration, end to end
-	@REQUIRE_BUILD=1 $(RUN) -m pytest -n 2 $(ARGS)
+	@REQUIRE_BUILD=1 $(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: unit
 unit: setup  ## the tests that need nothing started

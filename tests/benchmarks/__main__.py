@@ -46,7 +46,9 @@ def main() -> int:
     if not arguments.only_print:
         report.FOLDER.mkdir(parents=True, exist_ok=True)
         (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        report.plot(results, report.FOLDER)
+        from tests.benchmarks import plots  # noqa: PLC0415  a second to import
+
+        plots.plot(results, report.FOLDER)
         report.put_into_page("measurements", text)
         load.main()
         crowd.main()

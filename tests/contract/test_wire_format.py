@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-import openapi_spec_validator
 import pytest
 import yaml
 from hypothesis import given
@@ -44,11 +43,16 @@ ROLE = "arn:aws:iam::111122223333:role/orders"
 SESSION = "arn:aws:sts::111122223333:assumed-role/orders/session"
 
 
+@cache
+def validator(name: str) -> Any:
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415  three seconds to import
+
+    Draft202012Validator.check_schema(SCHEMAS[name])
+    return Draft202012Validator(SCHEMAS[name], registry=REGISTRY, format_checker=FormatChecker())
+
+
 def complaints(name: str, document: object) -> list[str]:
-    validator = jsonschema.Draft202012Validator(
-        SCHEMAS[name], registry=REGISTRY, format_checker=jsonschema.FormatChecker()
-    )
-    return [error.message for error in validator.iter_errors(document)]
+    return [error.message for error in validator(name).iter_errors(document)]
 
 
 def token(life: timedelta = timedelta(days=300), version: str = "a-version-of-32-characters-and-up") -> Token:
@@ -114,14 +118,15 @@ def http_event(
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_one_and_its_examples_fit(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
     assert SCHEMAS[name]["examples"]
     for example in SCHEMAS[name]["examples"]:
         assert complaints(name, example) == []
 
 
 def test_the_openapi_page_is_one() -> None:
-    openapi_spec_validator.validate(OPENAPI, base_uri=(DOCS / "openapi.yaml").as_uri())
+    from openapi_spec_validator import validate  # noqa: PLC0415  as above
+
+    validate(OPENAPI, base_uri=(DOCS / "openapi.yaml").as_uri())
 
 
 def test_the_examples_of_the_openapi_page_fit_their_schemas() -> None:

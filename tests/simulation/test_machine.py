@@ -99,7 +99,7 @@ class StackOfTwo(Stack):
 
 
 PROFILE = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "1000")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "500")),
     stateful_step_count=int(os.environ.get("MODEL_STEPS", "14")),
     suppress_health_check=list(HealthCheck),
 )

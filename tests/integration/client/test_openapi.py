@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests.auth
-import schemathesis
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from tests.integration.world import World
 from tests.runtime import FunctionUrl
@@ -28,18 +21,29 @@ from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = schemathesis.openapi.from_path(Path(__file__).parents[3] / "docs" / "openapi.yaml")
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 STRANGER = Principal(
     "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
 )
 OPERATIONS = [("/token", "GET"), ("/token/rejections", "POST")]
+
+
+@cache
+def page() -> Any:
+    from schemathesis import openapi  # noqa: PLC0415  two seconds to import
+
+    return openapi.from_path(Path(__file__).parents[3] / "docs" / "openapi.yaml")
+
+
+def checks() -> list[Any]:
+    """What an answer has to be, whatever its status."""
+    from schemathesis.specs.openapi import checks as kinds  # noqa: PLC0415  as above
+
+    return [
+        kinds.status_code_conformance,
+        kinds.content_type_conformance,
+        kinds.response_headers_conformance,
+        kinds.response_schema_conformance,
+    ]
 
 
 class Signed(requests.auth.AuthBase):
@@ -77,11 +81,12 @@ def test_generated_requests_are_answered_as_the_page_says(
         derandomize=True,
         database=None,
     )
-    @given(case=PAGE[path][method].as_strategy())
+    @given(case=page()[path][method].as_strategy())
     def ask(case: Any) -> None:
         response = case.call(base_url=url.url, auth=Signed(CALLER), timeout=20)
         statuses.add(response.status_code)
-        case.validate_response(response, checks=CHECKS)
+        assert response.status_code < 500
+        case.validate_response(response, checks=checks())
 
     ask()
 
@@ -91,7 +96,7 @@ def test_generated_requests_are_answered_as_the_page_says(
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], path: str, method: str) -> None:
     world, url = stack
-    operation = PAGE[path][method]
+    operation = page()[path][method]
     version = world.version
     assert version is not None
     good: dict[str, Any] = {} if method == "GET" else {"body": {"version": "one-before"}}
@@ -108,7 +113,7 @@ def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], pa
         case = operation.Case(media_type="application/json" if method == "POST" else None, **request)
         response = case.call(base_url=url.url, auth=Signed(principal), timeout=20)
         assert response.status_code == status
-        case.validate_response(response, checks=CHECKS[1:])
+        case.validate_response(response, checks=checks())
 
 
 @pytest.mark.parametrize(
@@ -130,6 +135,6 @@ def test_other_paths_and_methods_are_answered_as_the_page_says(
 
     assert (answer.status_code, answer.headers.get("Allow")) == (status, allowed)
     # The page describes the answer with each operation, whichever path and method were asked for.
-    PAGE["/token"]["GET"].validate_response(answer)
+    page()["/token"]["GET"].validate_response(answer)
     stranger = requests.request(method, f"{url.url}{path}", auth=Signed(STRANGER), timeout=20)
     assert stranger.status_code == 403
