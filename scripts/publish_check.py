@@ -26,7 +26,13 @@ SEMANTIC_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 LAYERS = ("TokenVendingLayer", "TokenClientLayer")
 LARGEST_UNZIPPED = 250 * 1024 * 1024
 """Lambda's limit for a function with its layers."""
-FREE_LICENCES = ("Apache", "MIT", "BSD", "PSF", "Python Software Foundation")
+FREE_LICENCES = frozenset(
+    {
+        *("Apache-2.0", "Apache Software License", "BSD License", "BSD-2-Clause", "BSD-3-Clause"),
+        *("MIT", "MIT License", "MIT-0", "MIT No Attribution License (MIT-0)"),
+        *("PSF-2.0", "Python Software Foundation License"),
+    }
+)
 FIELDS = {
     "Name": r"[A-Za-z0-9-]{1,140}",
     "Description": r".{1,256}",
@@ -138,7 +144,7 @@ def licence_faults(packages: dict[str, list[metadata.Distribution]]) -> Iterator
     for layer, found in packages.items():
         for package in found:
             licence = licence_of(package)
-            if not any(free in licence for free in FREE_LICENCES):
+            if not FREE_LICENCES.issuperset(re.split(r", | AND | OR ", licence)):
                 yield f"{layer}: {package.name} has the licence {licence}"
             folder = f"{package.name.replace('-', '_')}-{package.version}.dist-info"
             about = Path(str(package.locate_file(folder))).rglob("*")

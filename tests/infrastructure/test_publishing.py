@@ -65,15 +65,16 @@ def test_a_release_has_its_section_and_nothing_unreleased(
     assert any(fault in found for found in faults) if fault else faults == []
 
 
-def test_a_licence_that_is_not_permissive_is_a_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("licence", ["AGPL-3.0", "MIT AND AGPL-3.0", "LIMITED", "Not MIT"])
+def test_a_licence_that_is_not_permissive_is_a_fault(tmp_path: Path, licence: str) -> None:
     about = tmp_path / "odd-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(
-        "Metadata-Version: 2.4\nName: odd\nVersion: 1\nLicense-Expression: AGPL-3.0\n"
+        f"Metadata-Version: 2.4\nName: odd\nVersion: 1\nLicense-Expression: {licence}\n"
     )
     (odd,) = metadata.distributions(path=[str(tmp_path)])
     assert list(publish_check.licence_faults({"Layer": [odd]})) == [
-        "Layer: odd has the licence AGPL-3.0",
+        f"Layer: odd has the licence {licence}",
         "Layer: odd comes without its licence text",
     ]
 
