@@ -109,6 +109,14 @@ MUTANTS = (
         (f"{OUTAGES}::test_waiting_says_for_how_long_and_writes_nothing",),
     ),
     Mutant(
+        "growing pause",
+        "the first pause is as long as the longest",
+        f"{CORE}/due.py",
+        "    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)",
+        "    return LONGEST_PAUSE * (doublings >= 0)",
+        (f"{OUTAGES}::test_a_short_outage_of_the_vendor_costs_callers_a_short_pause",),
+    ),
+    Mutant(
         "in hand",
         "a token in hand is stored whether or not its run is still the last one",
         f"{CORE}/refreshing.py",

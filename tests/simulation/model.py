@@ -172,6 +172,7 @@ class Model:
         versions (docs/reliability.md, "What is assumed").
         """
         if len(self.world.secrets.versions(TOKEN)) > MAX_VERSIONS - 4 * FREE_FAILURES:
+            self.time_passes(timedelta(days=1))
             return
         for _ in range(FREE_FAILURES + 2):
             self.runs(0, event, [VendorDown(number)], warm=False)

@@ -30,8 +30,8 @@ FREE_FAILURES = 10
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(minutes=20)
 """After ten failed runs in a row the next one waits for a minute, then two, then four, up to 20 minutes. An
-outage of minutes costs minutes, and one of days writes fewer than 100 versions a day: Secrets Manager keeps
-about that many and prunes none within a day
+outage of minutes costs minutes, and one of days makes fewer than 100 attempts a day: each writes a version,
+Secrets Manager keeps about that many and prunes none within a day
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html). Beyond it nothing could
 be stored when the vendor is back."""
 
