@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export SAM_CLI_TELEMETRY := 0
 
 PYTHON ?=
-BASE_PYTHON = "$$(PYTHON="$(PYTHON)" scripts/find-python)"
+BASE_PYTHON = python="$$(PYTHON="$(PYTHON)" scripts/find-python)"; "$$python"
 VENV := .build/venv/bin
 RUN := $(VENV)/python
 SAM := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .build/sam/bin/sam

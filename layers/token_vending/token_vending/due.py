@@ -149,11 +149,6 @@ def lease_over(intent: Intent, now: datetime) -> bool:
     return abs(now - intent.started_at) >= LEASE
 
 
-def made_by(run: str, intent_version: str) -> bool:
-    """Whether that run id is of the attempt whose intent has this version (`RefreshRequest.attempt`)."""
-    return run.partition("/")[2] == intent_version
-
-
 def failed_since(intent: Intent, token: Token | None) -> bool:
     """Whether that intent is news: later than the last success, and not of the run that brought it."""
     if token is None:

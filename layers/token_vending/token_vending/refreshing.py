@@ -25,7 +25,6 @@ from token_vending.due import (
     decide,
     failed_since,
     lease_over,
-    made_by,
     recent_early_deaths,
     wait_after_failures,
 )
@@ -39,7 +38,7 @@ from token_vending.errors import (
 )
 from token_vending.minting import Minting
 from token_vending.ports import Clock, CredentialsSource, LabelHeld, Minted, TimeLeft, TokenStore, Vendor
-from token_vending.requests import RefreshRequest
+from token_vending.requests import RefreshRequest, made_by
 from token_vending.token import Intent, Token, to_rfc3339
 
 LOCK = "MINTING"

@@ -118,6 +118,11 @@ def show_name(name: object) -> str:
     return "with a name that is not repeated here"
 
 
+def made_by(attempt: str, intent_version: str) -> bool:
+    """Whether that run id is of the attempt whose intent has this version."""
+    return attempt.partition("/")[2] == intent_version
+
+
 def _run_id(event_id: str, rejected_version: str | None) -> str:
     # Hashed, so that whatever a sender puts into an id stays a plain word of known length in the record and
     # the logs. The rejected version is part of it: a sender that uses one id for two rejections has two runs.
