@@ -1,7 +1,7 @@
 """What to do about a vendor's 401, as a generator that does no input or output itself.
 
-It yields what it wants done and is sent the result. ``_pool`` and the adapters for requests and httpx do it, each
-in its own way::
+It yields what it wants done and is sent the result. ``_supply`` gives the tokens and takes the reports; ``_pool``
+and the adapters for requests and httpx send, each in its own way::
 
     TakeToken()      → a Token
     Send(token)      → a Reply
@@ -14,19 +14,16 @@ that the stack heals before the next request comes.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ._errors import RequestNotRepeatable, TokenClientError
+from ._errors import RequestNotRepeatable
 from ._token import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-logger = logging.getLogger("token_client")
+    from collections.abc import Generator
 
 
 class Reply(Enum):
@@ -70,19 +67,6 @@ class Report:
 
     version: str
     answer_stands: bool = False
-
-    def to(self, reject: Callable[[str], None]) -> None:
-        """Report it, in the way that is given.
-
-        Raises:
-            TokenClientError: the report failed for good, and no answer stands.
-        """
-        try:
-            reject(self.version)
-        except TokenClientError as error:
-            if not self.answer_stands:
-                raise
-            logger.warning("the refused version %s could not be reported: %s", self.version, error)
 
 
 Step = TakeToken | Send | Report

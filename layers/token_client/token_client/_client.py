@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._cache import TokenCache
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._aws import AwsSession
     from ._pool import BearerPool
+    from ._supply import Supply
     from ._token import Token
     from ._wire import TokenSource
 
@@ -189,9 +191,7 @@ class TokenClient:
         """
         from ._requests_auth import RequestsAuth  # noqa: PLC0415 - imports requests
 
-        return RequestsAuth(
-            self, wait_seconds=self._wait_seconds if wait_seconds is None else wait_seconds, clock=self._clock
-        )
+        return RequestsAuth(self._supplies(wait_seconds))
 
     def httpx_auth(self, *, wait_seconds: float | None = None) -> httpx.Auth:
         """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``.
@@ -201,8 +201,13 @@ class TokenClient:
         """
         from ._httpx_auth import HttpxAuth  # noqa: PLC0415 - imports httpx
 
-        return HttpxAuth(
-            self, wait_seconds=self._wait_seconds if wait_seconds is None else wait_seconds, clock=self._clock
+        return HttpxAuth(self._supplies(wait_seconds))
+
+    def _supplies(self, wait_seconds: float | None) -> Callable[[], Supply]:
+        from ._supply import Supply  # noqa: PLC0415 - only the adapters need it
+
+        return partial(
+            Supply, self, self._wait_seconds if wait_seconds is None else wait_seconds, self._clock
         )
 
     def _place(self) -> tuple[str | None, str | None]:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
-from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
-from ._deadline import Deadline
+from ._bearer_flow import Outcome, Reply, Send, bearer_flow
 from ._origin import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
-    from ._client import TokenClient
+    from ._supply import Supply
+    from ._token import Token
 
 
 class HttpxAuth(httpx.Auth):
     """Sends the token; on a 401 reports it and sends the request once more with the next one.
 
     Args:
-        client: where tokens come from.
-        wait_seconds: how long a request may wait for tokens, the first and the next one together.
-        clock: seconds since the epoch.
+        begin: called as a request begins; what it takes its tokens from.
     """
 
-    def __init__(
-        self, client: TokenClient, *, wait_seconds: float, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._client = client
-        self._wait_seconds = wait_seconds
-        self._clock = clock
+    def __init__(self, begin: Callable[[], Supply]) -> None:
+        self._begin = begin
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         """Driven by ``httpx.Client``.
@@ -45,23 +37,18 @@ class HttpxAuth(httpx.Auth):
         if _is_multipart(request):
             request.read()
         flow = bearer_flow(repeatable=_is_repeatable(request))
-        deadline = Deadline.after(self._wait_seconds, self._clock)
+        supply = self._begin()
         outcome: Outcome = None
         while True:
             try:
                 step = flow.send(outcome)
             except StopIteration:
                 return
-            match step:
-                case TakeToken():
-                    outcome = self._client.get(wait_seconds=deadline.seconds_left())
-                case Report():
-                    outcome = None
-                    step.to(self._client.reject)
-                case Send(token):
-                    header = f"Bearer {token.access_token()}"
-                    request.headers["Authorization"] = header
-                    outcome = _reply((yield request), header)
+            if isinstance(step, Send):
+                header = _bear(request, step.token)
+                outcome = _reply((yield request), header)
+            else:
+                outcome = supply.serve(step)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Driven by ``httpx.AsyncClient``; what blocks is done in a thread, and a fresh token needs none.
@@ -76,27 +63,24 @@ class HttpxAuth(httpx.Auth):
         if _is_multipart(request):
             await request.aread()
         flow = bearer_flow(repeatable=_is_repeatable(request))
-        deadline = Deadline.after(self._wait_seconds, self._clock)
+        supply = self._begin()
         outcome: Outcome = None
         while True:
             try:
                 step = flow.send(outcome)
             except StopIteration:
                 return
-            match step:
-                case TakeToken():
-                    outcome = self._client.token_in_memory()
-                    if outcome is None:
-                        outcome = await run_sync(
-                            partial(self._client.get, wait_seconds=deadline.seconds_left())
-                        )
-                case Report():
-                    outcome = None
-                    await run_sync(step.to, self._client.reject)
-                case Send(token):
-                    header = f"Bearer {token.access_token()}"
-                    request.headers["Authorization"] = header
-                    outcome = _reply((yield request), header)
+            if isinstance(step, Send):
+                header = _bear(request, step.token)
+                outcome = _reply((yield request), header)
+            else:
+                outcome = supply.in_memory(step) or await run_sync(supply.serve, step)
+
+
+def _bear(request: httpx.Request, token: Token) -> str:
+    header = f"Bearer {token.access_token()}"
+    request.headers["Authorization"] = header
+    return header
 
 
 def _reply(response: httpx.Response, header: str) -> Reply:

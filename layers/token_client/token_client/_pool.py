@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from urllib3._collections import HTTPHeaderDict  # public only since urllib3 2
 
-from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
+from ._bearer_flow import Outcome, Reply, Send, bearer_flow
 from ._connections import is_idle
-from ._deadline import Deadline
 from ._forks import start_over_in_children
 from ._origin import check_destination, token_reached
 from ._replay import Replay
+from ._supply import Supply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,8 +120,9 @@ class BearerPool:
             urlopen_options["body"] = body
         if fields is not None:
             urlopen_options["fields"] = fields
-        deadline = Deadline.after(self._wait_seconds if wait_seconds is None else wait_seconds, self._clock)
-        return self._drive(method, url, plain, Replay(body), urlopen_options, deadline)
+        seconds = self._wait_seconds if wait_seconds is None else wait_seconds
+        supply = Supply(self._client, seconds, self._clock)
+        return self._drive(method, url, plain, Replay(body), urlopen_options, supply)
 
     def clear(self) -> None:
         """Close the idle connections."""
@@ -134,7 +135,7 @@ class BearerPool:
         headers: HTTPHeaderDict,
         replay: Replay,
         options: dict[str, Any],
-        deadline: Deadline,
+        supply: Supply,
     ) -> urllib3.BaseHTTPResponse:
         response: urllib3.BaseHTTPResponse | None = None
         flow = bearer_flow(repeatable=replay.possible)
@@ -148,23 +149,18 @@ class BearerPool:
                 if response is not None:
                     response.drain_conn()
                 raise
-            match step:
-                case TakeToken():
-                    outcome = self._client.get(wait_seconds=deadline.seconds_left())
-                case Report():
-                    outcome = None
-                    step.to(self._client.reject)
-                case Send(token):
-                    if response is not None:
-                        # The refused answer may echo the token; nobody needs it, but its connection is still
-                        # good.
-                        response.drain_conn()
-                        response.release_conn()
-                        replay.rewind()
-                    bearing = HTTPHeaderDict(headers)
-                    bearing["Authorization"] = f"Bearer {token.access_token()}"
-                    response = self._send(method, url, bearing, options)
-                    outcome = Reply.to(response.status, carried_token=token_reached(url, response))
+            if not isinstance(step, Send):
+                outcome = supply.serve(step)
+                continue
+            if response is not None:
+                # The refused answer may echo the token; nobody needs it, but its connection is still good.
+                response.drain_conn()
+                response.release_conn()
+                replay.rewind()
+            bearing = HTTPHeaderDict(headers)
+            bearing["Authorization"] = f"Bearer {step.token.access_token()}"
+            response = self._send(method, url, bearing, options)
+            outcome = Reply.to(response.status, carried_token=token_reached(url, response))
         if response is None:
             raise AssertionError("the flow always sends")
         return response

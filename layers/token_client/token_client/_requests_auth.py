@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import requests.auth
 
-from ._bearer_flow import Outcome, Reply, Report, Send, TakeToken, bearer_flow
-from ._deadline import Deadline
+from ._bearer_flow import Outcome, Reply, Send, bearer_flow
 from ._origin import check_destination
 from ._replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._client import TokenClient
+    from ._supply import Supply
     from ._token import Token
 
 
@@ -23,17 +21,11 @@ class RequestsAuth(requests.auth.AuthBase):
     """Sends the token; on a 401 reports it and sends the request once more with the next one.
 
     Args:
-        client: where tokens come from.
-        wait_seconds: how long a request may wait for tokens, the first and the next one together.
-        clock: seconds since the epoch.
+        begin: called as a request begins; what it takes its tokens from.
     """
 
-    def __init__(
-        self, client: TokenClient, *, wait_seconds: float, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._client = client
-        self._wait_seconds = wait_seconds
-        self._clock = clock
+    def __init__(self, begin: Callable[[], Supply]) -> None:
+        self._begin = begin
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Called by requests for every request it prepares.
@@ -43,8 +35,8 @@ class RequestsAuth(requests.auth.AuthBase):
             TokenClientError: there was no token in time.
         """
         check_destination(request.url or "")
-        deadline = Deadline.after(self._wait_seconds, self._clock)
-        token = self._client.get(wait_seconds=deadline.seconds_left())
+        supply = self._begin()
+        token = supply.take()
         header = f"Bearer {token.access_token()}"
         request.headers["Authorization"] = header
         replay = Replay(request.body)
@@ -55,7 +47,7 @@ class RequestsAuth(requests.auth.AuthBase):
             carried = response.request.headers.get("Authorization") == header
             if Reply.to(response.status_code, carried_token=carried) is not Reply.REFUSED:
                 return response
-            return self._heal(response, token, replay, deadline, options)
+            return self._heal(response, token, replay, supply, options)
 
         request.register_hook("response", heal)  # type: ignore[no-untyped-call]
         return request
@@ -65,7 +57,7 @@ class RequestsAuth(requests.auth.AuthBase):
         response: requests.Response,
         token: Token,
         replay: Replay,
-        deadline: Deadline,
+        supply: Supply,
         options: dict[str, Any],
     ) -> requests.Response:
         _ = response.content  # read to the end, so that the connection goes back to its pool
@@ -79,15 +71,11 @@ class RequestsAuth(requests.auth.AuthBase):
                 step = flow.send(outcome)
             except StopIteration:
                 return response
-            match step:
-                case TakeToken():
-                    outcome = self._client.get(wait_seconds=deadline.seconds_left())
-                case Report():
-                    outcome = None
-                    step.to(self._client.reject)
-                case Send(replacement):
-                    response = self._send_again(response, replacement, replay, options)
-                    outcome = Reply.to(response.status_code, carried_token=True)
+            if isinstance(step, Send):
+                response = self._send_again(response, step.token, replay, options)
+                outcome = Reply.to(response.status_code, carried_token=True)
+            else:
+                outcome = supply.serve(step)
 
     @staticmethod
     def _send_again(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from token_client import CallerNotAllowed, RequestNotRepeatable, Token
+from token_client import RequestNotRepeatable, Token
 from token_client._bearer_flow import Reply, Report, Send, TakeToken, bearer_flow
 
 
@@ -61,19 +61,6 @@ def test_a_token_that_was_vouched_for_and_is_refused_again_is_not_reported_twice
 
     with pytest.raises(StopIteration):
         flow.send(Reply.REFUSED)
-
-
-def reject_in_vain(_version: str) -> None:
-    raise CallerNotAllowed("no longer")
-
-
-def test_a_report_that_fails_is_an_error_unless_the_answer_stands(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(CallerNotAllowed):
-        Report("first").to(reject_in_vain)
-    assert caplog.records == []
-
-    Report("second", answer_stands=True).to(reject_in_vain)
-    assert "version second" in caplog.text
 
 
 def test_a_request_that_cannot_be_repeated_reports_all_the_same_and_says_so() -> None:
