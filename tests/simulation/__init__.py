@@ -13,6 +13,7 @@ from tests.simulation.faults import (
     Fault,
     Killed,
     Kind,
+    Puts,
     Weather,
     fair,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Mint",
     "Origin",
     "Process",
+    "Puts",
     "RefreshProcess",
     "SimulatedClient",
     "SimulatedClock",

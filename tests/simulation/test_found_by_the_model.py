@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.records import Record, note
 from tests.simulation.crowd import run_at_once
-from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
+from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Puts, Weather
 from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
@@ -209,18 +209,10 @@ def stores_without_knowing(world: World) -> RefreshProcess:
     """A process whose token is stored, without an answer that says so; it failed and still has it in hand."""
     world.clock.advance(timedelta(days=22))
     process = world.refresh_process()
-    puts = 0
-
-    def weather(call: Call) -> Fault | None:
-        nonlocal puts
-        if call.operation != "PutSecretValue":
-            return None
-        puts += 1
-        return {1: None, 2: Fault(Kind.LOST)}.get(puts, Fault(Kind.THROTTLED))
-
+    the_token_once_unheard = Puts(None, Kind.LOST, Kind.THROTTLED)
     with pytest.raises(StoreUnavailable, match="could not be stored"):
-        world.run({"id": "tick"}, process=process, weather=weather)
-    assert puts > 2
+        world.run({"id": "tick"}, process=process, weather=the_token_once_unheard)
+    assert the_token_once_unheard.count > 2
     assert world.token_works()
     return process
 
@@ -252,13 +244,7 @@ def test_a_token_in_hand_whose_lock_another_run_has_taken_is_not_stored(world: W
     """It is dead: whoever took the lock has minted since."""
     world.clock.advance(timedelta(days=22))
     process = world.refresh_process()
-    puts = 0
-
-    def only_the_intent(call: Call) -> Fault | None:
-        nonlocal puts
-        puts += call.operation == "PutSecretValue"
-        return Fault(Kind.THROTTLED) if call.operation == "PutSecretValue" and puts > 1 else None
-
+    only_the_intent = Puts(None, Kind.THROTTLED)
     with pytest.raises(StoreUnavailable, match="could not be stored"):
         world.run({"id": "tick"}, process=process, weather=only_the_intent)
     world.clock.advance(LEASE)

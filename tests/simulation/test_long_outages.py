@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.simulation import EMAIL, Call, Fault, Killed, Kind, World
+from tests.simulation import EMAIL, Call, Fault, Killed, Kind, Puts, World
 from tests.simulation.faults import MINT
 from token_vending.due import FREE_FAILURES, LONGEST_PAUSE
 from token_vending.errors import TokenVendingError, VendorUnavailable
@@ -206,13 +206,7 @@ def test_a_token_in_hand_is_stored_without_waiting(world: World) -> None:
     for number in range(20):
         outage.tick(number)
     process = world.refresh_process()
-    puts = 0
-
-    def only_the_intent(call: Call) -> Fault | None:
-        nonlocal puts
-        puts += call.operation == "PutSecretValue"
-        return Fault(Kind.THROTTLED) if call.operation == "PutSecretValue" and puts > 1 else None
-
+    only_the_intent = Puts(None, Kind.THROTTLED)
     with suppress(TokenVendingError):
         world.run({"id": "minted, not stored"}, process=process, weather=only_the_intent)
     assert not world.token_works()
