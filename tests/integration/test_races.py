@@ -58,70 +58,44 @@ def all_at_once(refresher: Refresher, events: list[dict[str, Any]]) -> list[Repo
         return list(pool.map(run, range(len(events)), events))
 
 
-def test_fifty_rejections_at_once_make_one_mint(
-    world: World, refresher: Refresher, record_property: Record
-) -> None:
-    dead_by_a_foreign_mint(world)
+def race(
+    world: World, refresher: Refresher, events: list[dict[str, Any]], what: str, record_property: Record
+) -> list[str]:
+    """All events at once: one mint, no dead token at rest, and no more intents than their bound. The outcomes."""
     mints, versions = world.vendor.mint_count(), version_count(world)
-    reports = all_at_once(refresher, [{"rejected_version": world.version}] * CROWD)
+    reports = all_at_once(refresher, events)
     assert world.vendor.mint_count() == mints + 1
-    assert [str(report.outcome) for report in reports].count("refreshed") == 1
     assert world.holds()
     assert "MINTING" not in world.secrets.labels(TOKEN)
     written = version_count(world) - versions
     assert written <= AN_INTENT_EACH
-    note(
-        record_property,
-        "race",
-        what=f"{CROWD} rejections of one version at once",
-        mints=1,
-        bound=1,
-        versions=written,
-        most_versions=AN_INTENT_EACH,
-    )
+    figures = {"mints": 1, "bound": 1, "versions": written, "most_versions": AN_INTENT_EACH}
+    note(record_property, "race", what=what, **figures)
+    return [str(report.outcome) for report in reports]
+
+
+def test_fifty_rejections_at_once_make_one_mint(
+    world: World, refresher: Refresher, record_property: Record
+) -> None:
+    dead_by_a_foreign_mint(world)
+    events = [{"rejected_version": world.version}] * CROWD
+    outcomes = race(world, refresher, events, f"{CROWD} rejections of one version at once", record_property)
+    assert outcomes.count("refreshed") == 1
 
 
 def test_fifty_deliveries_of_the_schedule_at_once_make_one_mint(
     world: World, refresher: Refresher, record_property: Record
 ) -> None:
     too_old(world)
-    mints = world.vendor.mint_count()
-    versions = version_count(world)
-    same, other = [{"id": "tick-1"}] * (CROWD // 2), [{"id": "tick-2"}] * (CROWD // 2)
-    reports = all_at_once(refresher, same + other)
-    assert world.vendor.mint_count() == mints + 1
-    assert {report.outcome for report in reports} <= {"refreshed", "fresh", "busy"}
-    assert world.holds()
-    assert "MINTING" not in world.secrets.labels(TOKEN)
-    written = version_count(world) - versions
-    assert written <= AN_INTENT_EACH
-    note(
-        record_property,
-        "race",
-        what=f"{CROWD} schedule deliveries at once",
-        mints=1,
-        bound=1,
-        versions=written,
-        most_versions=AN_INTENT_EACH,
-    )
+    events = [{"id": "tick-1"}] * (CROWD // 2) + [{"id": "tick-2"}] * (CROWD // 2)
+    outcomes = race(world, refresher, events, f"{CROWD} schedule deliveries at once", record_property)
+    assert set(outcomes) <= {"refreshed", "fresh", "busy"}
 
 
 def test_fifty_first_mints_at_once_make_one(
     world: World, refresher: Refresher, record_property: Record
 ) -> None:
-    all_at_once(refresher, [{}] * CROWD)
-    assert world.vendor.mint_count() == 1
-    assert world.holds()
-    assert version_count(world) <= AN_INTENT_EACH
-    note(
-        record_property,
-        "race",
-        what=f"{CROWD} runs at once on an empty secret",
-        mints=1,
-        bound=1,
-        versions=version_count(world),
-        most_versions=AN_INTENT_EACH,
-    )
+    race(world, refresher, [{}] * CROWD, f"{CROWD} runs at once on an empty secret", record_property)
 
 
 def test_fifty_rejections_through_the_vend_function_make_one_mint(
