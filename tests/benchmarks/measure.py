@@ -66,10 +66,14 @@ def cold(
     return measured
 
 
+TURN = 10
+"""Invocations of one variant in a row: a few milliseconds, so that a busy moment of the machine hits all of them."""
+
+
 def warm(
     variants: Variants, events: Iterable[tuple[str, str, Any]], invocations: int, tell: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Seconds of each warm invocation. `events` are (row, variant, event); taken in turns of 50."""
+    """Seconds of each warm invocation. `events` are (row, variant, event); taken in turns of `TURN`."""
     doors: dict[str, Door] = {}
     times: dict[str, list[float]] = {}
     rows = list(events)
@@ -80,10 +84,10 @@ def warm(
             for _ in range(50):
                 doors[row].invoke(event)
             times[row] = []
-        for turn in range(0, invocations, 50):
+        for turn in range(0, invocations, TURN):
             tell(f"warm invocations: {turn} of {invocations}")
             for row, _, event in rows:
-                for _ in range(50):
+                for _ in range(TURN):
                     _, seconds = doors[row].invoke(event)
                     times[row].append(seconds)
     finally:
