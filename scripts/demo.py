@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from tests.stack import EmbeddedStack, StackError
+from tests.kit.stack import EmbeddedStack, StackError
 
 FIRES_WITHIN_SECONDS = 90.0
 HEALED_WITHIN_SECONDS = 30.0

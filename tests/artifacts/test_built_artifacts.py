@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import build
-from tests.stack.embedded import ROOT
+from tests.kit.stack.embedded import ROOT
 
 # PEP 552: bit 0, the bytecode names its source by hash; bit 1, the hash is checked at every import.
 UNCHECKED_HASH = (1).to_bytes(4, "little")

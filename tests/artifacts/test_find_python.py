@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.embedded import ROOT
+from tests.kit.stack.embedded import ROOT
 
 REAL = getattr(sys, "_base_executable", sys.executable)
 

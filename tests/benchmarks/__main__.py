@@ -20,7 +20,7 @@ from tests.benchmarks import crowd, load, report
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.measure import cold, percentile, say, sizes, warm
 from tests.benchmarks.variants import Variants
-from tests.runtime.artefacts import REFRESH, VEND
+from tests.kit.runtime.artefacts import REFRESH, VEND
 
 ROUNDS = 20
 

@@ -1,6 +1,6 @@
 """One execution environment under the clock: the real runtime client behind a Runtime API of bare sockets.
 
-The Runtime API of `tests.runtime` is made for misbehaving; this one is made for adding as little as
+The Runtime API of `tests.kit.runtime` is made for misbehaving; this one is made for adding as little as
 possible to what is measured. It serves one process, in the caller's thread.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import psutil
 
-from tests.runtime.artefacts import interpreter
+from tests.kit.runtime.artefacts import interpreter
 
 _PREFIX = b"/2018-06-01/runtime/"
 _ACCEPTED = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import build
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.variants import Variants
-from tests.runtime.artefacts import VEND, interpreter
+from tests.kit.runtime.artefacts import VEND, interpreter
 
 PINNED = Path(__file__).with_name("vend_imports.txt")
 _LINE = re.compile(r"import time:\s+(?P<own>\d+) \|\s+(?P<all>\d+) \|\s*(?P<name>\S+)")

@@ -6,8 +6,8 @@ Minutes are played as seconds: both caches keep the token for CACHE_SECONDS, so 
 run. What must come out is what scripts/cost.py says of the same numbers. Counting begins when every caller has had
 the token for a while, so that the rush at the start is not taken for the rate.
 
-The function is the built one in the runtime harness (tests/runtime), not in the embedded stack: the emulator starts and
-ends its own environments, runs in the same two cores and would be what is measured.
+The function is the built one in the runtime harness (tests/kit/runtime), not in the embedded stack: the
+emulator starts and ends its own environments, runs in the same two cores and would be what is measured.
 """
 
 import datetime as dt
@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 
 import cost
 from tests.benchmarks import report
-from tests.runtime.artefacts import VEND, Artefact
-from tests.runtime.function import LambdaFunction
-from tests.stand_ins.secrets_manager import SecretsManager
+from tests.kit.runtime.artefacts import VEND, Artefact
+from tests.kit.runtime.function import LambdaFunction
+from tests.kit.stand_ins.secrets_manager import SecretsManager
 from token_client import TokenClient, TokenClientError
 from token_client._wire import parse_answer
 from token_client.testing import Answer, TokenRequest, VendingUnavailable

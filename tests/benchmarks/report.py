@@ -21,9 +21,9 @@ MEASURED = (
     "scripts",
     "template.yaml",
     "tests/benchmarks",
-    "tests/personr",
-    "tests/runtime",
-    "tests/stand_ins",
+    "tests/kit/personr",
+    "tests/kit/runtime",
+    "tests/kit/stand_ins",
 )
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.aws import Aws
-from tests.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
-from tests.runtime.function import lambda_variables
-from tests.runtime.function_url import CALLER
-from tests.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
+from tests.kit.runtime.function import lambda_variables
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
 
 RIVALS = Path(__file__).parent / "rivals"
 PREPARED = ROOT / ".build" / "benchmarks"

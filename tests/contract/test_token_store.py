@@ -17,6 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.kit.stand_ins.secrets_manager import REGION, SecretsManager
 from tests.simulation import (
     Process,
     SimulatedClient,
@@ -24,7 +25,6 @@ from tests.simulation import (
     SimulatedPersonr,
     SimulatedSecretsManager,
 )
-from tests.stand_ins.secrets_manager import REGION, SecretsManager
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
 from token_vending.errors import ConfigurationError, StoreUnavailable

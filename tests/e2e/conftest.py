@@ -6,7 +6,7 @@ import pytest
 
 import bootstrap
 from tests.e2e.aws_cli import AwsCli
-from tests.stack import EmbeddedStack
+from tests.kit.stack import EmbeddedStack
 
 FIRES_WITHIN_SECONDS = 90.0
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.stack import EmbeddedStack, User
+from tests.kit.stack import EmbeddedStack, User
 
 pytestmark = pytest.mark.timeout(240)
 

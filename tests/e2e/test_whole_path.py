@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.stack import EmbeddedStack, Version
+from tests.kit.stack import EmbeddedStack, Version
 
 HEALED_WITHIN_SECONDS = 30.0
 # The first test waits for a deployment and for a schedule of one minute.

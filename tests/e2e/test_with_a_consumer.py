@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.personr import WHOAMI_PATH
-from tests.stack import EmbeddedStack
+from tests.kit.personr import WHOAMI_PATH
+from tests.kit.stack import EmbeddedStack
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "consumer" / "template.yaml"
 CALLS = 200

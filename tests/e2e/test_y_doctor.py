@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.aws_cli import AwsCli
-from tests.stack import EmbeddedStack
-from tests.stack.embedded import ROOT
+from tests.kit.stack import EmbeddedStack
+from tests.kit.stack.embedded import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 FOREIGN_POLICY = {

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.aws_cli import AwsCli
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
-from tests.stack import EmbeddedStack
-from tests.stack.embedded import ROOT
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.kit.stack import EmbeddedStack
+from tests.kit.stack.embedded import ROOT
 
 PAGE = ROOT / "docs" / "operations.md"
 pytestmark = pytest.mark.timeout(300)

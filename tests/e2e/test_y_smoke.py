@@ -24,7 +24,7 @@ from token_vending_ops.doctor import examine
 from token_vending_ops.findings import as_table
 
 if TYPE_CHECKING:
-    from tests.stack import EmbeddedStack
+    from tests.kit.stack import EmbeddedStack
 
 LIVE_STACK: str = os.environ.get("AWS_SAM_STACK_NAME", "")
 MAY_REFRESH = os.environ.get("REFRESH") == "1" or not LIVE_STACK

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.personr import DEFAULT_PASSWORD
-from tests.stack import EmbeddedStack
-from tests.stack.embedded import ROOT
+from tests.kit.personr import DEFAULT_PASSWORD
+from tests.kit.stack import EmbeddedStack
+from tests.kit.stack.embedded import ROOT
 
 CANARY = "canary"
 GONE_WITHIN_SECONDS = 15.0
@@ -21,9 +21,9 @@ GONE_WITHIN_SECONDS = 15.0
 PROGRAM = """
 import io, json, sys, time, zipfile
 import boto3
-from tests.stack import MiniStack
-from tests.stack.embedded import sigterm_raises
-from tests.stack.ministack import REGION
+from tests.kit.stack import MiniStack
+from tests.kit.stack.embedded import sigterm_raises
+from tests.kit.stack.ministack import REGION
 
 CODE = '''
 import os, pathlib, time

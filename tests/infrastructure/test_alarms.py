@@ -15,10 +15,10 @@ import pytest
 from tests.infrastructure.cloudformation import ROOT, STACK, Stack
 from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
 from tests.integration.world import CREDENTIALS, World
-from tests.personr import DEFAULT_EMAIL
-from tests.personr.scenarios import Scenario, redirect
-from tests.runtime import LambdaFunction, Result
-from tests.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.personr import DEFAULT_EMAIL
+from tests.kit.personr.scenarios import Scenario, redirect
+from tests.kit.runtime import LambdaFunction, Result
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
 from token_vending.audit import AuditEvent
 from token_vending.due import LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from tests.runtime.artefacts import VEND, Artefact, build_of_the_sources
+from tests.kit.runtime.artefacts import VEND, Artefact, build_of_the_sources
 
 # SHA-256 of the certificates. https://www.amazontrust.com/repository/ has the first five, the last is Starfield's older
 # root (https://certs.secureserver.net/repository/), which has cross-signed the fifth.

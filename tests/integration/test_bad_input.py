@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.world import CREDENTIALS, TOKEN, World
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 
 COLON_EMAIL = "service:account@example.com"
 

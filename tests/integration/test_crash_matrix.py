@@ -18,11 +18,11 @@ import pytest
 
 from tests.integration.records import Record, note
 from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, World
-from tests.personr import DEFAULT_EMAIL
-from tests.runtime import LambdaFunction, Pending, Result
-from tests.runtime.function import KILLED
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
-from tests.stand_ins.wire import hold_after, hold_before
+from tests.kit.personr import DEFAULT_EMAIL
+from tests.kit.runtime import LambdaFunction, Pending, Result
+from tests.kit.runtime.function import KILLED
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.stand_ins.wire import hold_after, hold_before
 from token_vending.due import FREE_FAILURES, LONGEST_PAUSE
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"

@@ -14,11 +14,11 @@ import pytest
 from tests.integration.records import Record, note
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, start_vend, too_old
 from tests.integration.world import CREDENTIALS, LAMBDA, MINT, STORE, TOKEN, VENDOR, World
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
-from tests.personr import scenarios as personr
-from tests.runtime import Pending
-from tests.runtime.function import TIMED_OUT
-from tests.stand_ins.wire import (
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
+from tests.kit.personr import scenarios as personr
+from tests.kit.runtime import Pending
+from tests.kit.runtime.function import TIMED_OUT
+from tests.kit.stand_ins.wire import (
     Fault,
     answer,
     aws_error,

@@ -24,8 +24,8 @@ from urllib3 import HTTPHeaderDict
 
 from tests.integration.test_access import LISTED, http_event, session
 from tests.integration.world import MIN_AGE_SECONDS, World
-from tests.personr import API_PATH, DEFAULT_EMAIL, DEFAULT_PASSWORD
-from tests.runtime.artefacts import ROOT
+from tests.kit.personr import API_PATH, DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.kit.runtime.artefacts import ROOT
 from token_vending.adapters.personr import MAX_BODY, PersonrVendor, _Answer, _read_mint
 from token_vending.credentials import Credentials
 from token_vending.errors import ConfigurationError, InvalidRequest, MintError, TokenVendingError

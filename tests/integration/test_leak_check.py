@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.world import CREDENTIALS, TOKEN, World
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
-from tests.stand_ins.lambda_service import Invocation
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
+from tests.kit.stand_ins.lambda_service import Invocation
 
 NEXT_PASSWORD = "the next password"
 BY_HAND = "bus|put-there-by-hand"

@@ -17,9 +17,9 @@ from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, too_old
 from tests.integration.test_faults import AT_THE_HAND_OUT, LASTING_AT_THE_VENDOR, SHORT_RUN_SECONDS
 from tests.integration.world import CREDENTIALS, STORE, TOKEN, VENDOR, World
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, Scenario
-from tests.runtime import Result
-from tests.stand_ins.wire import aws_error
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, Scenario
+from tests.kit.runtime import Result
+from tests.kit.stand_ins.wire import aws_error
 
 DEBUG = {
     "LOG_LEVEL": "DEBUG",

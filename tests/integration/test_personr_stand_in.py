@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from tests.personr import (
+from tests.kit.personr import (
     DEFAULT_EMAIL,
     DEFAULT_PASSWORD,
     MINT_PATH,

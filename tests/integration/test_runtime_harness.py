@@ -10,10 +10,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.runtime import Artefact, FunctionUrl, LambdaFunction, Pending, Principal
-from tests.runtime.function_url import CALLER
-from tests.stand_ins.lambda_service import LambdaService
-from tests.stand_ins.secrets_manager import REGION
+from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction, Pending, Principal
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.lambda_service import LambdaService
+from tests.kit.stand_ins.secrets_manager import REGION
 
 TOY = """
 import json, os, sys, time

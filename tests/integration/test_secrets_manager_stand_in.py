@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.stand_ins.secrets_manager import MAX_VERSIONS, PRUNE_AGE_SECONDS, REGION, SecretsManager
+from tests.kit.stand_ins.secrets_manager import MAX_VERSIONS, PRUNE_AGE_SECONDS, REGION, SecretsManager
 
 NAME = "token"
 

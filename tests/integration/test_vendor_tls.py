@@ -13,7 +13,7 @@ import trustme
 
 from tests.integration.records import Record, note
 from tests.integration.world import TOKEN, World
-from tests.personr import API_PATH, PersonrServer
+from tests.kit.personr import API_PATH, PersonrServer
 
 RUN_SECONDS = 4.0
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from tests.stand_ins import wire as faults
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.stand_ins.wire import Wire
+from tests.kit.stand_ins import wire as faults
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.wire import Wire
 
 
 class Counter(LoopbackServer):

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
-from tests.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
-from tests.runtime.function_url import CALLER
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
+from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.lambda_service import LambdaService
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
+from tests.kit.stand_ins.wire import Wire
 from tests.secret_texts import secret_texts
-from tests.stand_ins.lambda_service import LambdaService
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
-from tests.stand_ins.wire import Wire
 
 CREDENTIALS = "credentials"
 STANDBY = "standby-credentials"

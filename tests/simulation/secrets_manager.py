@@ -1,6 +1,6 @@
 """AWS Secrets Manager in memory, behind the four methods of botocore's client that the product calls.
 
-It keeps the rules of the strict HTTP stand-in (tests/stand_ins/secrets_manager.py); the contract suite
+It keeps the rules of the strict HTTP stand-in (tests/kit/stand_ins/secrets_manager.py); the contract suite
 runs the real adapter over both. What it adds: a history, so that a read can be answered from an older state.
 """
 

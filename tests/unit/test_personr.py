@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.personr import (
+from tests.kit.personr import (
     DEFAULT_EMAIL,
     DEFAULT_PASSWORD,
     WHOAMI_PATH,
@@ -21,7 +21,7 @@ from tests.personr import (
     Scenario,
     scenarios,
 )
-from tests.personr.scenarios import OMIT
+from tests.kit.personr.scenarios import OMIT
 from tests.unit.made_up import token
 from token_vending.adapters.personr import DOCUMENTED_LIFETIME, MAX_BODY, PersonrVendor
 from token_vending.credentials import Credentials

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.world import MIN_AGE_SECONDS, World
-from tests.personr import WHOAMI_PATH
-from tests.runtime import FunctionUrl
-from tests.runtime.function_url import CALLER, Principal
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.personr import WHOAMI_PATH
+from tests.kit.runtime import FunctionUrl
+from tests.kit.runtime.function_url import CALLER, Principal
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable
 
 if TYPE_CHECKING:

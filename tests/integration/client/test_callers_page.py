@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from tests.integration.world import MIN_AGE_SECONDS, World
-from tests.personr import WHOAMI_PATH
-from tests.runtime import FunctionUrl
-from tests.runtime.function_url import CALLER
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.personr import WHOAMI_PATH
+from tests.kit.runtime import FunctionUrl
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECONDS
 from token_client._connections import CONNECT_SECONDS
 

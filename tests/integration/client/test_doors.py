@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, override
 import botocore.session
 import pytest
 
-from tests.runtime import FunctionUrl
-from tests.runtime.function_url import CALLER
-from tests.stand_ins.lambda_service import LambdaService
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.stand_ins.secrets_manager import REGION
+from tests.kit.runtime import FunctionUrl
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.lambda_service import LambdaService
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.secrets_manager import REGION
 from token_client import (
     CallerNotAllowed,
     ConfigurationError,

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import requests
 
-from tests.personr import WHOAMI_PATH
-from tests.runtime import FunctionUrl
-from tests.runtime.function_url import CALLER
-from tests.stand_ins.secrets_manager import REGION
+from tests.kit.personr import WHOAMI_PATH
+from tests.kit.runtime import FunctionUrl
+from tests.kit.runtime.function_url import CALLER
+from tests.kit.stand_ins.secrets_manager import REGION
 from token_client import TokenClient, TokenUnavailable
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.integration.world import World
-from tests.runtime import FunctionUrl
-from tests.runtime.function_url import CALLER, Principal
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.runtime import FunctionUrl
+from tests.kit.runtime.function_url import CALLER, Principal
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

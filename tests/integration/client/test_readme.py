@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.personr import WHOAMI_PATH
+from tests.kit.personr import WHOAMI_PATH
 
 from .test_callers_page import environment, in_process, needs, works
 

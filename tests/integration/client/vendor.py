@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, override
 
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 if TYPE_CHECKING:
     from token_client.testing import FakeTokenSource

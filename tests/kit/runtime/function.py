@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.runtime.artefacts import Artefact, interpreter, runtime_client_folder
-from tests.runtime.runtime_api import Invocation, RuntimeApi
-from tests.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.runtime.artefacts import Artefact, interpreter, runtime_client_folder
+from tests.kit.runtime.runtime_api import Invocation, RuntimeApi
+from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
 INIT_LIMIT_SECONDS = 20.0
 TIMED_OUT = "Sandbox.Timedout"
@@ -212,7 +212,7 @@ class LambdaFunction:
         return Pending(environment, invocation, time.monotonic(), self)
 
     def run(self, event: Any, request_id: str) -> Result:
-        """The form that :class:`tests.stand_ins.lambda_service.LambdaService` calls."""
+        """The form that :class:`tests.kit.stand_ins.lambda_service.LambdaService` calls."""
         return self.invoke(event, request_id)
 
     def go_cold(self) -> None:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self, override
 from urllib.parse import urlsplit
 
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 HOLD_LIMIT_SECONDS = 60.0
 UPSTREAM_TIMEOUT_SECONDS = 60.0

@@ -2,9 +2,9 @@
 them.
 """
 
-from tests.runtime.artefacts import REFRESH, VEND, Artefact
-from tests.runtime.function import LambdaFunction, Pending, Result
-from tests.runtime.function_url import FunctionUrl, Principal
+from tests.kit.runtime.artefacts import REFRESH, VEND, Artefact
+from tests.kit.runtime.function import LambdaFunction, Pending, Result
+from tests.kit.runtime.function_url import FunctionUrl, Principal
 
 __all__ = [
     "REFRESH",

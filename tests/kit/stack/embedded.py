@@ -25,14 +25,14 @@ from botocore.credentials import ReadOnlyCredentials
 
 import bootstrap
 import build
-from tests.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
+from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
-from tests.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CALLER = Path(__file__).with_name("caller.py")
 STACK_NAME = "token-vending"
 BUCKET = "artifacts"

@@ -1,4 +1,4 @@
-"""Run the stand-in alone: ``python -m tests.personr --port 0``. Prints one JSON line with its addresses when
+"""Run the stand-in alone: ``python -m tests.kit.personr --port 0``. Prints one JSON line with its addresses when
 ready.
 """
 
@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 
-from tests.personr.server import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
+from tests.kit.personr.server import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
 
 
 def main() -> int:
     """Serve until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m tests.personr", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.kit.personr", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--email", default=DEFAULT_EMAIL)
     parser.add_argument("--password", default=DEFAULT_PASSWORD)

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, override
 
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 REGION = "eu-west-1"
 ACCOUNT_ID = "111122223333"

@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, override
 
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 PREFIX = "/2018-06-01/runtime"
 TRACE_ID = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"

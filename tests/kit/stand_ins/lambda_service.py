@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, override
 from urllib.parse import unquote
 
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/(?P<function>[^/]+)/invocations")
 ASYNC_ATTEMPTS = 3

@@ -2,7 +2,7 @@
 for Personr beside it.
 """
 
-from tests.stack.embedded import Caller, EmbeddedStack, Reply, StackError, User, Version
-from tests.stack.ministack import MiniStack
+from tests.kit.stack.embedded import Caller, EmbeddedStack, Reply, StackError, User, Version
+from tests.kit.stack.ministack import MiniStack
 
 __all__ = ["Caller", "EmbeddedStack", "MiniStack", "Reply", "StackError", "User", "Version"]

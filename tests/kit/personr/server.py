@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from email.parser import BytesParser
 from typing import Any, Self, override
 
-from tests.personr.scenarios import OMIT, Reset, Scenario
-from tests.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.personr.scenarios import OMIT, Reset, Scenario
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 API_PATH = "/api/1.1/wf"
 MINT_PATH = f"{API_PATH}/api-basic-auth"

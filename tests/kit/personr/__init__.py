@@ -2,8 +2,8 @@
 misbehaviour.
 """
 
-from tests.personr.scenarios import Reset, Scenario
-from tests.personr.server import (
+from tests.kit.personr.scenarios import Reset, Scenario
+from tests.kit.personr.server import (
     API_PATH,
     DEFAULT_EMAIL,
     DEFAULT_PASSWORD,

@@ -12,7 +12,7 @@ from typing import Self
 
 import build
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 REFRESH = "RefreshFunction"
 VEND = "VendFunction"
 SOURCES = {REFRESH: ROOT / "functions" / "refresh", VEND: ROOT / "functions" / "vend"}
