@@ -23,7 +23,7 @@ from tests.kit.runtime import LambdaFunction, Pending, Result
 from tests.kit.runtime.function import KILLED
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 from tests.kit.stand_ins.wire import hold_after, hold_before
-from token_vending.due import FREE_FAILURES, LONGEST_PAUSE
+from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 """Lambda keeps the request id through the asynchronous retries of an event."""

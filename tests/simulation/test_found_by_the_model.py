@@ -13,9 +13,10 @@ from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
-from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, LONGEST_PAUSE
+from token_vending.due import LATE_MINT_WINDOW, LEASE
 from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
-from token_vending.refreshing import LOCK
+from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
+from token_vending.observing import LOCK
 from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}

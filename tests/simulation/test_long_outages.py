@@ -7,8 +7,8 @@ import pytest
 
 from tests.simulation import EMAIL, Call, Fault, Killed, Kind, Puts, World
 from tests.simulation.faults import MINT
-from token_vending.due import FREE_FAILURES, LONGEST_PAUSE
 from token_vending.errors import TokenVendingError, VendorUnavailable
+from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 
 MINUTE = timedelta(minutes=1)
 TICK = 15 * MINUTE

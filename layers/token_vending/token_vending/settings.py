@@ -30,6 +30,7 @@ VEND_VARIABLES = (
     "TOKEN_SECRET_ID",
     "CACHE_SECONDS",
     "MIN_AGE_SECONDS",
+    "PROBE_URL",
     "ALLOWED_CALLERS",
     "REFRESH_FUNCTION_NAME",
     "STACK_NAME",
@@ -64,7 +65,7 @@ class RefreshSettings(NamedTuple):
             rules=Rules(
                 renew_before=timedelta(days=_whole_number(environment, "RENEW_BEFORE_DAYS", 30)),
                 max_age=timedelta(days=max_age_days) if max_age_days else None,
-                min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+                min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 60)),
             ),
             standby_credentials_secret_id=environment.get("STANDBY_CREDENTIALS_SECRET_ID", "").strip()
             or None,
@@ -79,6 +80,7 @@ class VendSettings(NamedTuple):
     refresh_function_name: str
     cache_for: timedelta
     min_age: timedelta
+    probed: bool
     allowed_callers: AllowedCallers
     read_ahead: bool = False
     """Whether to fetch the token while starting: yes for a start that a waiting request has caused.
@@ -95,7 +97,8 @@ class VendSettings(NamedTuple):
             token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
             refresh_function_name=_required(environment, "REFRESH_FUNCTION_NAME"),
             cache_for=timedelta(seconds=_whole_number(environment, "CACHE_SECONDS", 300)),
-            min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+            min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 60)),
+            probed=bool(environment.get("PROBE_URL", "").strip()),
             allowed_callers=AllowedCallers.parse(pattern for pattern in patterns if pattern),
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
             read_ahead=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "on-demand",
