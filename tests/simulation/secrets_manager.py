@@ -21,8 +21,6 @@ PREVIOUS = "AWSPREVIOUS"
 MAX_LABELS = 20
 MAX_VERSIONS = 100
 PRUNE_AGE = timedelta(days=1)
-LONGEST_LAG = timedelta(seconds=10)
-"""How old a stale answer can be: replicas lag for moments, not for hours."""
 _HISTORY = 8
 
 
@@ -52,6 +50,8 @@ class SimulatedSecretsManager:
         self._clock = clock
         self._secrets: dict[str, _Secret] = {}
         self._ids = itertools.count(1)
+        self.longest_lag = timedelta(seconds=10)
+        """How old a stale answer can be: replicas lag for moments, not for hours."""
 
     # Controls ------------------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class SimulatedSecretsManager:
         secret = self._secrets.get(secret_id)
         if secret is None:
             _refuse(operation, "ResourceNotFoundException")
-        oldest = self._clock() - LONGEST_LAG
+        oldest = self._clock() - self.longest_lag
         recent = [versions for ended, versions in secret.history if ended >= oldest]
         return ([*recent, secret.versions][::-1])[min(lag, len(recent))]
 

@@ -7,13 +7,15 @@ only for the first run that has seen the latest one. Whoever decided on a stale 
 taken. docs/decisions/0003 says why this and not a label.
 """
 
+import contextlib
 import math
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from token_vending.due import Verdict, lease_over
 from token_vending.errors import StoreUnavailable, VendorUnavailable
 from token_vending.history import DAY, announced, failure_wait, has_room, quiet
-from token_vending.observing import CURRENT, LOCK, Observation, version_after
+from token_vending.observing import ABANDONED, CURRENT, LOCK, Observation, version_after
 from token_vending.ports import AlreadyAnnounced, LabelHeld, TokenStore
 from token_vending.requests import RefreshRequest
 from token_vending.token import Intent
@@ -102,3 +104,9 @@ def release(store: TokenStore, version: str, notes: list[str]) -> None:
     except StoreUnavailable as error:
         # A finished run's lock hinders nobody, and the next run takes it away.
         notes.append(f"The lock could not be released: {error.detail}")
+
+
+def abandon(store: TokenStore, version: str, labels: Mapping[str, str]) -> None:
+    """Says that this run has given up, with its question open: the next one need not wait for the lease."""
+    with contextlib.suppress(LabelHeld, StoreUnavailable):  # The lease ends by itself.
+        store.move_label(ABANDONED, to=version, expected_on=labels.get(ABANDONED))

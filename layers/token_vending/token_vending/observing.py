@@ -8,9 +8,11 @@ shown later, by `claiming`.
 import hashlib
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from token_vending.accounts import REFUSED_PREFIX
+from token_vending.due import lease_over
 from token_vending.errors import ConfigurationError
 from token_vending.ports import TokenStore
 from token_vending.requests import RefreshRequest, made_by
@@ -21,6 +23,8 @@ LOCK = "MINTING"
 """On the intent of the run that may mint. It stays there until that run is known to have minted nothing more."""
 INTENT = "INTENT"
 """On the latest intent."""
+ABANDONED = "ABANDONED"
+"""On the intent of the last run that gave up alive, with its question open. Nobody waits for its lease."""
 
 
 class Observation(NamedTuple):
@@ -36,6 +40,11 @@ class Observation(NamedTuple):
     refused: bool
     unfinished: Intent | None
     leftover: str | None
+
+    def may_be_alive(self, now: datetime) -> bool:
+        """Whether the unfinished run may still be at work."""
+        run = self.unfinished
+        return run is not None and not lease_over(run, now) and self.labels.get(ABANDONED) != run.version
 
     @property
     def next_version(self) -> str:

@@ -13,9 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from token_vending.accounts import Accounts, choose_account, latch, unlatch
-from token_vending.claiming import check_pause, check_room, claim, release
+from token_vending.claiming import abandon, check_pause, check_room, claim, release
 from token_vending.credentials import Credentials
-from token_vending.due import LATE_MINT_WINDOW, Rules, State, Verdict, decide, lease_over, may_be_killed_late
+from token_vending.due import LATE_MINT_WINDOW, Rules, State, Verdict, decide, may_be_killed_late
 from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -107,7 +107,7 @@ class Refresher:
             if state.leftover is not None:
                 release(self.store, state.leftover, notes)
             return Outcome.FRESH, verdict, state.token
-        if state.unfinished is not None and not lease_over(state.unfinished, now):
+        if state.may_be_alive(now):
             return Outcome.BUSY, verdict, state.token
 
         accounts = self.accounts.to_mint_with(state.token, own, notes)
@@ -155,7 +155,7 @@ class Refresher:
     def _mint(
         self, intent: Intent, state: Observation, account: Credentials, time_left: TimeLeft, notes: list[str]
     ) -> Token:
-        """The new token. A failure after which nothing can have been minted releases the lock, and only that."""
+        """The new token. A failed run keeps the lock, unless nothing can have been minted."""
         minting = Minting(
             self.issuer, clock=self.clock, time_left=time_left, sleep=self.sleep, jitter=self.jitter
         )
@@ -166,7 +166,9 @@ class Refresher:
                 insist = self._insistence(time_left, attempts=_LATCH_ATTEMPTS)
                 latch(self.store, intent, account, state.labels, insist=insist, notes=notes)
             # A refusal mints nothing, but it says nothing either about what may have been minted before it.
-            if not minting.ambiguous and state.unfinished is None:
+            if minting.ambiguous or state.unfinished is not None:
+                abandon(self.store, intent.version, state.labels)
+            else:
                 release(self.store, intent.version, notes)
             raise
         if minted.warning is not None:
