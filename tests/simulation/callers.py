@@ -167,7 +167,9 @@ def besieged(attack: Callable[[World, random.Random], None], *, seed: int = 0, h
         callers.ask(lambda: attack(world, dice))
     ours = [mint.at for mint in world.personr.history[first:] if mint.origin == "ours"]
     in_an_hour = [sum(timedelta(0) <= later - at < HOUR for later in ours) for at in ours]
-    return Siege(max(in_an_hour, default=0), len(ours), len(world.secrets.versions(TOKEN)), callers.longest_dead)
+    return Siege(
+        max(in_an_hour, default=0), len(ours), len(world.secrets.versions(TOKEN)), callers.longest_dead
+    )
 
 
 def rejecting(world: World, dice: random.Random) -> None:
@@ -196,7 +198,9 @@ def fighting_back(world: World, dice: random.Random) -> None:
 
 def everything(world: World, dice: random.Random) -> None:
     """Whatever comes to mind."""
-    dice.choice((rejecting, wishing, signing_in, fighting_back, lambda *_: None, lambda *_: None))(world, dice)
+    dice.choice((rejecting, wishing, signing_in, fighting_back, lambda *_: None, lambda *_: None))(
+        world, dice
+    )
 
 
 def waiting_for_quiet(world: World, dice: random.Random) -> None:

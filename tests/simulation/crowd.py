@@ -11,7 +11,9 @@ from tests.simulation.process import SteppedRun
 from tests.simulation.world import World
 
 
-def run_at_once(world: World, events: Sequence[dict[str, Any]], *, seed: int, weather: Weather = fair) -> list[SteppedRun]:
+def run_at_once(
+    world: World, events: Sequence[dict[str, Any]], *, seed: int, weather: Weather = fair
+) -> list[SteppedRun]:
     """Lets every run move in the order of its own time: latencies and pauses of one do not hold up another.
 
     Pauses are drawn with `seed`. The world's clock ends at the end of the last run.
