@@ -16,13 +16,13 @@ def test_the_refresh_functions_defaults() -> None:
     assert settings.base_url == DEFAULT_BASE_URL
     assert settings.rules.renew_before == timedelta(days=30)
     assert settings.rules.max_age == timedelta(days=21)
-    assert settings.rules.min_age == timedelta(seconds=900)
+    assert settings.rules.min_age == timedelta(seconds=60)
     assert (settings.standby_credentials_secret_id, settings.probe_url) == (None, None)
 
 
 def test_the_vend_functions_defaults() -> None:
     settings = VendSettings.read(VEND)
-    assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=900))
+    assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=60))
     assert settings.allowed_callers.patterns == ()
 
 
