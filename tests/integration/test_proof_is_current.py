@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import mutants
-import reliability
+from scripts import mutants, reliability
 from tests.integration.test_crash_matrix import REFRESH_SCENARIOS, VEND_SCENARIOS
 from tests.integration.test_faults import (
     AT_THE_HAND_OUT,

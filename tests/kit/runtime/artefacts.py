@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import build
+from scripts import build
 
 ROOT = Path(__file__).resolve().parents[3]
 REFRESH = "RefreshFunction"

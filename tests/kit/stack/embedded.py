@@ -23,8 +23,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 
-import bootstrap
-import build
+from scripts import build
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
@@ -347,7 +346,7 @@ class EmbeddedStack:
 
     def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Deploy any template as a stack of its own; returns its outputs."""
-        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
+        command = [str(ROOT / ".build" / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
         command += ["--stack-name", name, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
         command += ["--config-env", "embedded"]

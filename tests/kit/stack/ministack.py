@@ -11,8 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-import bootstrap
-
+ROOT = Path(__file__).resolve().parents[3]
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 READY_WITHIN_SECONDS = 30.0
@@ -40,7 +39,6 @@ class MiniStack:
         self._guardian: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        bootstrap.make_environment("ministack", quiet=True)
         self._guardian = subprocess.Popen(
             [sys.executable, "-S", str(GUARDIAN), str(os.getpid()), "token-vending-stack-"],
             stdin=subprocess.PIPE,
@@ -96,7 +94,7 @@ class MiniStack:
             "IOT_MTLS_ENABLED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        python = str(bootstrap.BUILD / "ministack" / "bin" / "python")
+        python = str(ROOT / ".build" / "ministack" / "bin" / "python")
         self._tell({"command": [python, "-m", "ministack"], "environment": environment, "log": LOG})
         self.group = int(self._hear())
         deadline = time.monotonic() + READY_WITHIN_SECONDS
