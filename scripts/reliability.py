@@ -1,6 +1,6 @@
 """Runs the tests of reliability and writes what they found into docs/reliability.md, between its markers.
 
-Each test asserts first and then notes its row in pytest's JUnit report; this script only lays the rows out. A
+Each test notes its row in pytest's JUnit report (tests/integration/records.py); this script only lays the rows out. A
 table is written only if its tests passed.
 """
 
@@ -185,7 +185,7 @@ def single_faults(tables: dict[str, list[Row]]) -> str:
     """What happens once."""
     store = ([f"Secrets Manager: {row['fault']}", row["run"]] for row in tables["store-once"])
     vendor = (
-        [f"vendor: {row['fault']}", f"{row['run']}, {row['requests']} requests"]
+        [f"vendor: {row['fault']}", f"{row['run']}, requests: {row['requests']}"]
         for row in tables["vendor-once"]
     )
     return "\n" + table(["fault", "the run ends in"], [*store, *vendor])
@@ -220,11 +220,8 @@ def hand_out_faults(tables: dict[str, list[Row]]) -> str:
 
 def races(tables: dict[str, list[Row]]) -> str:
     """The races."""
-    rows = (
-        [row["what"], row["mints"], row["bound"], row.get("versions", ""), row.get("most_versions", "")]
-        for row in tables["race"]
-    )
-    return "\n" + table(["race", "found", "bound", "versions written", "bound"], rows)
+    rows = ([row["what"], row["found"], row.get("versions", "")] for row in tables["race"])
+    return "\n" + table(["race", "found", "versions written"], rows)
 
 
 PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
