@@ -100,7 +100,17 @@ WORKERS ?= 4
 
 .PHONY: test
 test: build  ## every test: unit, contract, infrastructure, integration, end to end
-	@REQUIRE_BUILD=1 $(RUN) -m pytest -n $(WORKERS) $(ARGS)
+	@rm -rf .build/coverage
+	@REQUIRE_BUILD=1 $(VENV)/coverage run -m pytest -n $(WORKERS) --durations=10 --durations-min=0.1 $(ARGS)
+
+# How many times: make stress TIMES=20
+TIMES ?= 1
+
+.PHONY: stress
+stress: build  ## make test beside a busy loop on each core, as a background job that ignores SIGINT (TIMES=)
+	@busy=(); trap 'kill "$${busy[@]}"' EXIT; trap '' INT; \
+	for _ in $$(seq "$$(getconf _NPROCESSORS_ONLN)"); do while :; do :; done & busy+=($$!); done; \
+	for _ in $$(seq $(TIMES)); do $(MAKE) test & wait $$!; done
 
 .PHONY: unit
 unit: setup  ## the tests that need nothing started

@@ -29,9 +29,8 @@ type Row = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 if the page was written, or, with --check, if its tables have the rows that the tests note."""
+    """0 if the page was written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument("--report", type=Path, help="lay out this JUnit report in place of running the tests")
     chosen = parser.parse_args(arguments)
     report = chosen.report
@@ -43,10 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("the tests fail; the page stays as it is")
             return 1
         print(f"the tests took {time.monotonic() - began:.0f} s")
-    tables = read(report)
-    text = page(PAGE.read_text(encoding="utf-8"), tables)
-    if chosen.check:
-        return int(text != PAGE.read_text(encoding="utf-8"))
+    text = page(PAGE.read_text(encoding="utf-8"), read(report))
     PAGE.write_text(text, encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
@@ -54,15 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read(report: Path) -> dict[str, list[Row]]:
     """The rows that the tests noted, by table."""
-    tables: dict[str, list[Row]] = defaultdict(list)
     # Written by pytest on this machine a moment ago.
-    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314
-        for prop in case.iter("property"):
-            name = prop.get("name", "")
-            if name.startswith(PREFIX):
-                tables[name.removeprefix(PREFIX)].append(json.loads(prop.get("value", "{}")))
-    # With two workers the tests end in another order each time.
-    return {name: sorted(rows, key=_in_order) for name, rows in tables.items()}
+    properties = ET.parse(report).getroot().iter("property")  # noqa: S314
+    return tables((prop.get("name", ""), prop.get("value", "{}")) for prop in properties)
+
+
+def tables(properties: Iterable[tuple[str, object]]) -> dict[str, list[Row]]:
+    """The rows among these properties of tests, by table."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for name, value in properties:
+        if name.startswith(PREFIX):
+            found[name.removeprefix(PREFIX)].append(json.loads(str(value)))
+    # With several workers the tests end in another order each time.
+    return {name: sorted(rows, key=_in_order) for name, rows in found.items()}
 
 
 def _in_order(row: Row) -> list[str]:

@@ -93,7 +93,7 @@ def test_a_function_that_exits_is_an_error(toy: LambdaFunction) -> None:
 def test_a_kill_in_the_middle_is_an_error(toy: LambdaFunction) -> None:
     pending = toy.start({"sleep": 30})
     assert isinstance(pending, Pending)
-    assert pending.invocation.handed_over.wait(5)
+    assert pending.invocation.handed_over.wait(60)
     pending.kill()
     assert pending.wait().error_type == "Runtime.ExitError"
     assert toy.invoke({}).ok

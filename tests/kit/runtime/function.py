@@ -21,7 +21,15 @@ from tests.kit.runtime.artefacts import Artefact, interpreter, runtime_client_fo
 from tests.kit.runtime.runtime_api import Invocation, RuntimeApi
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
-INIT_LIMIT_SECONDS = 20.0
+INIT_LIMIT_SECONDS = 120.0
+SAVES_WITHIN_SECONDS = 30.0
+# The runtime client as `python -m awslambdaric`, with the lines that are executed counted and saved at SIGTERM.
+MEASURED = (
+    "-c",
+    "import coverage, runpy; coverage.process_startup(); "  # noqa: ISC003 - one argument
+    + "runpy.run_module('awslambdaric', alter_sys=True, run_name='__main__')",
+)
+_MEASURED: set[tuple[str, str]] = set()
 TIMED_OUT = "Sandbox.Timedout"
 KILLED = "Runtime.ExitError"
 
@@ -66,16 +74,20 @@ class Environment:
         self.api = RuntimeApi(arn).start()
         self.log = log
         paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
+        settings = coverage_settings(artefact.logical_id)
+        self._end = signal.SIGKILL if settings is None else signal.SIGTERM
+        client = ["-m", "awslambdaric"] if settings is None else MEASURED
         self._output = log.open("wb")
         self._process = subprocess.Popen(
             # -S: no site-packages, so that imports come from the task, its layer and the runtime client only.
-            [interpreter(), "-S", "-m", "awslambdaric", "app.handler"],
+            [interpreter(), "-S", *client, "app.handler"],
             cwd=artefact.task_root,
             env={
                 **environment,
                 "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
                 "LAMBDA_TASK_ROOT": str(artefact.task_root),
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
+                **({} if settings is None else {"COVERAGE_PROCESS_CONFIG": settings}),
                 **bytecode_variables(artefact.bytecode),
             },
             stdin=subprocess.DEVNULL,
@@ -110,10 +122,13 @@ class Environment:
         """SIGKILL, and wait until the process is gone."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(60)
 
     def close(self) -> None:
-        """Kill the process and stop its API."""
+        """End the process and stop its API."""
+        self._process.send_signal(self._end)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(SAVES_WITHIN_SECONDS)
         self.kill()
         self._output.close()
         self.api.stop()
@@ -138,7 +153,7 @@ class Pending:
         limit = self.started + self.invocation.timeout_seconds
         while not self.invocation.done.wait(0.01):
             if not self.environment.alive:
-                self.invocation.done.wait(0.2)
+                self.invocation.done.wait(5)  # its answer may be on the way
                 self.invocation.fail(KILLED, "the process exited")
             elif time.monotonic() > limit:
                 self.environment.kill()
@@ -261,6 +276,15 @@ class LambdaFunction:
                 self._idle.append(environment)
         else:
             environment.close()
+
+
+def coverage_settings(logical_id: str) -> str | None:
+    """Of each file of tests the first process of each function is measured: it doubles what a start costs."""
+    file = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
+    if (file, logical_id) in _MEASURED:
+        return None
+    _MEASURED.add((file, logical_id))
+    return os.environ.get("COVERAGE_PROCESS_CONFIG")
 
 
 def bytecode_variables(folder: Path | None) -> dict[str, str]:

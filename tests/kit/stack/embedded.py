@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CALLER = Path(__file__).with_name("caller.py")
 STACK_NAME = "token-vending"
 BUCKET = "artifacts"
-DEPLOYED_WITHIN_SECONDS = 120.0
+DEPLOYED_WITHIN_SECONDS = 300.0
 POLL_SECONDS = 0.2
 PARAMETERS = {
     # The shortest rate there is.
@@ -169,7 +169,7 @@ class EmbeddedStack:
         return (session or self.root_session()).client(
             service,
             endpoint_url=self.ministack.url,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=70),
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=70),
         )
 
     def root_session(self) -> boto3.Session:

@@ -14,8 +14,8 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parents[3]
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
-READY_WITHIN_SECONDS = 30.0
-ENDS_WITHIN_SECONDS = 20.0
+READY_WITHIN_SECONDS = 120.0
+ENDS_WITHIN_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LOG = "ministack.log"
 GUARDIAN = Path(__file__).with_name("guardian.py")
