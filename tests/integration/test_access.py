@@ -237,7 +237,7 @@ def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, name: str) -
     world.start_over()
     world.mint_first()
     before = len(_audits(world))
-    answered = world.vend.invoke(http_event(STRANGERS[name])).payload
+    answered = world.request(http_event(STRANGERS[name])).payload
     assert answered["statusCode"] == 403, answered
     assert (world.stored_token or "?") not in str(answered)
     (line,) = _audits(world)[before:]
@@ -278,7 +278,7 @@ def _with_context(**context: Any) -> dict[str, Any]:
 def test_an_identity_that_the_caller_wrote_does_not_count(world: World, name: str) -> None:
     world.start_over()
     world.mint_first()
-    answered = world.vend.invoke(SPOOFS[name]()).payload
+    answered = world.request(SPOOFS[name]()).payload
     assert answered["statusCode"] == 403, answered
     assert _audits(world)[-1]["outcome"] == "denied"
 
@@ -289,15 +289,38 @@ def test_a_denied_caller_learns_nothing_about_paths_and_starts_nothing(world: Wo
     for path, method in (("/token", "GET"), ("/nowhere", "GET"), ("/token/rejections", "POST")):
         event = http_event(session(role="x"), rawPath=path, body=f'{{"version": "{version}"}}')
         event["requestContext"]["http"]["method"] = method
-        assert world.vend.invoke(event).payload["statusCode"] == 403
+        assert world.request(event).payload["statusCode"] == 403
     assert world.lambda_service.invocations == []
+
+
+@pytest.mark.parametrize("qualifier", ["live", "1", None])
+def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_http_event(
+    world: World, qualifier: str | None
+) -> None:
+    world.start_over()
+    version = world.mint_first()
+    before = len(_audits(world))
+    rejection = http_event(LISTED, rawPath="/token/rejections", body=f'{{"version": "{version}"}}')
+    rejection["requestContext"]["http"]["method"] = "POST"
+    for forged in (rejection, http_event(session(account="999999999999"))):
+        assert world.vend.invoke(forged, qualifier=qualifier).error_type == "InvalidRequest"
+    assert world.lambda_service.invocations == []
+    lines = _audits(world)[before:]
+    assert [line["outcome"] for line in lines] == ["invalid", "invalid"]
+    assert [line for line in lines if "caller" in line] == []
+
+
+def test_a_direct_request_through_the_alias_of_the_url_is_an_invalid_request(world: World) -> None:
+    world.start_over()
+    world.mint_first()
+    assert world.request({}).error_type == "InvalidRequest"
 
 
 def test_who_is_listed_gets_the_token(world: World) -> None:
     world.start_over()
     world.mint_first()
     for arn in (session(), LISTED):
-        assert world.vend.invoke(http_event(arn)).payload["statusCode"] == 200
+        assert world.request(http_event(arn)).payload["statusCode"] == 200
         assert _audits(world)[-1]["caller"] == arn
     assert world.secrets.version_of(CREDENTIALS) != world.secrets.version_of(TOKEN)
 

@@ -537,7 +537,7 @@ def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stag
     stage.mint_first()
     stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, times=None)
     context = {"authorizer": {"iam": {"userArn": "arn:aws:sts::111122223333:assumed-role/orders-service/x"}}}
-    answered = stage.vend.invoke(
+    answered = stage.request(
         {"version": "2.0", "rawPath": "/token", "requestContext": {**context, "http": {"method": "GET"}}}
     ).payload
     assert answered["statusCode"] == 503

@@ -69,19 +69,45 @@ def problem(response: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("event", "http"),
+    ("function", "through_the_url"),
     [
-        (http_event(), True),
-        ({"requestContext": {}}, True),
-        ({}, False),
-        ({"requestContext": None}, False),
-        ({"requestContext": "x"}, False),
-        ([], False),
-        (None, False),
+        ("vend:url", True),
+        ("vend:live", False),
+        ("vend:1", False),
+        ("vend:$LATEST", False),
+        ("vend", False),
+        ("url", False),
+        ("url:live", False),
+        ("vend:curl", False),
     ],
 )
-def test_a_request_context_means_http(event: object, http: bool) -> None:  # noqa: FBT001
-    assert doors.is_http(event) is http
+def test_only_the_alias_url_means_http(function: str, *, through_the_url: bool) -> None:
+    assert doors.is_url(f"arn:aws:lambda:eu-west-1:111122223333:function:{function}") is through_the_url
+
+
+def test_finding_6_a_direct_caller_that_writes_an_http_event_is_refused_and_its_arn_is_not_audited() -> None:
+    forged = rejection(caller="arn:aws:iam::999999999999:role/victim")
+    counter, audit = Counter(token()), list[AuditEvent]()
+    with pytest.raises(InvalidRequest, match="alias url"):
+        doors.direct(forged, counter.vendor, audit.append)
+    assert [line.as_dict() for line in audit] == [
+        {
+            "door": "direct",
+            "outcome": "invalid",
+            "error": "InvalidRequest",
+            "detail": "This alias takes direct requests. HTTP comes in through the alias url.",
+        }
+    ]
+    assert counter.shelf.started == []
+
+
+@pytest.mark.parametrize("event", [{}, {"min_seconds": 5}, {"requestContext": None}, [], None, "x"])
+def test_a_direct_event_through_the_alias_of_the_url_is_refused(event: Any) -> None:
+    door = HttpDoor(token())
+    with pytest.raises(InvalidRequest, match="alias live"):
+        door(event)
+    assert door.line["outcome"] == "invalid"
+    assert door.counter.shelf.reads == 0
 
 
 # HTTP ----------------------------------------------------------------------------------------------------
@@ -307,6 +333,7 @@ def test_an_error_is_a_problem_document(holds: Any, status: int, error: str, ret
         {"queryStringParameters": []},
         {"rawPath": None},
         {"rawPath": 5},
+        {"requestContext": {}},
         {"requestContext": {"http": None}},
         {"requestContext": {"stage": 5}},
     ],

@@ -1,4 +1,4 @@
-"""The two doors of the hand-out: Lambda's direct invoke, and HTTP in payload format 2.0.
+"""The two doors of the hand-out: direct invoke of the alias `live`, and HTTP through the alias `url`.
 
 A door reads the request, calls the use case once, shapes the reply and leaves one audit event. HTTP:
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads (a Function URL and an HTTP API
@@ -7,7 +7,6 @@ send the same). Errors over HTTP are problem documents (RFC 9457); over direct i
 
 import base64
 import json
-import re
 from collections.abc import Callable, Mapping
 from copy import replace
 from http import HTTPStatus
@@ -28,9 +27,10 @@ from token_vending.requests import VendRequest, parse_min_seconds, parse_rejecti
 type Record = Callable[[AuditEvent], None]
 type Response = dict[str, Any]
 
-_ARN = r"arn:[a-z-]{1,32}:(iam|sts)::\d{12}:[\w+=,.@/-]{1,1024}"
 MAX_BODY = 4096
 """Characters. A rejection has about 60."""
+_MAX_ARN = 2048
+"""Characters: https://docs.aws.amazon.com/IAM/latest/APIReference/API_Policy.html"""
 
 _STATUS: dict[type[TokenVendingError], int] = {
     InvalidRequest: 400,
@@ -45,15 +45,20 @@ _OUTCOME: dict[type[TokenVendingError], Outcome] = {
 _METHODS = {"/token": "GET", "/token/rejections": "POST"}
 
 
-def is_http(event: object) -> bool:
-    """Whether the event came through a Function URL or an HTTP API."""
-    return isinstance(event, dict) and isinstance(event.get("requestContext"), dict)
+def is_url(invoked_function_arn: str) -> bool:
+    """Whether the alias `url` was invoked. Lambda writes the ARN, the caller the event: only the ARN decides.
+
+    `arn:aws:lambda:<region>:<account>:function:<name>:<alias>`
+    """
+    return invoked_function_arn.split(":")[7:] == ["url"]
 
 
 def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str | int]:
     """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
     audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
     try:
+        if _is_http(event):
+            raise InvalidRequest("This alias takes direct requests. HTTP comes in through the alias url.")
         request = VendRequest.parse(event)
         audit = replace(audit, rejected_version=request.rejected_version)
         given = vendor.hand_out(request)
@@ -64,9 +69,16 @@ def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str 
     return given.answer()
 
 
-def http(event: Mapping[str, Any], vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
-    """The response to `GET /token` and `POST /token/rejections`. Never raises an error of ours."""
-    request = _HttpRequest.read(event)
+def http(event: object, vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
+    """The response to `GET /token` and `POST /token/rejections`.
+
+    Raises an error of ours only for an event that no URL sends: it was invoked directly.
+    """
+    if not _is_http(event):
+        error = InvalidRequest("The alias url takes HTTP requests. Invoke the alias live.")
+        record(_failed(AuditEvent(Door.HTTP, Outcome.INVALID), error))
+        raise error.on_the_wire()
+    request = _HttpRequest.read(_mapping(event))
     audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
     try:
         if not allowed.allow(request.caller):
@@ -132,8 +144,7 @@ class _HttpRequest(NamedTuple):
         return cls(
             method=str(described.get("method", "")),
             path=path,
-            # A direct caller can write anything here, so only what has the shape of an ARN gets into a log.
-            caller=arn if isinstance(arn, str) and re.fullmatch(_ARN, arn, re.ASCII) else None,
+            caller=arn if isinstance(arn, str) and len(arn) <= _MAX_ARN else None,
             query=_mapping(event.get("queryStringParameters")),
             if_none_match=if_none_match if isinstance(if_none_match, str) else "",
             body=event.get("body"),
@@ -175,6 +186,10 @@ class _HttpRequest(NamedTuple):
             return base64.b64decode(body, validate=True).decode("utf-8")
         except ValueError:
             raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
+
+
+def _is_http(event: object) -> bool:
+    return isinstance(_mapping(event).get("requestContext"), Mapping)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

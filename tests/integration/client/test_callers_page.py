@@ -247,8 +247,8 @@ def test_node_asks_again_after_a_timeout_or_a_crash(
     ]
     asked = len(falls) + 1
 
-    def flaky(event: Any, request_id: str) -> Any:
-        return falls.pop(0) if falls else world.vend.run(event, request_id)
+    def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
+        return falls.pop(0) if falls else world.vend.run(event, request_id, qualifier)
 
     world.lambda_service.wire("vend", flaky)
     world.lambda_service.forget()
