@@ -14,10 +14,11 @@ from tests.integration.world import CREDENTIALS, TOKEN, World
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
 
 TOKEN_SECRET, CREDENTIALS_SECRET = "${TokenSecret.Id}", "${CredentialsSecret.Id}"
-KEY, REFRESH_ALIAS, VEND_ALIAS = (
+KEY, REFRESH_ALIAS, VEND_ALIAS, URL_ALIAS = (
     "${EncryptionKey.Arn}",
     "${RefreshFunctionAliaslive}",
     "${VendFunctionAliaslive}",
+    "${VendFunctionAliasurl}",
 )
 VIA = f"secretsmanager.{REGION}.amazonaws.com"
 OTHER_SECRET = f"arn:aws:secretsmanager:{REGION}:{STACK_ACCOUNT}:secret:payroll-AbCdEf"
@@ -35,6 +36,14 @@ def role(name: str) -> list[dict[str, Any]]:
 def through_secrets_manager(action: str, secret: str) -> Ask:
     """What Secrets Manager asks of KMS in the caller's name."""
     return Ask(f"kms:{action}", KEY, {"kms:ViaService": VIA, "kms:EncryptionContext:SecretARN": secret})
+
+
+# What AWS asks of IAM: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+DIRECT = [Ask("lambda:InvokeFunction", VEND_ALIAS)]
+OVER_HTTP = [
+    Ask("lambda:InvokeFunctionUrl", URL_ALIAS, {"lambda:FunctionUrlAuthType": "AWS_IAM"}),
+    Ask("lambda:InvokeFunction", URL_ALIAS, {"lambda:InvokedViaFunctionUrl": "true"}),
+]
 
 
 def asks_of(world: World) -> set[tuple[str, str]]:
@@ -93,11 +102,8 @@ def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_ac
         ("VendRole", Ask("logs:PutLogEvents", "${VendLogGroup.Arn}")),
         ("ScheduleRole", Ask("lambda:InvokeFunction", REFRESH_ALIAS)),
         ("ScheduleRole", Ask("sqs:SendMessage", "${ScheduleFailureQueue.Arn}")),
-        ("CallerPolicy", Ask("lambda:InvokeFunction", VEND_ALIAS)),
-        (
-            "CallerPolicy",
-            Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "AWS_IAM"}),
-        ),
+        *(("CallerPolicy", ask) for ask in DIRECT),
+        *(("UrlCallerPolicy", ask) for ask in OVER_HTTP),
     ],
 )
 def test_what_is_needed_beside_the_secrets_is_allowed(role_name: str, ask: Ask) -> None:
@@ -105,6 +111,19 @@ def test_what_is_needed_beside_the_secrets_is_allowed(role_name: str, ask: Ask) 
 
 
 WRITES = ("PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret", "DeleteSecret", "PutResourcePolicy")
+NO_CALLERS_BUSINESS = [
+    Ask("lambda:InvokeFunction", REFRESH_ALIAS),
+    Ask("lambda:InvokeFunction", "${VendFunction}"),
+    *(
+        Ask("lambda:InvokeFunctionUrl", alias, context)
+        for alias in (VEND_ALIAS, URL_ALIAS)
+        for context in ({}, {"lambda:FunctionUrlAuthType": "NONE"})
+    ),
+    Ask("lambda:GetFunction", VEND_ALIAS),
+    Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
+    Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
+    through_secrets_manager("Decrypt", TOKEN_SECRET),
+]
 FORBIDDEN: dict[str, list[Ask]] = {
     "VendRole": [
         Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
@@ -147,15 +166,12 @@ FORBIDDEN: dict[str, list[Ask]] = {
         Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
         Ask("sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
     ],
-    "CallerPolicy": [
-        Ask("lambda:InvokeFunction", REFRESH_ALIAS),
-        Ask("lambda:InvokeFunction", "${VendFunction}"),
-        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS),
-        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "NONE"}),
-        Ask("lambda:GetFunction", VEND_ALIAS),
-        Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
-        Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
-        through_secrets_manager("Decrypt", TOKEN_SECRET),
+    "CallerPolicy": [*NO_CALLERS_BUSINESS, *OVER_HTTP],
+    "UrlCallerPolicy": [
+        *NO_CALLERS_BUSINESS,
+        *DIRECT,
+        Ask("lambda:InvokeFunction", URL_ALIAS),
+        Ask("lambda:InvokeFunction", URL_ALIAS, {"lambda:InvokedViaFunctionUrl": "false"}),
     ],
 }
 
@@ -171,6 +187,25 @@ def test_everything_else_is_denied(role_name: str, ask: Ask) -> None:
 
 def test_a_role_without_the_callers_policy_may_not_ask() -> None:
     assert not allowed([], Ask("lambda:InvokeFunction", VEND_ALIAS))
+
+
+def test_finding_5_no_policy_for_the_url_opens_the_direct_door_too() -> None:
+    """Else whoever gets 403 over HTTP gets the token by invoking."""
+    signed = {"lambda:FunctionUrlAuthType": "AWS_IAM"}
+    opens = {
+        name: {
+            alias: [
+                allowed(role(name), Ask("lambda:InvokeFunctionUrl", alias, signed)),
+                allowed(role(name), Ask("lambda:InvokeFunction", alias)),
+            ]
+            for alias in (VEND_ALIAS, URL_ALIAS)
+        }
+        for name in stack().of_type("AWS::IAM::ManagedPolicy")
+    }
+    assert opens == {
+        "CallerPolicy": {VEND_ALIAS: [False, True], URL_ALIAS: [False, False]},
+        "UrlCallerPolicy": {VEND_ALIAS: [False, False], URL_ALIAS: [True, False]},
+    }
 
 
 def test_the_evaluation_denies_by_default_and_by_an_explicit_deny() -> None:
