@@ -1,7 +1,7 @@
 """What each role may do is what its function does, and the rest is denied; who may not ask over HTTP gets 403."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -225,13 +225,14 @@ def test_the_evaluation_denies_by_default_and_by_an_explicit_deny() -> None:
 LISTED = f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service"
 
 
-def http_event(arn: object, **changes: Any) -> dict[str, Any]:
+def http_event(arn: str | None, **changes: Any) -> dict[str, Any]:
     identity: dict[str, Any] = {"authorizer": {"iam": {"userArn": arn}}} if arn is not None else {}
     return {
         "version": "2.0",
         "rawPath": "/token",
         "headers": {},
-        "requestContext": {"http": {"method": "GET"}, **identity},
+        "isBase64Encoded": False,
+        "requestContext": {"http": {"method": "GET"}, "stage": "$default", **identity},
         **changes,
     }
 
@@ -240,92 +241,17 @@ def session(account: str = ACCOUNT_ID, role: str = "orders-service", partition: 
     return f"arn:{partition}:sts::{account}:assumed-role/{role}/session"
 
 
-STRANGERS: dict[str, object] = {
-    "another role": session(role="reports-service"),
-    "a longer name": session(role="orders-service-2"),
-    "a shorter name": session(role="orders-servic"),
-    "another case": session(role="Orders-Service"),
-    "another account": session(account="111122223334"),
-    "a longer account": session(account=f"{ACCOUNT_ID}0"),
-    "another partition": session(partition="aws-cn"),
-    "a user of the role's name": f"arn:aws:iam::{ACCOUNT_ID}:user/orders-service",
-    "the role in a path": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service/orders-service",
-    "a session of the role's name": session(role="x") + "/orders-service",
-    "a session named like an ARN": f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/x/{LISTED}",
-    "a federated user": f"arn:aws:sts::{ACCOUNT_ID}:federated-user/orders-service",
-    "the root user": f"arn:aws:iam::{ACCOUNT_ID}:root",
-    "a wildcard": f"arn:aws:iam::{ACCOUNT_ID}:role/*",
-    "a trailing newline": session() + "\n",
-    "a leading space": " " + session(),
-    "a look-alike letter": session(role="оrders-service"),  # noqa: RUF001 - that is the point
-    "digits that are not ASCII": session(account="१११122223333"),
-    "a null byte": session(role="orders-service\0"),
-    "an empty ARN": "",
-    "no text": 7,
-    "a list": [session()],
-    "nobody": None,
-}
-
-
-@pytest.mark.parametrize("name", STRANGERS)
-def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, name: str) -> None:
+@pytest.mark.parametrize("caller", [session(role="reports-service"), None])
+def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, caller: str | None) -> None:
     world.start_over()
     world.mint_first()
     before = len(_audits(world))
-    answered = world.request(http_event(STRANGERS[name])).payload
+    answered = world.request(http_event(caller)).payload
     assert answered["statusCode"] == 403, answered
     assert (world.stored_token or "?") not in str(answered)
     (line,) = _audits(world)[before:]
     assert line["outcome"] == "denied"
     assert line["error"] == "CallerNotAllowed"
-
-
-SPOOFS: dict[str, Callable[[], dict[str, Any]]] = {
-    "identity in headers": lambda: http_event(
-        None,
-        headers={
-            "x-amzn-iam-user-arn": session(),
-            "x-amz-user-arn": session(),
-            "authorization": f"AWS4-HMAC-SHA256 Credential={session()}",
-            "x-forwarded-user": session(),
-        },
-    ),
-    "identity in the query": lambda: http_event(None, queryStringParameters={"userArn": session()}),
-    "identity in the body": lambda: http_event(None, body=f'{{"userArn": "{session()}"}}'),
-    "identity beside the authorizer": lambda: {
-        **http_event(None),
-        "authorizer": {"iam": {"userArn": session()}},
-    },
-    "a JWT authorizer": lambda: _with_context(authorizer={"jwt": {"claims": {"userArn": session()}}}),
-    "a Lambda authorizer": lambda: _with_context(authorizer={"lambda": {"userArn": session()}}),
-    "the older identity field": lambda: _with_context(identity={"userArn": session()}),
-    "a stranger with the listed ARN in a header": lambda: http_event(
-        session(role="x"), headers={"x-amzn-iam-user-arn": session()}
-    ),
-}
-
-
-def _with_context(**context: Any) -> dict[str, Any]:
-    return http_event(None, requestContext={"http": {"method": "GET"}, **context})
-
-
-@pytest.mark.parametrize("name", SPOOFS)
-def test_an_identity_that_the_caller_wrote_does_not_count(world: World, name: str) -> None:
-    world.start_over()
-    world.mint_first()
-    answered = world.request(SPOOFS[name]()).payload
-    assert answered["statusCode"] == 403, answered
-    assert _audits(world)[-1]["outcome"] == "denied"
-
-
-def test_a_denied_caller_learns_nothing_about_paths_and_starts_nothing(world: World) -> None:
-    world.start_over()
-    version = world.mint_first()
-    for path, method in (("/token", "GET"), ("/nowhere", "GET"), ("/token/rejections", "POST")):
-        event = http_event(session(role="x"), rawPath=path, body=f'{{"version": "{version}"}}')
-        event["requestContext"]["http"]["method"] = method
-        assert world.request(event).payload["statusCode"] == 403
-    assert world.lambda_service.invocations == []
 
 
 @pytest.mark.parametrize("qualifier", ["live", "1", None])

@@ -166,21 +166,20 @@ method = st.sampled_from(["GET", "POST", "PUT", "HEAD", "get", "TRACE", ""]) | s
 path = (
     st.sampled_from(["/token", "/token/", "/token/rejections", "//token", "/%74oken", "/token?x"]) | st.text()
 )
-arns = st.sampled_from([LISTED, session(), session(role="x"), None]) | st.text() | anything
+arns = st.sampled_from([LISTED, session(), session(role="x"), None]) | st.text()
 headers = st.dictionaries(
     st.sampled_from(["if-none-match", "If-None-Match", "content-type", "host", "x-forwarded-for"])
     | st.text(),
-    st.sampled_from(["*", 'W/"x"', '"a", "b"']) | st.text() | anything,
+    st.sampled_from(["*", 'W/"x"', '"a", "b"']) | st.text(),
     max_size=4,
 )
 query = st.dictionaries(
     st.sampled_from(["min_seconds", "version"]) | st.text(max_size=10),
-    st.sampled_from(["0", "-1", "60", "٣", "1e3", "9" * 30, " 1"]) | st.text() | anything,
+    st.sampled_from(["0", "-1", "60", "٣", "1e3", "9" * 30, " 1"]) | st.text(),
     max_size=3,
 )
 bodies = (
     st.text()
-    | anything
     | anything.map(json.dumps)
     | st.binary(max_size=200).map(lambda data: data.hex())
     | st.sampled_from(['{"version": "x"}', "eyJ2ZXJzaW9uIjogIngifQ==", "[" * 3_000, "", '{"version": null}'])
@@ -189,19 +188,13 @@ bodies = (
 
 @st.composite
 def http_events(draw: st.DrawFn) -> dict[str, Any]:
-    event = http_event(draw(arns), rawPath=draw(path), headers=draw(headers | anything))
+    """What AWS makes of any request: the caller chooses texts, not types."""
+    event = http_event(draw(arns), rawPath=draw(path), headers=draw(headers))
     event["requestContext"]["http"] = {"method": draw(method), "path": draw(path)}
-    event["queryStringParameters"] = draw(query | anything)
-    event["body"] = draw(bodies)
-    event["isBase64Encoded"] = draw(st.booleans() | anything)
-    # Sometimes a part of the event is not what AWS documents, or is not there.
-    for name in draw(st.sets(st.sampled_from(sorted(event)), max_size=2)):
+    for name, strategy in (("queryStringParameters", query), ("body", bodies)):
         if draw(st.booleans()):
-            del event[name]
-        else:
-            event[name] = draw(anything)
-    if draw(st.booleans()) and isinstance(event.get("requestContext"), dict):
-        event["requestContext"][draw(st.sampled_from(["authorizer", "http", "stage"]))] = draw(anything)
+            event[name] = draw(strategy)
+    event["isBase64Encoded"] = draw(st.booleans())
     return event
 
 
@@ -210,14 +203,9 @@ def http_events(draw: st.DrawFn) -> dict[str, Any]:
 def test_any_http_request_gets_a_response(functions: Functions, event: dict[str, Any]) -> None:
     functions.world.lambda_service.forget()
     response = call(functions, functions.vend.handler, event, "url")
-    if isinstance(response, TokenVendingError):
-        assert not isinstance(event.get("requestContext"), dict), "an HTTP request is answered, not raised at"
-        return
     assert response["statusCode"] in HTTP_STATUSES
     assert all(isinstance(value, str) and "\n" not in value for value in response["headers"].values())
-    context = event["requestContext"]
-    authorizer = context.get("authorizer")
-    arn = authorizer.get("iam", {}).get("userArn") if isinstance(authorizer, dict) else None
+    arn = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn")
     if response["statusCode"] != 403:
         assert arn in (LISTED, session())
     if response["statusCode"] == 200:
@@ -241,7 +229,6 @@ HUGE: dict[str, Any] = {
     "an HTTP path": http_event(session(), rawPath="/" * LIMIT),
     "an HTTP header": http_event(session(), headers={"if-none-match": '"x",' * (LIMIT // 4)}),
     "an HTTP query": http_event(session(), queryStringParameters={"min_seconds": "9" * LIMIT}),
-    "an HTTP identity": http_event("arn:aws:iam::111122223333:role/" + "x" * LIMIT),
 }
 
 

@@ -48,6 +48,10 @@ DENIED = [
     (ROLE + "billing", SESSION + "billing2/x"),
     (ROLE + "billing", SESSION + "xbilling/x"),
     (ROLE + "billing", SESSION + "Billing/x"),
+    (ROLE + "billing", SESSION + "billin/x"),
+    (ROLE + "billing", ROLE + "billing/billing"),
+    (ROLE + "billing", SESSION + f"x/{ROLE}billing"),
+    (ROLE + "billing", f"arn:aws:sts::{ACCOUNT}0:assumed-role/billing/x"),
     (ROLE + "a.b", SESSION + "aXb/x"),
     (ROLE + "billing-*", SESSION + "billing/x"),
     # The session's name is the caller's own choice

@@ -29,8 +29,6 @@ type Response = dict[str, Any]
 
 MAX_BODY = 4096
 """Characters. A rejection has about 60."""
-_MAX_ARN = 2048
-"""Characters: https://docs.aws.amazon.com/IAM/latest/APIReference/API_Policy.html"""
 
 _STATUS: dict[type[TokenVendingError], int] = {
     InvalidRequest: 400,
@@ -57,7 +55,7 @@ def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str 
     """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
     audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
     try:
-        if _is_http(event):
+        if isinstance(event, dict) and "requestContext" in event:
             raise InvalidRequest("This alias takes direct requests. HTTP comes in through the alias url.")
         request = VendRequest.parse(event)
         audit = replace(audit, rejected_version=request.rejected_version)
@@ -74,11 +72,12 @@ def http(event: object, vendor: TokenVendor, allowed: AllowedCallers, record: Re
 
     Raises an error of ours only for an event that no URL sends: it was invoked directly.
     """
-    if not _is_http(event):
+    try:
+        request = _HttpRequest.read(event)
+    except (LookupError, TypeError, AttributeError):
         error = InvalidRequest("The alias url takes HTTP requests. Invoke the alias live.")
         record(_failed(AuditEvent(Door.HTTP, Outcome.INVALID), error))
-        raise error.on_the_wire()
-    request = _HttpRequest.read(_mapping(event))
+        raise error.on_the_wire() from None
     audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
     try:
         if not allowed.allow(request.caller):
@@ -120,35 +119,29 @@ class _HttpRequest(NamedTuple):
     method: str
     path: str
     caller: str | None
-    query: Mapping[str, Any]
+    query: Mapping[str, str]
     if_none_match: str
-    body: object
+    body: str | None
     is_base64: bool
 
     @classmethod
-    def read(cls, event: Mapping[str, Any]) -> "_HttpRequest":
-        """Takes the few fields needed; whatever has another type than documented counts as absent."""
-        context = _mapping(event.get("requestContext"))
-        described = _mapping(context.get("http"))
-        path = event.get("rawPath")
-        stage = context.get("stage")
-        path = path if isinstance(path, str) else ""
-        if isinstance(stage, str) and stage not in ("", "$default"):
+    def read(cls, event: Any) -> "_HttpRequest":  # noqa: ANN401
+        """Raises LookupError, TypeError or AttributeError for what is not in payload format 2.0."""
+        context = event["requestContext"]
+        path, stage = event["rawPath"], context["stage"]
+        if stage != "$default":
             # An HTTP API with a named stage puts it before the path.
             path = path.removeprefix(f"/{stage}")
         # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
-        iam = _mapping(_mapping(context.get("authorizer")).get("iam"))
-        arn = iam.get("userArn")
-        headers = {str(name).lower(): value for name, value in _mapping(event.get("headers")).items()}
-        if_none_match = headers.get("if-none-match")
+        iam = (context.get("authorizer") or {}).get("iam") or {}
         return cls(
-            method=str(described.get("method", "")),
+            method=context["http"]["method"],
             path=path,
-            caller=arn if isinstance(arn, str) and len(arn) <= _MAX_ARN else None,
-            query=_mapping(event.get("queryStringParameters")),
-            if_none_match=if_none_match if isinstance(if_none_match, str) else "",
+            caller=iam.get("userArn"),
+            query=event.get("queryStringParameters") or {},
+            if_none_match=event["headers"].get("if-none-match", ""),
             body=event.get("body"),
-            is_base64=event.get("isBase64Encoded") is True,
+            is_base64=event["isBase64Encoded"],
         )
 
     def parse(self) -> VendRequest:
@@ -165,7 +158,7 @@ class _HttpRequest(NamedTuple):
         if method == "POST":
             return parse_rejection(self._text())
         seconds = self.query.get("min_seconds")
-        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(str(seconds)))
+        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(seconds))
 
     def knows(self, version: str) -> bool:
         """If-None-Match (RFC 9110 §13.1.2): a list of entity tags, weak ones too, or a star. GET only."""
@@ -176,7 +169,7 @@ class _HttpRequest(NamedTuple):
 
     def _text(self) -> str:
         body = self.body
-        if not isinstance(body, str) or not body:
+        if not body:
             raise InvalidRequest('The body is missing. Send {"version": "<the version you were given>"}.')
         if len(body) > MAX_BODY:
             raise InvalidRequest(f"The body is longer than {MAX_BODY} characters.")
@@ -186,14 +179,6 @@ class _HttpRequest(NamedTuple):
             return base64.b64decode(body, validate=True).decode("utf-8")
         except ValueError:
             raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
-
-
-def _is_http(event: object) -> bool:
-    return isinstance(_mapping(event).get("requestContext"), Mapping)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _succeeded(audit: AuditEvent, given: HandOut) -> AuditEvent:
