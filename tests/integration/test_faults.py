@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.records import Observed, Record, note, seen, within
-from tests.integration.test_crash_matrix import outcome, start_vend, too_old
-from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, World
+from tests.integration.test_access import http_event, session
+from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, start_vend, too_old
+from tests.integration.world import CREDENTIALS, LAMBDA, MINT, STORE, TOKEN, VENDOR, World
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Pending, Result
@@ -496,10 +497,7 @@ def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
 def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stage: World) -> None:
     stage.mint_first()
     stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, times=None)
-    context = {"authorizer": {"iam": {"userArn": "arn:aws:sts::111122223333:assumed-role/orders-service/x"}}}
-    answered = stage.vend.invoke(
-        {"version": "2.0", "rawPath": "/token", "requestContext": {**context, "http": {"method": "GET"}}}
-    ).payload
+    answered = stage.request(http_event(session())).payload
     assert answered["statusCode"] == 503
     assert int(answered["headers"]["Retry-After"]) > 0
     problem = json.loads(answered["body"])

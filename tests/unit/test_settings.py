@@ -145,3 +145,29 @@ def test_a_list_with_a_mistake_in_it_lets_nobody_start() -> None:
 )
 def test_the_metrics_dimension(environment: dict[str, str], name: str) -> None:
     assert stack_name(environment) == name
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        "AWS_ENDPOINT_URL_LAMBDA",
+        "AWS_ENDPOINT_URL_STS",
+    ],
+)
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.7:4566", "http://aws.example.com", "ftp://127.0.0.1", "aws"]
+)
+def test_finding_9_neither_function_starts_with_an_aws_endpoint_in_clear(variable: str, address: str) -> None:
+    for read, environment in ((RefreshSettings.read, REFRESH), (VendSettings.read, VEND)):
+        with pytest.raises(ConfigurationError, match=f"{variable} must be"):
+            read(environment | {variable: address})
+
+
+@pytest.mark.parametrize(
+    "address", ["https://vpce-1.example.com", "http://127.0.0.1:4566", "http://[::1]:1", ""]
+)
+def test_an_aws_endpoint_is_https_or_on_loopback(address: str) -> None:
+    RefreshSettings.read(REFRESH | {"AWS_ENDPOINT_URL": address})
+    VendSettings.read(VEND | {"AWS_ENDPOINT_URL": address})

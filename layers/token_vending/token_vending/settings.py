@@ -52,8 +52,9 @@ class RefreshSettings(NamedTuple):
         """Raises ConfigurationError naming the variable and what it must be."""
         from token_vending.due import Rules  # noqa: PLC0415 - the hand-out starts faster without
 
-        base_url = _vendor_url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
-        probe_url = _vendor_url(environment, "PROBE_URL", "") or None
+        _check_endpoints(environment)
+        base_url = _url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
+        probe_url = _url(environment, "PROBE_URL", "") or None
         if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(base_url).hostname:
             # The probe sends the token: to the vendor, not to an address somebody mistyped.
             raise ConfigurationError("PROBE_URL must be on the same host as PERSONR_BASE_URL.")
@@ -92,6 +93,7 @@ class VendSettings(NamedTuple):
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "VendSettings":
         """Raises ConfigurationError naming the variable and what it must be."""
+        _check_endpoints(environment)
         patterns = [part.strip() for part in environment.get("ALLOWED_CALLERS", "").split(",")]
         return cls(
             token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
@@ -127,7 +129,14 @@ def _whole_number(environment: Mapping[str, str], name: str, default: int) -> in
     return int(text)
 
 
-def _vendor_url(environment: Mapping[str, str], name: str, default: str) -> str:
+def _check_endpoints(environment: Mapping[str, str]) -> None:
+    """The SDK's own variables: what is sent there are the credentials, the token and signatures."""
+    for name in environment:
+        if name.startswith("AWS_ENDPOINT_URL"):
+            _url(environment, name, "")
+
+
+def _url(environment: Mapping[str, str], name: str, default: str) -> str:
     text = environment.get(name, default).strip()
     if not text:
         return default
@@ -142,7 +151,7 @@ def _vendor_url(environment: Mapping[str, str], name: str, default: str) -> str:
         )
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
         raise ConfigurationError(
-            f"Environment variable {name} must be an https address: it carries credentials. "
+            f"Environment variable {name} must be an https address: secrets go there. "
             "Plain http is for loopback only."
         )
     return text

@@ -70,8 +70,8 @@ class Result:
 class Environment:
     """One execution environment: a Runtime API and the process that polls it."""
 
-    def __init__(self, artefact: Artefact, environment: Mapping[str, str], arn: str, log: Path) -> None:
-        self.api = RuntimeApi(arn).start()
+    def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
+        self.api = RuntimeApi().start()
         self.log = log
         paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
         settings = coverage_settings(artefact.logical_id)
@@ -205,18 +205,29 @@ class LambdaFunction:
         self._folder.cleanup()
 
     def invoke(
-        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        event: Any,
+        request_id: str | None = None,
+        *,
+        qualifier: str | None = "live",
+        timeout_seconds: float | None = None,
     ) -> Result:
         """Invoke and wait; raises nothing for what the function does."""
-        started = self.start(event, request_id, timeout_seconds=timeout_seconds)
+        started = self.start(event, request_id, qualifier=qualifier, timeout_seconds=timeout_seconds)
         return started if isinstance(started, Result) else started.wait()
 
     def start(
-        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        event: Any,
+        request_id: str | None = None,
+        *,
+        qualifier: str | None = "live",
+        timeout_seconds: float | None = None,
     ) -> Pending | Result:
         """Begin an invocation; a Result at once if the environment could not be initialised."""
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        invocation = Invocation(event, seconds, request_id or str(uuid.uuid4()))
+        arn = self.arn if qualifier is None else f"{self.arn}:{qualifier}"
+        invocation = Invocation(event, seconds, arn, request_id or str(uuid.uuid4()))
         begun = time.monotonic()
         environment = self._take()
         init_error = environment.wait_ready()
@@ -226,9 +237,9 @@ class LambdaFunction:
         environment.api.submit(invocation)
         return Pending(environment, invocation, time.monotonic(), self)
 
-    def run(self, event: Any, request_id: str) -> Result:
+    def run(self, event: Any, request_id: str, qualifier: str | None) -> Result:
         """The form that :class:`tests.kit.stand_ins.lambda_service.LambdaService` calls."""
-        return self.invoke(event, request_id)
+        return self.invoke(event, request_id, qualifier=qualifier)
 
     def go_cold(self) -> None:
         """End the warm environments; the next invocation starts a new one. Logs are kept."""
@@ -265,7 +276,7 @@ class LambdaFunction:
                 if environment.alive:
                     return environment
             log = Path(self._folder.name) / f"{len(self._environments):04d}.log"
-            environment = Environment(self._artefact, self.environment, self.arn, log)
+            environment = Environment(self._artefact, self.environment, log)
             self._environments.append(environment)
             return environment
 

@@ -19,6 +19,7 @@ ENDS_WITHIN_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LOG = "ministack.log"
 GUARDIAN = Path(__file__).with_name("guardian.py")
+EMULATOR = Path(__file__).with_name("emulator.py")
 
 
 class MiniStack:
@@ -95,7 +96,7 @@ class MiniStack:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         python = str(ROOT / ".build" / "ministack" / "bin" / "python")
-        self._tell({"command": [python, "-m", "ministack"], "environment": environment, "log": LOG})
+        self._tell({"command": [python, "-P", str(EMULATOR)], "environment": environment, "log": LOG})
         self.group = int(self._hear())
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not self._is_ready():
