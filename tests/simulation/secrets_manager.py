@@ -93,6 +93,7 @@ class SimulatedSecretsManager:
             _refuse("GetSecretValue", "ResourceNotFoundException")
         held = versions[found]
         return {
+            "ARN": secret_id,
             "VersionId": found,
             "SecretString": held.content,
             "VersionStages": sorted(held.labels),
@@ -103,16 +104,17 @@ class SimulatedSecretsManager:
         """The labelled versions. Without any version the answer has no such field."""
         versions = self._state("DescribeSecret", secret_id, lag)
         stages = {version: sorted(held.labels) for version, held in versions.items() if held.labels}
-        return {"Name": secret_id, **({"VersionIdsToStages": stages} if versions else {})}
+        return {"ARN": secret_id, **({"VersionIdsToStages": stages} if versions else {})}
 
     def list_secret_version_ids(self, secret_id: str, *, lag: int = 0) -> dict[str, Any]:
         """Every version, the deprecated ones too, in one page."""
         versions = self._state("ListSecretVersionIds", secret_id, lag)
         return {
+            "ARN": secret_id,
             "Versions": [
                 {"VersionId": version, "VersionStages": sorted(held.labels), "CreatedDate": held.created}
                 for version, held in versions.items()
-            ]
+            ],
         }
 
     def put_secret_value(
@@ -125,7 +127,7 @@ class SimulatedSecretsManager:
         if existing is not None:
             if existing.content != content:
                 _refuse(operation, "ResourceExistsException")
-            return {"VersionId": version, "VersionStages": sorted(existing.labels)}
+            return {"ARN": secret_id, "VersionId": version, "VersionStages": sorted(existing.labels)}
         wanted = set(labels) if versions else {*labels, CURRENT}
         changed = {**versions, version: Version(content, self._clock())}
         for label in sorted(wanted):
@@ -134,7 +136,7 @@ class SimulatedSecretsManager:
         if len(kept) > MAX_VERSIONS:
             _refuse(operation, "LimitExceededException")
         self._commit(secret_id, kept)
-        return {"VersionId": version, "VersionStages": sorted(wanted)}
+        return {"ARN": secret_id, "VersionId": version, "VersionStages": sorted(wanted)}
 
     def update_secret_version_stage(
         self, secret_id: str, label: str, *, move_to: str | None = None, remove_from: str | None = None
@@ -156,7 +158,7 @@ class SimulatedSecretsManager:
             if holder not in (None, move_to, remove_from):
                 _refuse(operation, "InvalidParameterException")
             self._commit(secret_id, _attach(operation, versions, label, move_to))
-        return {"Name": secret_id}
+        return {"ARN": secret_id}
 
     # State ---------------------------------------------------------------------------------------------
 
