@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Observed, Record, note, seen, within
+from tests.integration.records import Observed, Record, bounded, note, seen
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, too_old
 from tests.integration.world import CREDENTIALS, MINT, TOKEN, World
 from tests.kit.runtime import Pending
@@ -65,7 +65,7 @@ def race(
     mints, versions = world.vendor.mint_count(), version_count(world)
     reports = all_at_once(refresher, events)
     note_one_mint(
-        record_property, world, mints, what, within(version_count(world) - versions, 0, AN_INTENT_EACH)
+        record_property, world, mints, what, bounded(version_count(world) - versions, 0, AN_INTENT_EACH)
     )
     assert "MINTING" not in world.secrets.labels(TOKEN)
     return [str(report.outcome) for report in reports]
@@ -114,7 +114,7 @@ def test_fifty_rejections_through_the_vend_function_make_one_mint(
     written = version_count(world) - versions
     assert written <= len(world.lambda_service.invocations) + 1
     what = f"{CROWD} callers reject one version through 4 vend processes"
-    note_one_mint(record_property, world, mints, what, within(written, 0, CROWD + 1))
+    note_one_mint(record_property, world, mints, what, bounded(written, 0, CROWD + 1))
 
 
 def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_property: Record) -> None:
@@ -127,7 +127,7 @@ def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_p
         results = list(pool.map(lambda _: world.tick(), range(PROCESSES)))
     assert {outcome(result) for result in results} <= {"refreshed", "fresh", "busy"}
     what, versions = f"{PROCESSES} processes, every call delayed at random", version_count(world) - versions
-    note_one_mint(record_property, world, mints, what, within(versions, 0, PROCESSES + 1))
+    note_one_mint(record_property, world, mints, what, bounded(versions, 0, PROCESSES + 1))
 
 
 def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
