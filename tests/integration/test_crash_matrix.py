@@ -21,7 +21,7 @@ from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS,
 from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.runtime import LambdaFunction, Pending, Result
 from tests.kit.runtime.function import KILLED
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from tests.kit.stand_ins.wire import hold_after, hold_before
 from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.records import Observed, Record, note, seen, within
+from tests.integration.records import Observed, Record, bounded, note, seen
 from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import outcome, start_vend, too_old
 from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, World
@@ -267,8 +267,8 @@ def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
     tries = (1, 4) if error == UNAVAILABLE else (1, 1)
     ended = {
         "run": seen(outcome(result), error),
-        "requests": within(requests, *tries),
-        "mints": within(during, *tries) if during else seen(during, 0),
+        "requests": bounded(requests, *tries),
+        "mints": bounded(during, *tries) if during else seen(during, 0),
         "token_works": seen(stage.holds(), during == 0),
     }
     stage.vendor.reset_script()

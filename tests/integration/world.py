@@ -11,8 +11,8 @@ from typing import Any, Self
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
 from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.wire import Wire
 from tests.secret_texts import secret_texts
 
