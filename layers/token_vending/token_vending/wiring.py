@@ -13,7 +13,7 @@ from token_vending.settings import RefreshSettings, VendSettings
 from token_vending.token import utc_now
 
 if TYPE_CHECKING:
-    from token_vending.handing_out import TokenVendor
+    from token_vending.handing_out import HandOutDesk
     from token_vending.refreshing import Refresher
 
 
@@ -48,13 +48,13 @@ def build_refresher() -> "Refresher":
     )
 
 
-def build_vendor(settings: VendSettings) -> "TokenVendor":
+def build_desk(settings: VendSettings) -> "HandOutDesk":
     """The hand-out use case on AWS."""
     from token_vending.adapters.signed_aws import LambdaRefreshStarter, SignedAws, SignedSecretReader
-    from token_vending.handing_out import TokenVendor
+    from token_vending.handing_out import HandOutDesk
 
     aws = SignedAws(os.environ)
-    vendor = TokenVendor(
+    desk = HandOutDesk(
         store=SignedSecretReader(aws, settings.token_secret_id),
         refresh=LambdaRefreshStarter(aws, settings.refresh_function_name),
         clock=utc_now,
@@ -64,5 +64,5 @@ def build_vendor(settings: VendSettings) -> "TokenVendor":
     )
     if settings.read_ahead:
         # One attempt: a start that takes longer than ten seconds is a failed one.
-        vendor.read_ahead(SignedSecretReader(aws, settings.token_secret_id, attempts=1))
-    return vendor
+        desk.read_ahead(SignedSecretReader(aws, settings.token_secret_id, attempts=1))
+    return desk
