@@ -64,14 +64,6 @@ MUTANTS = (
         (f"{RACES}::test_of_two_runs_that_both_saw_no_lock_one_mints",),
     ),
     Mutant(
-        "claim on the whole state",
-        "the intent's version id does not depend on the intent before",
-        f"{CORE}/observing.py",
-        'f"{current}/{latest_intent}"',
-        'f"{current}/{latest_intent is None}"',
-        (f"{OUTAGES}::test_three_days_of_failures_leave_room_for_the_token",),
-    ),
-    Mutant(
         "claim by a random id",
         "each run draws the version id of its intent",
         f"{CORE}/claiming.py",
