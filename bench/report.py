@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 COMMAND = "make bench"
@@ -20,7 +20,7 @@ MEASURED = (
     "requirements",
     "scripts",
     "template.yaml",
-    "tests/benchmarks",
+    "bench",
     "tests/kit/personr",
     "tests/kit/runtime",
     "tests/kit/stand_ins",

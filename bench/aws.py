@@ -1,6 +1,6 @@
 """Secrets Manager, Lambda's Invoke and the vendor over HTTPS, in a process of their own.
 
-    python -m tests.benchmarks.aws FOLDER
+    python -m bench.aws FOLDER
 
 Prints one JSON line with the addresses. FOLDER then holds ca.pem, the authority that the certificates
 are from and that exists only there. A process of their own, so that what serves a cold start does not share an
@@ -25,7 +25,7 @@ from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import LoopbackServer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _over_tls(server: LoopbackServer, context: ssl.SSLContext) -> str:
@@ -89,7 +89,7 @@ class Aws:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.aws", str(self._folder)],
+            [sys.executable, "-m", "bench.aws", str(self._folder)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """What the vend function imports when it starts cold, beyond what the runtime client has imported anyway.
 
-python -m tests.benchmarks.imports     writes the list anew (after a change that was meant)
+python -m bench.imports     writes the list anew (after a change that was meant)
 """
 
 import os
@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.aws import Aws
+from bench.variants import Variants
 from scripts import build
-from tests.benchmarks.aws import Aws
-from tests.benchmarks.variants import Variants
 from tests.kit.runtime.artefacts import VEND, interpreter
 
 PINNED = Path(__file__).with_name("vend_imports.txt")

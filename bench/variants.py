@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.aws import Aws
+from bench.aws import Aws
 from tests.kit.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
 from tests.kit.runtime.function import lambda_variables
 from tests.kit.runtime.function_url import CALLER

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.aws import Aws
+from bench.measure import Cold, cold, percentile, warm
+from bench.variants import HTTP_EVENT, Variants
 from scripts import build
-from tests.benchmarks.aws import Aws
-from tests.benchmarks.measure import Cold, cold, percentile, warm
-from tests.benchmarks.variants import HTTP_EVENT, Variants
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ROUNDS = 5
