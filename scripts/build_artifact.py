@@ -40,10 +40,9 @@ AWS_ROOTS = {
 }
 OLDER_AWS_ROOTS = {"Starfield Class 2 Certification Authority"}
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-# What the refresh function brings itself: the SDK, whole, with its data. Python finds the function's own packages
-# before the layer's, whose botocore has no data (https://docs.aws.amazon.com/lambda/latest/dg/python-package.html).
-SDK = {"boto3", "botocore", "s3transfer"}
-SDK_ALONE = SDK - {"botocore"}
+# What the refresh function brings itself. botocore stays in the layer of both: two of them would leave it to the order
+# of the folders which one is taken.
+SDK = {"boto3", "s3transfer"}
 # The services that the refresh function has clients of.
 SERVICES = {"secretsmanager", "events"}
 # Kept of a package's metadata: what scanners recognise a package by, and its licence.
@@ -75,10 +74,13 @@ def main() -> None:
 def build_vending_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_vending and the locked packages, and no native code."""
     python = _emptied(folder / "python")
-    _install_locked(python, lambda name: name not in SDK_ALONE)
-    # No client of the SDK is made from it: the hand-out takes the authorities and, under SnapStart, the credentials.
-    shutil.rmtree(python / "botocore" / "data")
-    # Time zones by name: botocore reads none.
+    _install_locked(python, lambda name: name not in SDK)
+    _prune_botocore(python / "botocore" / "data")
+    # A page for browsers, and time zones by name: nothing here asks for them.
+    for asset in (python / "aws_lambda_powertools" / "event_handler" / "openapi" / "swagger_ui").glob(
+        "*.[!p]*"
+    ):
+        asset.unlink()
     (python / "dateutil" / "zoneinfo" / "dateutil-zoneinfo.tar.gz").unlink()
     _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
     write_aws_roots(
@@ -104,7 +106,6 @@ def build_function(name: str, folder: Path) -> None:
     _emptied(folder)
     if name == "refresh":
         _install_locked(folder, SDK.__contains__)
-        _prune_botocore(folder / "botocore" / "data")
         # Resources, which are not used, and their examples.
         shutil.rmtree(folder / "boto3" / "data")
         shutil.rmtree(folder / "boto3" / "examples")
