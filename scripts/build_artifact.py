@@ -81,6 +81,9 @@ def build_vending_layer(folder: Path) -> None:
         "*.[!p]*"
     ):
         asset.unlink()
+    # It is under the Apache License 2.0 as botocore is, and has left the text out.
+    (signers,) = python.glob("aws_sdk_signers-*.dist-info")
+    shutil.copy(next(python.glob("botocore-*.dist-info/LICENSE.txt")), signers)
     (python / "dateutil" / "zoneinfo" / "dateutil-zoneinfo.tar.gz").unlink()
     _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
     write_aws_roots(
