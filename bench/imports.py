@@ -21,8 +21,10 @@ _PROGRAM = """
 import sys, awslambdaric.bootstrap
 sys.stderr.write("the function\\n")
 import app
-class Context: aws_request_id = "1"
-for event in {events}: app.handler(event, Context())
+class Context:
+    aws_request_id = "1"
+    def __init__(self, alias): self.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:f:" + alias
+for event in {events}: app.handler(event, Context("url" if event else "live"))
 """
 
 

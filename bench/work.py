@@ -30,7 +30,7 @@ def counted(do):
     return count
 class Context:
     aws_request_id, function_name, memory_limit_in_mb = "1", "measured", 512
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:measured:live"
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:measured:" + sys.argv[2]
     get_remaining_time_in_millis = staticmethod(lambda: 30000)
 monitoring.use_tool_id(2, "work")
 monitoring.register_callback(2, monitoring.events.INSTRUCTION, instruction)
@@ -72,8 +72,9 @@ def work(variants: Variants, variant: Variant) -> Work:
     """Runs it and counts."""
     paths = (variant.task_root, *variant.import_paths, variants.runtime_client)
     program = _PROGRAM.replace("WARM", str(WARM))
+    alias = "url" if "requestContext" in variant.event else "live"
     finished = subprocess.run(
-        [interpreter(), "-S", "-c", program, json.dumps(variant.event)],
+        [interpreter(), "-S", "-c", program, json.dumps(variant.event), alias],
         cwd=variant.task_root,
         env={
             **variants.environment_of(variant),
