@@ -23,6 +23,7 @@ MEASURED = (
     "bench",
     "tests/kit/personr",
     "tests/kit/runtime",
+    "tests/kit/secrets_manager",
     "tests/kit/stand_ins",
 )
 
