@@ -26,7 +26,6 @@ def build_refresher() -> "Refresher":
     from botocore.config import Config
 
     from token_vending.accounts import Accounts
-    from token_vending.adapters.checked_client import CheckedClient
     from token_vending.adapters.personr import PersonrVendor
     from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
     from token_vending.refreshing import Refresher
@@ -37,7 +36,7 @@ def build_refresher() -> "Refresher":
     config = Config(
         connect_timeout=2.0, read_timeout=4.0, retries={"mode": "standard", "total_max_attempts": 2}
     )
-    client = CheckedClient(_sdk().client("secretsmanager", config=config))
+    client = _sdk().client("secretsmanager", config=config)
     standby_id = settings.standby_credentials_secret_id
     return Refresher(
         store=SecretsManagerStore(client, settings.token_secret_id),

@@ -242,9 +242,10 @@ def _call(
         if code in ("InvalidParameterException", "InvalidRequestException"):
             raise _Conflict(error, translated) from None
         raise translated from error
-    except BotoCoreError as error:
+    except (BotoCoreError, AttributeError, TypeError, ValueError) as error:
+        # The last three are what the SDK makes of a success that is another JSON than an object.
         raise no_answer(operation, type(error).__name__) from error
     if "ARN" not in answer:
-        # All of these operations promise it: without it this is no answer of Secrets Manager's.
+        # All of these operations promise it. The SDK takes a page of HTML with status 200 for a success without fields.
         raise answered_without(operation, "ARN")
     return answer
