@@ -52,7 +52,7 @@ export interface TokenClientOptions {
   signingService?: "lambda" | "execute-api";
   /** What `client.fetch` sends with. Default: the global `fetch`. */
   fetch?: typeof globalThis.fetch;
-  /** Takes one line an outage and one a refused token. Default: `console`. */
+  /** Takes a warning an outage, and if it can, a line a refused and a new token. Default: warnings to standard error. */
   logger?: { warn(text: string): void; info?(text: string): void; debug?(text: string): void };
 }
 

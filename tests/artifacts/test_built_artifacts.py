@@ -85,6 +85,11 @@ def test_the_client_layer_holds_the_client_alone(built: Path) -> None:
     assert names(built / "TokenClientLayer" / "python") == {"token_client"}
 
 
+def test_the_node_client_layer_holds_the_package_where_lambda_looks_for_it(built: Path) -> None:
+    package = built / "TokenClientNodeLayer" / "nodejs" / "node_modules" / "@token-vending" / "client"
+    assert names(package) == {"package.json", "src", "index.d.ts", "testing.d.ts"}
+
+
 @pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
 def test_a_function_holds_its_handler_alone(built: Path, function: str) -> None:
     assert names(built / function) == {"app.py", "__pycache__"}
@@ -115,7 +120,9 @@ def test_the_shipped_bytecode_is_what_the_shipped_sources_compile_to(
     assert len([path for path in files(folder) if path.suffix == ".pyc"]) == len(sources) > 0
 
 
-@pytest.mark.parametrize("artifact", [["vending-layer"], ["client-layer"], ["function", "vend"]])
+@pytest.mark.parametrize(
+    "artifact", [["vending-layer"], ["client-layer"], ["node-client-layer"], ["function", "vend"]]
+)
 def test_the_same_sources_give_the_same_bytes_and_times(tmp_path: Path, artifact: list[str]) -> None:
     trees = []
     for seed, folder in (("1", tmp_path / "one"), ("2", tmp_path / "elsewhere" / "two")):

@@ -37,7 +37,7 @@ export class TokenCache {
    * @param source `fetch({rejectedVersion, minSeconds})` gives `{token, expiresIn, cacheSeconds}`, or rejects with
    *   a TokenClientError, within a time of its own.
    */
-  constructor(source, { minSeconds, logger = console, time = systemTime, chance = Math.random } = {}) {
+  constructor(source, { minSeconds, logger, time = systemTime, chance = Math.random } = {}) {
     this.#source = source;
     this.#minSeconds = minSeconds;
     this.#logger = logger;

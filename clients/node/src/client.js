@@ -13,6 +13,9 @@ const WAIT_SECONDS = 20;
 // The vending function's own timeout is 10 seconds.
 const CALL_TIMEOUT_SECONDS = 12;
 
+// To standard error. console.info and console.debug write to standard output, which may be a program's result.
+const WARNINGS = { warn: (text) => console.warn(text) };
+
 /** Tokens for one process. Make one, at import time if you like: it does nothing until asked. index.d.ts says more. */
 export class TokenClient {
   #options;
@@ -22,7 +25,7 @@ export class TokenClient {
   #waitSeconds;
 
   constructor(options = {}) {
-    const { functionName, url, source, minSeconds, waitSeconds = WAIT_SECONDS, logger = console } = options;
+    const { functionName, url, source, minSeconds, waitSeconds = WAIT_SECONDS, logger = WARNINGS } = options;
     const given = [functionName, url, source].filter((value) => value !== undefined);
     if (given.length > 1) throw new ConfigurationError("give a functionName, a url or a source, and only one of them");
     if (given[0] === "") throw new ConfigurationError("the function name or the URL that was given is empty");

@@ -15,6 +15,7 @@ export function signed({ method, url, headers = {}, body = "", credentials, regi
   if (credentials.sessionToken) sent["x-amz-security-token"] = credentials.sessionToken;
   const entries = Object.entries({ ...sent, host: url.host })
     .map(([name, value]) => [name.toLowerCase(), String(value).trim().replace(/\s+/g, " ")])
+    .filter(([name]) => name !== "user-agent") // proxies change it
     .sort(([one], [other]) => (one < other ? -1 : 1));
   const names = entries.map(([name]) => name).join(";");
   const canonical = [
