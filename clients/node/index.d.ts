@@ -80,7 +80,7 @@ export declare class TokenClient {
    *
    * @throws {TokenClientError}
    */
-  get(options?: Wait): Promise<Token>;
+  get(options?: Wait & { signal?: AbortSignal }): Promise<Token>;
   /** Throws what `get` throws. */
   authHeader(options?: Wait): Promise<{ Authorization: string }>;
   /** The vendor refused this version. `fetch` and axios report it by themselves. */

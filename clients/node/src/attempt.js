@@ -1,7 +1,5 @@
 import { STALE_WAIT_SECONDS } from "./cache.js";
-import { ConfigurationError, RequestNotRepeatable } from "./errors.js";
-
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+import { RequestNotRepeatable } from "./errors.js";
 
 /**
  * What one request does about tokens: its first one, and after a 401 the report and the next one.
@@ -12,15 +10,20 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 export class Attempt {
   #cache;
   #logger;
+  #signal;
   #left;
   #token;
   #isSecond = false;
 
-  /** @param waitSeconds for both tokens together; the time the vendor takes does not count. */
-  constructor(cache, waitSeconds, logger) {
+  /**
+   * @param waitSeconds for both tokens together; the time the vendor takes does not count.
+   * @param signal the request's own: who calls it off does not wait for a token either.
+   */
+  constructor(cache, { waitSeconds, logger, signal }) {
     this.#cache = cache;
     this.#left = waitSeconds;
     this.#logger = logger;
+    this.#signal = signal;
   }
 
   /** The Authorization header to send first. */
@@ -60,7 +63,7 @@ export class Attempt {
   async #take() {
     const begun = performance.now();
     try {
-      return await this.#cache.get(this.#left);
+      return await this.#cache.get(this.#left, this.#signal);
     } finally {
       this.#left = Math.max(0, this.#left - (performance.now() - begun) / 1000);
     }
@@ -74,13 +77,6 @@ export class Attempt {
       this.#logger.warn(`token client: the refused version ${version} could not be reported: ${error.message}`);
     }
   }
-}
-
-/** Rejects a place to which a token must not go: by https, or to this machine. */
-export function checkDestination(url) {
-  if (url.protocol === "https:") return;
-  if (url.protocol === "http:" && LOOPBACK.test(url.hostname)) return;
-  throw new ConfigurationError("a token is sent over https only (or to loopback)");
 }
 
 function bearer(token) {

@@ -1,10 +1,10 @@
 /** Interceptors for axios: the token with each request, and one 401 healed. */
-import { checkDestination } from "./attempt.js";
+import { checkDestination } from "./destination.js";
 
 const STATE = "tokenVending"; // a text, since axios drops symbols when it merges configurations
 
 /**
- * @param begin gives what one request takes its tokens from.
+ * @param begin given a request's signal, gives what that request takes its tokens from.
  * @param instance the axios instance.
  * @returns a function that takes the interceptors off again.
  */
@@ -14,7 +14,7 @@ export function attach(begin, instance) {
   async function bear(config) {
     const url = new URL(instance.getUri(config));
     checkDestination(url);
-    const state = config[STATE] ?? new State(begin(), config.beforeRedirect);
+    const state = config[STATE] ?? new State(begin(config.signal), config.beforeRedirect);
     config[STATE] = state;
     await state.prepare(config, url.origin);
     return config;

@@ -1,5 +1,5 @@
 /** `fetch` with the token: heals one 401, and takes the token along no redirect to another origin. */
-import { checkDestination } from "./attempt.js";
+import { checkDestination } from "./destination.js";
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const MOST_REDIRECTS = 20;
@@ -7,13 +7,14 @@ const OF_A_BODY = ["content-encoding", "content-language", "content-length", "co
 const OF_AN_ORIGIN = ["authorization", "cookie", "proxy-authorization"];
 
 /**
- * @param attempt what gives the tokens of this one request.
+ * @param begin given the request's signal, gives what this one request takes its tokens from.
  * @param send the fetch to send with.
  */
-export async function bearerFetch(attempt, send, input, init = {}) {
+export async function bearerFetch(begin, send, input, init = {}) {
   const request = await taken(input, init);
   checkDestination(request.url);
   const repeatable = !isStream(request.init.body);
+  const attempt = begin(request.init.signal);
   let header = await attempt.first();
   for (;;) {
     const { response, carried } = await follow(send, request, header);

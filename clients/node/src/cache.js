@@ -48,11 +48,13 @@ export class TokenCache {
   /**
    * A token that is neither expired nor known to be refused.
    *
-   * Rejects with a TokenClientError once `waitSeconds` are over, or as soon as waiting is known to be in vain.
+   * Rejects with a TokenClientError once `waitSeconds` are over, or as soon as waiting is known to be in vain; with
+   * the signal's reason when it aborts.
    */
-  async get(waitSeconds) {
+  async get(waitSeconds, signal) {
     const giveUpAt = this.#time.monotonic() + waitSeconds;
     for (;;) {
+      signal?.throwIfAborted();
       const verdict = this.#verdict();
       if (verdict === AGING && !this.#flight && !this.#paused()) this.#begin();
       if (verdict === FRESH || verdict === AGING) return this.#held.token;
@@ -60,7 +62,7 @@ export class TokenCache {
       if (flight) {
         const left = giveUpAt - this.#time.monotonic();
         const patience = verdict === STALE ? Math.min(left, STALE_WAIT_SECONDS) : left;
-        const landed = await settlesWithin(flight.done, patience, this.#time);
+        const landed = await settlesWithin(flight.done, patience, this.#time, signal);
         if (flight.token && this.#isGood(flight.token)) return flight.token;
         if (!landed && this.#verdict() === NONE && giveUpAt <= this.#time.monotonic()) {
           throw new VendingUnavailable("no token yet: the vending function has not answered in the time to wait");
@@ -68,7 +70,7 @@ export class TokenCache {
       }
       if (this.#verdict() !== NONE) return this.#held.token;
       const error = flight ? flight.error : this.#pause.error;
-      if (error) await this.#endure(error, giveUpAt);
+      if (error) await this.#endure(error, giveUpAt, signal);
     }
   }
 
@@ -173,11 +175,11 @@ export class TokenCache {
   }
 
   /** Wait until asking again is worth it; rejects when that is never, or later than the caller can wait. */
-  async #endure(error, giveUpAt) {
+  async #endure(error, giveUpAt, signal) {
     const now = this.#time.wall();
     const pause = this.#paused() ? this.#pause : { until: now, worthItAt: now };
     const left = giveUpAt - this.#time.monotonic();
     if (!error.retryable || pause.worthItAt - now > left || left <= 0) throw error;
-    await this.#time.timer(pause.until - now).elapsed;
+    await this.#time.timer(pause.until - now, signal).elapsed;
   }
 }

@@ -36,8 +36,8 @@ export class TokenClient {
     this.#cache = new TokenCache({ fetch: (request) => this.#door().fetch(request) }, { minSeconds, logger });
   }
 
-  get({ waitSeconds = this.#waitSeconds } = {}) {
-    return this.#cache.get(waitSeconds);
+  get({ waitSeconds = this.#waitSeconds, signal } = {}) {
+    return this.#cache.get(waitSeconds, signal);
   }
 
   async authHeader(options) {
@@ -52,11 +52,11 @@ export class TokenClient {
   fetch = (input, init = {}) => {
     const { waitSeconds, ...rest } = init;
     const send = this.#options.fetch ?? globalThis.fetch;
-    return bearerFetch(this.#attempt(waitSeconds), send, input, rest);
+    return bearerFetch((signal) => this.#attempt(waitSeconds, signal), send, input, rest);
   };
 
   attachTo(axios, { waitSeconds } = {}) {
-    return attach(() => this.#attempt(waitSeconds), axios);
+    return attach((signal) => this.#attempt(waitSeconds, signal), axios);
   }
 
   close() {
@@ -68,8 +68,8 @@ export class TokenClient {
     return `TokenClient(${functionName ?? url ?? "source"})`;
   }
 
-  #attempt(waitSeconds = this.#waitSeconds) {
-    return new Attempt(this.#cache, waitSeconds, this.#logger);
+  #attempt(waitSeconds = this.#waitSeconds, signal = undefined) {
+    return new Attempt(this.#cache, { waitSeconds, signal, logger: this.#logger });
   }
 
   #place() {

@@ -6,20 +6,29 @@ export const systemTime = {
   /** From no particular instant on: for deadlines, since nobody sets it. */
   monotonic: () => performance.now() / 1000,
 
-  /** A promise that is fulfilled after that time, and the means to call it off. */
-  timer(seconds) {
-    let handle;
+  /** A promise that is fulfilled after that time or when the signal aborts, and the means to call it off. */
+  timer(seconds, signal) {
+    let cancel;
     const elapsed = new Promise((resolve) => {
-      handle = setTimeout(resolve, seconds * 1000);
+      const end = () => {
+        cancel();
+        resolve();
+      };
+      const handle = setTimeout(end, seconds * 1000);
+      signal?.addEventListener("abort", end);
+      cancel = () => {
+        clearTimeout(handle);
+        signal?.removeEventListener("abort", end);
+      };
     });
-    return { elapsed, cancel: () => clearTimeout(handle) };
+    return { elapsed, cancel };
   },
 };
 
-/** Whether the promise settles within that time. The promise must not reject. */
-export async function settlesWithin(promise, seconds, time) {
+/** Whether the promise settles within that time, and before the signal aborts. The promise must not reject. */
+export async function settlesWithin(promise, seconds, time, signal) {
   if (seconds <= 0) return false;
-  const timer = time.timer(seconds);
+  const timer = time.timer(seconds, signal);
   try {
     return await Promise.race([promise.then(() => true), timer.elapsed.then(() => false)]);
   } finally {

@@ -1,6 +1,6 @@
 /** The door for callers that speak HTTP: the function URL or an HTTP API, signed with SigV4. */
-import { checkDestination } from "./attempt.js";
 import { configuredRegion, loadSdk } from "./aws_sdk.js";
+import { checkDestination } from "./destination.js";
 import { ConfigurationError, UnexpectedAnswer, VendingUnavailable, connectionError } from "./errors.js";
 import { signed } from "./sigv4.js";
 import { USER_AGENT } from "./version.js";

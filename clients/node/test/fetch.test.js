@@ -186,3 +186,17 @@ test("the time the vendor takes is not taken from the wait for the next token", 
 
   assert.equal((await personr.fetch(here.url)).status, 200);
 });
+
+test("who calls a request off does not wait for its token", async () => {
+  const { here } = await setUp();
+  const personr = new TokenClient({ source: { fetch: () => new Promise(() => {}) }, logger: quiet });
+  const off = new AbortController();
+
+  const calls = [new Request(here.url, { signal: off.signal }), here.url].map((input) =>
+    personr.fetch(input, input === here.url ? { signal: off.signal } : {}),
+  );
+  off.abort(new Error("called off"));
+
+  for (const call of calls) await assert.rejects(call, { message: "called off" });
+  assert.equal(here.seen.length, 0);
+});

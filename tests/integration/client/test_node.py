@@ -134,6 +134,13 @@ class Door:
     variables: dict[str, str]
     url: FunctionUrl | None = None
 
+    def serve(self, run: Any) -> None:
+        """Let this be behind the door instead of the function."""
+        if self.url is None:
+            self.world.lambda_service.wire("vend", run)
+        else:
+            self.url._run = run
+
     @property
     def asked(self) -> int:
         if self.url is not None:
@@ -278,10 +285,7 @@ def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, w
         # Kept for no time, the token is stale at once.
         return _with_cache_seconds(outcome, 0)
 
-    if door.url is None:
-        world.lambda_service.wire("vend", may_hang)
-    else:
-        door.url._run = may_hang
+    door.serve(may_hang)
     with Driver(node, door, callTimeoutSeconds=5) as calls:
         assert calls(1) == [200]
         hangs.set()
@@ -289,6 +293,24 @@ def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, w
         assert not released.is_set()
         assert door.asked == 2
         released.set()
+
+
+def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, world: World) -> None:
+    world.mint_first()
+    released = threading.Event()
+    first = threading.Lock()
+
+    def hangs_once(event: Any, request_id: str) -> Any:
+        if first.acquire(blocking=False):
+            released.wait(60)
+        return world.vend.run(event, request_id)
+
+    door.serve(hangs_once)
+    with Driver(node, door, callTimeoutSeconds=3) as calls:
+        assert calls(PROMISES) == [200] * PROMISES
+        assert not released.is_set()
+        released.set()
+    assert door.asked == 2
 
 
 @dataclass
@@ -318,10 +340,7 @@ def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door
     def flaky(event: Any, request_id: str) -> Any:
         return Answered(None, falls.pop(0)) if falls else world.vend.run(event, request_id)
 
-    if door.url is None:
-        world.lambda_service.wire("vend", flaky)
-    else:
-        door.url._run = flaky
+    door.serve(flaky)
     with Driver(node, door) as calls:
         assert calls(4) == [200] * 4
     assert door.asked == 3
@@ -343,7 +362,10 @@ def test_what_lambda_refuses_is_named(  # noqa: PLR0917 - the table's columns
     variables = {"NODE_PATH": str(packages), "AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}
     world.lambda_service.refuse(code, status)
     with Driver(node, Door(world, {"functionName": "vend"}, variables)) as calls:
-        assert calls(0, wait_seconds=0.5)[0]["name"] == name
+        (error,) = calls(0, wait_seconds=5)
+
+    assert error["name"] == name
+    assert error["retryable"] == (name == "VendingUnavailable")
 
 
 def test_a_caller_that_is_not_listed_is_refused_over_http(node: str, world: World) -> None:
