@@ -1,5 +1,6 @@
 import { STALE_WAIT_SECONDS } from "./cache.js";
 import { RequestNotRepeatable } from "./errors.js";
+import { systemTime } from "./time.js";
 
 /**
  * What one request does about tokens: its first one, and after a 401 the report and the next one.
@@ -11,6 +12,7 @@ export class Attempt {
   #cache;
   #logger;
   #signal;
+  #time;
   #left;
   #token;
   #isSecond = false;
@@ -19,11 +21,12 @@ export class Attempt {
    * @param waitSeconds for both tokens together; the time the vendor takes does not count.
    * @param signal the request's own: who calls it off does not wait for a token either.
    */
-  constructor(cache, { waitSeconds, logger, signal }) {
+  constructor(cache, { waitSeconds, logger, signal, time = systemTime }) {
     this.#cache = cache;
     this.#left = waitSeconds;
     this.#logger = logger;
     this.#signal = signal;
+    this.#time = time;
   }
 
   /** The Authorization header to send first. */
@@ -61,11 +64,11 @@ export class Attempt {
   }
 
   async #take() {
-    const begun = performance.now();
+    const begun = this.#time.monotonic();
     try {
       return await this.#cache.get(this.#left, this.#signal);
     } finally {
-      this.#left = Math.max(0, this.#left - (performance.now() - begun) / 1000);
+      this.#left = Math.max(0, this.#left - (this.#time.monotonic() - begun));
     }
   }
 

@@ -56,8 +56,8 @@ async function follow(send, { url, init }, header) {
     url = new URL(location, url);
     if (url.origin !== origin) OF_AN_ORIGIN.forEach((name) => headers.delete(name));
     const method = String(options.method ?? "GET").toUpperCase();
-    const becomesGet = response.status === 303 ? method !== "GET" && method !== "HEAD" : response.status < 303 && method === "POST";
-    if (becomesGet) {
+    const seeOther = response.status === 303 && !["GET", "HEAD"].includes(method);
+    if (seeOther || (response.status < 303 && method === "POST")) {
       options = { ...options, method: "GET", body: undefined };
       OF_A_BODY.forEach((name) => headers.delete(name));
     } else if (isStream(options.body)) {

@@ -75,8 +75,8 @@ export class TokenClient {
   #place() {
     const { functionName, url } = this.#options;
     if (functionName ?? url) return { functionName, url };
-    const fromEnvironment = process.env.PERSONR_TOKEN_FUNCTION || undefined;
-    return { functionName: fromEnvironment, url: fromEnvironment ? undefined : process.env.PERSONR_TOKEN_URL || undefined };
+    const { PERSONR_TOKEN_FUNCTION: named, PERSONR_TOKEN_URL: addressed } = process.env;
+    return named ? { functionName: named } : { url: addressed || undefined };
   }
 
   #door() {

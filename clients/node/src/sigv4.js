@@ -29,7 +29,8 @@ export function signed({ method, url, headers = {}, body = "", credentials, regi
   ].join("\n");
   const key = scope.split("/").reduce((secret, part) => hmac(secret, part), `AWS4${credentials.secretAccessKey}`);
   const signature = hmac(key, [ALGORITHM, stamp, scope, sha256(canonical)].join("\n")).toString("hex");
-  const authorization = `${ALGORITHM} Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
+  const credential = `${credentials.accessKeyId}/${scope}`;
+  const authorization = `${ALGORITHM} Credential=${credential}, SignedHeaders=${names}, Signature=${signature}`;
   return { ...sent, authorization };
 }
 

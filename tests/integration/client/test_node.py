@@ -168,7 +168,7 @@ class Driver:
                 "AWS_REGION": REGION,
                 "PERSONR_ENDPOINT": f"{door.world.vendor.url}{WHOAMI_PATH}",
                 "PACKAGE": (package() / "src" / "index.js").as_uri(),
-                "OPTIONS": json.dumps({"minSeconds": 60, **door.options, **options}),
+                "OPTIONS": json.dumps({"minSeconds": 60, "waitSeconds": 60, **door.options, **options}),
                 **door.variables,
             },
             stdin=subprocess.PIPE,
@@ -310,7 +310,7 @@ def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, 
         assert calls(PROMISES) == [200] * PROMISES
         assert not released.is_set()
         released.set()
-    assert door.asked == 2
+    assert door.asked >= 2
 
 
 @dataclass
@@ -356,10 +356,10 @@ def test_what_lambda_refuses_is_named(node: str, packages: Path, world: World) -
     }
     variables = {"NODE_PATH": str(packages), "AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}
     seen = {}
-    for refusal in named:
+    for refusal, name in named.items():
         world.lambda_service.refuse(*refusal)
         with Driver(node, Door(world, {"functionName": "vend"}, variables)) as calls:
-            (error,) = calls(0, wait_seconds=5)
+            (error,) = calls(0, wait_seconds=5 if name == "VendingUnavailable" else None)
         assert error["retryable"] == (error["name"] == "VendingUnavailable")
         seen[refusal] = error["name"]
 
