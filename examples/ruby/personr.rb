@@ -8,7 +8,7 @@ class Personr
   RETRYABLE = ["TokenUnavailable", "StoreUnavailable", nil].freeze # nil: a gateway's or Lambda's own answer
   LOST = [SystemCallError, SocketError, Timeout::Error, EOFError].freeze
 
-  # url is the stack's output VendUrl. The caller's role needs the caller policy and a place in AllowedCallers.
+  # url is the stack's output VendUrl. The caller's role needs the policy UrlCallerPolicyArn and a place in AllowedCallers.
   def initialize(url: ENV.fetch("PERSONR_TOKEN_URL"), region: ENV.fetch("AWS_REGION"), wait_seconds: 20)
     @url = url.chomp("/")
     @wait_seconds = wait_seconds

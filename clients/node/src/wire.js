@@ -70,7 +70,7 @@ export function problem(status, text, retryAfterHeader) {
   if (status === 401 || status === 403) {
     return new CallerNotAllowed(
       `AWS refused this caller's signature or permission (HTTP ${status}): the caller needs both` +
-        " lambda:InvokeFunctionUrl and lambda:InvokeFunction, for example by the stack's caller policy",
+        " lambda:InvokeFunctionUrl and lambda:InvokeFunction, for example by the stack's URL caller policy (output UrlCallerPolicyArn)",
     );
   }
   if (status === 429 || status >= 500) {

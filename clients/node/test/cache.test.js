@@ -67,15 +67,17 @@ test("nobody waits for another caller's deadline", async () => {
 });
 
 test("a wall clock set back by an hour lengthens neither a wait nor a pause", async () => {
-  const { time, source, get } = setUp();
+  const { time, source, cache } = setUp();
   source.script.push(new VendingUnavailable("500"), new VendingUnavailable("500"), "hang");
   const begun = time.now;
-  const failing = get(10);
+  const failing = cache.get(10);
+  await new Promise(setImmediate); // the first failure has begun a pause
   time.offset -= 3600;
 
-  await assert.rejects(failing, VendingUnavailable);
+  await assert.rejects(time.drive(failing), VendingUnavailable);
 
   assert.equal(time.now - begun, 10);
+  assert.equal(source.requests.length, 3);
 });
 
 test("with a wall clock set back the held token is asked for again, and served", async () => {
@@ -168,6 +170,14 @@ test("a token that may not be kept at all is served to those who waited for it",
 
   assert.equal(await get(), "one");
   assert.equal(await get(), "two");
+});
+
+test("a token that is expired when it comes is never served", async () => {
+  const { source, get } = setUp();
+  source.expiresIn = 0;
+  source.script.push("one");
+
+  await assert.rejects(get(0.1), TokenUnavailable);
 });
 
 test("an outage is told once, and told again after a success", async () => {

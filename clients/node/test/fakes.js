@@ -47,6 +47,7 @@ export class ScriptedSource {
   requests = [];
   script = [];
   cacheSeconds = CACHE_SECONDS;
+  expiresIn = LIFE_SECONDS;
 
   async fetch(request) {
     this.requests.push(request);
@@ -55,7 +56,7 @@ export class ScriptedSource {
     if (step === "hang") await new Promise(() => {});
     if (step instanceof Promise) await step;
     if (step instanceof Error) throw step;
-    return answer(typeof step === "string" ? step : "late", this.cacheSeconds);
+    return { ...answer(typeof step === "string" ? step : "late", this.cacheSeconds), expiresIn: this.expiresIn };
   }
 }
 

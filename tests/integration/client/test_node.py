@@ -278,8 +278,8 @@ def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, w
     released = threading.Event()
     hangs = threading.Event()
 
-    def may_hang(event: Any, request_id: str) -> Any:
-        outcome = world.vend.run(event, request_id)
+    def may_hang(event: Any, request_id: str, qualifier: str | None) -> Any:
+        outcome = world.vend.run(event, request_id, qualifier)
         if outcome.error is None and hangs.is_set():
             released.wait(60)
         # Kept for no time, the token is stale at once.
@@ -300,10 +300,10 @@ def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, 
     released = threading.Event()
     first = threading.Lock()
 
-    def hangs_once(event: Any, request_id: str) -> Any:
+    def hangs_once(event: Any, request_id: str, qualifier: str | None) -> Any:
         if first.acquire(blocking=False):
             released.wait(60)
-        return world.vend.run(event, request_id)
+        return world.vend.run(event, request_id, qualifier)
 
     door.serve(hangs_once)
     with Driver(node, door, callTimeoutSeconds=3) as calls:
@@ -337,8 +337,8 @@ def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door
         {"errorType": "Runtime.ExitError", "errorMessage": "null"},
     ]
 
-    def flaky(event: Any, request_id: str) -> Any:
-        return Answered(None, falls.pop(0)) if falls else world.vend.run(event, request_id)
+    def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
+        return Answered(None, falls.pop(0)) if falls else world.vend.run(event, request_id, qualifier)
 
     door.serve(flaky)
     with Driver(node, door) as calls:
