@@ -18,7 +18,7 @@ from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.artefacts import build_of_the_sources
 from tests.kit.runtime.function_url import CALLER, Principal
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 
 from .test_callers_page import IN_NODE, SNIPPETS, VEND_ARN, environment, needs, works
 
