@@ -155,12 +155,12 @@ imports: setup
 
 .PHONY: template
 template: setup
-	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
-	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
+	@.build/sam/bin/cfn-lint template.yaml examples/*/*.yaml
+	@for template in template.yaml examples/*/template.yaml; do $(SAM) validate --lint --template "$$template"; done
 
 .PHONY: workflows
 workflows: setup
-	@for workflow in $(wildcard .github/workflows/*.yml .github/workflows/*.yaml); do \
+	@for workflow in $(wildcard .github/workflows/*.yml .github/workflows/*.yaml examples/github-actions/*.yml); do \
 		$(VENV)/check-jsonschema --quiet --builtin-schema vendor.github-workflows "$$workflow"; \
 		$(VENV)/zizmor --offline --quiet "$$workflow"; \
 	done

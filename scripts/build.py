@@ -25,6 +25,7 @@ SOURCES = (
     "template.yaml",
     "functions",
     "layers",
+    *(f"clients/node/{name}" for name in ("Makefile", "index.d.ts", "package.json", "src", "testing.d.ts")),
     "requirements/layer.txt",
     "scripts/build.py",
     "scripts/build_artifact.py",

@@ -2,6 +2,7 @@
 
     build_artifact.py vending-layer FOLDER      python/: token_vending and what both functions run on
     build_artifact.py client-layer FOLDER       python/: token_client
+    build_artifact.py node-client-layer FOLDER  nodejs/node_modules/: @token-vending/client
     build_artifact.py function NAME FOLDER      app.py of functions/NAME; the refresh function's with boto3
 
 The same sources give the same bytes, whenever and wherever they are built: modification times and
@@ -58,6 +59,7 @@ def main() -> None:
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("vending-layer").add_argument("folder", type=Path)
     kinds.add_parser("client-layer").add_argument("folder", type=Path)
+    kinds.add_parser("node-client-layer").add_argument("folder", type=Path)
     function_arguments = kinds.add_parser("function")
     function_arguments.add_argument("name")
     function_arguments.add_argument("folder", type=Path)
@@ -67,6 +69,8 @@ def main() -> None:
         build_vending_layer(folder)
     elif arguments.kind == "client-layer":
         build_client_layer(folder)
+    elif arguments.kind == "node-client-layer":
+        build_node_client_layer(folder)
     else:
         build_function(arguments.name, folder)
 
@@ -97,6 +101,16 @@ def build_client_layer(folder: Path) -> None:
     python = _emptied(folder / "python")
     _copy(ROOT / "layers" / "token_client" / "token_client", python / "token_client")
     _finish(folder, python, LAYER_PREFIX)
+
+
+def build_node_client_layer(folder: Path) -> None:
+    """Afterwards the layer holds the package as npm would install it: the AWS SDK is the caller's runtime's."""
+    source = ROOT / "clients" / "node"
+    package = _emptied(folder / "nodejs") / "node_modules" / "@token-vending" / "client"
+    _copy(source / "src", package / "src")
+    for name in ("package.json", "index.d.ts", "testing.d.ts"):
+        shutil.copy(source / name, package)
+    _finish(folder, package, LAYER_PREFIX)
 
 
 def build_function(name: str, folder: Path) -> None:

@@ -27,8 +27,13 @@ ARTEFACTS = {
     "TokenVendingLayer": "TokenVendingLayer/python",
     "RefreshFunction": "RefreshFunction",
     "TokenClientLayer": "TokenClientLayer/python",
+    "TokenClientNodeLayer": "TokenClientNodeLayer",
 }
 """What ships packages, and the folder of its build that holds them."""
+CLIENT_VERSIONS = {
+    "layers/token_client/token_client/__init__.py": r'^__version__ = "(.+)"$',
+    "clients/node/package.json": r'^  "version": "(.+)",$',
+}
 LARGEST_UNZIPPED = 250 * 1024 * 1024
 """Lambda's limit for a function with its layers."""
 FREE_LICENCES = frozenset(
@@ -78,11 +83,11 @@ def metadata_faults(found: dict[str, Any]) -> Iterator[str]:
 
 
 def version_faults(version: str, changelog: str, *, release: bool) -> Iterator[str]:
-    """Template, client and changelog have to speak of the same version."""
-    source = (ROOT / "layers" / "token_client" / "token_client" / "__init__.py").read_text(encoding="utf-8")
-    client = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
-    if client is None or client[1] != version:
-        yield f"version: the template says {version}, the client {client and client[1]}"
+    """Template, clients and changelog have to speak of the same version."""
+    for client, pattern in CLIENT_VERSIONS.items():
+        found = re.search(pattern, (ROOT / client).read_text(encoding="utf-8"), re.MULTILINE)
+        if found is None or found[1] != version:
+            yield f"version: the template says {version}, {client} {found and found[1]}"
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL))
     unreleased = sections.pop("Unreleased", None)
     released = []

@@ -147,6 +147,11 @@ def test_a_function_holds_its_handler_and_only_the_refresh_function_the_sdk(
     assert modules == {"app.py", "__pycache__", *packages}
 
 
+def test_the_node_client_layer_holds_the_package_where_lambda_looks_for_it(built: Path) -> None:
+    package = built / "TokenClientNodeLayer" / "nodejs" / "node_modules" / "@token-vending" / "client"
+    assert names(package) == {"package.json", "src", "index.d.ts", "testing.d.ts"}
+
+
 @pytest.mark.parametrize(
     ("artefact", "on_lambda"),
     [
@@ -173,7 +178,14 @@ def test_the_shipped_bytecode_is_what_the_shipped_sources_compile_to(
 
 
 @pytest.mark.parametrize(
-    "artifact", [["vending-layer"], ["client-layer"], ["function", "vend"], ["function", "refresh"]]
+    "artifact",
+    [
+        ["vending-layer"],
+        ["client-layer"],
+        ["node-client-layer"],
+        ["function", "vend"],
+        ["function", "refresh"],
+    ],
 )
 def test_the_same_sources_give_the_same_bytes_and_times(tmp_path: Path, artifact: list[str]) -> None:
     trees = []

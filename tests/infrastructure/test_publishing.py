@@ -49,7 +49,7 @@ def test_template_client_and_changelog_agree_on_the_version() -> None:
     [
         ("1.0.0", RELEASED, True, None),
         ("1.0.0", RELEASED, False, None),
-        ("9.9.9", RELEASED, False, "the client"),
+        ("9.9.9", RELEASED, False, "clients/node"),
         ("1.0.0", "# Changelog\n\n## Unreleased\n\n- New.\n", True, "no section for 1.0.0"),
         ("1.0.0", "## Unreleased\n\n- New.\n\n" + RELEASED, True, "still unreleased"),
         ("1.0.0", "## Unreleased\n\n" + RELEASED, True, None),

@@ -23,7 +23,8 @@ PARAMETERS = {
 }  # fmt: skip
 OUTPUTS = {
     "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
-    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "UrlCallerPolicyArn", "DashboardUrl",
+    "CredentialsSecretArn", "TokenClientLayerArn", "TokenClientNodeLayerArn", "CallerPolicyArn",
+    "UrlCallerPolicyArn", "DashboardUrl",
 }  # fmt: skip
 
 
@@ -553,7 +554,7 @@ def test_without_caller_accounts_nobody_outside_the_account_may_call(stack: Stac
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_each_caller_account_gets_each_door_by_itself_and_the_layer(count: int) -> None:
+def test_each_caller_account_gets_each_door_by_itself_and_both_layers(count: int) -> None:
     accounts = [str(digit) * 12 for digit in range(1, count + 1)]
     stack = Stack({"CallerAccountIds": ",".join(accounts)})
     url, live = "${VendFunctionAliasurl}", "${VendFunctionAliaslive}"
@@ -567,7 +568,10 @@ def test_each_caller_account_gets_each_door_by_itself_and_the_layer(count: int) 
         )
     ]
     layers = stack.of_type("AWS::Lambda::LayerVersionPermission").values()
-    assert [layer["Principal"] for layer in layers] == accounts
+    assert [layer["Principal"] for layer in layers] == [
+        account for account in accounts for _layer in range(2)
+    ]
+    assert len({layer["LayerVersionArn"] for layer in layers}) == 2
 
 
 def test_the_patterns_of_callers_reach_the_function_as_one_list() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +22,14 @@ from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECO
 from token_client._connections import CONNECT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "callers.md").read_text()
 SNIPPETS = dict(re.findall(r"<!-- snippet: ([\w-]+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
-NODE_FOLDER = ROOT / ".build" / "node"
-NODE_PACKAGES = Path(__file__).parent / "node" / "package.json"
 ONE_CALL = ["requests", "httpx", "url"]
+IN_NODE = ["node", "axios"]  # test_node.py
 VEND_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:vend:live"
-
-FOUR_CALLS_A_LINE = """
-import readline from "node:readline";
-for await (const body of readline.createInterface({ input: process.stdin })) {
-  const call = () => personr(process.env.PERSONR_ENDPOINT, { method: "POST", body });
-  const answers = await Promise.all([call(), call(), call(), call()]);
-  console.log(JSON.stringify(answers.map((answer) => answer.status)));
-}
-"""
 
 
 @pytest.fixture
@@ -108,7 +96,7 @@ def works(body: Any) -> bool:
 def test_every_snippet_has_a_test() -> None:
     used = re.findall(r'(?:SNIPPETS\[|run_python\(|run_bash\()"([\w-]+)"', Path(__file__).read_text())
 
-    assert set(SNIPPETS) == {*used, *ONE_CALL}
+    assert set(SNIPPETS) == {*used, *ONE_CALL, *IN_NODE}
     assert len(SNIPPETS) == PAGE.count("<!-- snippet:")
     assert PAGE.count("```\n") == len(SNIPPETS) + 1, "only the operator's add-permission is not run"
 
@@ -171,96 +159,6 @@ def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
         for statement in resources[name]["Properties"]["PolicyDocument"]["Statement"]
     ]
     assert [s["Resource"].rpartition(":")[2] for s in policy["Statement"]] == ["live", "url", "url"]
-
-
-@pytest.fixture(scope="session")
-def node_modules() -> Path:
-    """A folder from which Node finds the AWS SDK; fetched once."""
-    needs("node")
-    installed = NODE_FOLDER / "node_modules" / "@aws-sdk" / "client-lambda" / "package.json"
-    wanted = json.loads(NODE_PACKAGES.read_text())["dependencies"]["@aws-sdk/client-lambda"]
-    if not installed.exists() or json.loads(installed.read_text())["version"] != wanted:
-        needs("npm")
-        NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-        shutil.copy(NODE_PACKAGES, NODE_FOLDER)
-        npm = subprocess.run(
-            ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"],
-            cwd=NODE_FOLDER,
-            capture_output=True,
-            timeout=100,
-            check=False,
-        )
-        if npm.returncode:
-            pytest.skip("npm cannot install the AWS SDK on this machine")
-    return NODE_FOLDER
-
-
-@contextlib.contextmanager
-def node(environment: Mapping[str, str], folder: Path) -> Iterator[Callable[[], list[int]]]:
-    """The recipe in Node; what is yielded makes four calls at once and returns their statuses."""
-    script = folder / f"recipe-{os.getpid()}.mjs"
-    script.write_text(SNIPPETS["node"] + FOUR_CALLS_A_LINE)
-    try:
-        with subprocess.Popen(
-            ["node", str(script)],
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            stdin, stdout = process.stdin, process.stdout
-            assert stdin is not None
-            assert stdout is not None
-
-            def four_calls() -> list[int]:
-                print("{}", file=stdin, flush=True)
-                statuses: list[int] = json.loads(stdout.readline())
-                return statuses
-
-            yield four_calls
-            stdin.close()
-    finally:
-        script.unlink()
-
-
-def test_node_with_a_dead_token(world: World, environment: Mapping[str, str], node_modules: Path) -> None:
-    with node(environment, node_modules) as four_calls:
-        before = len(world.lambda_service.invocations)
-        assert four_calls() == [200] * 4
-        assert len(world.lambda_service.invocations) == before + 1, "one request for all"
-
-        world.age_token(MIN_AGE_SECONDS + 60)
-        world.vendor.mint_elsewhere()
-        assert four_calls() == [200] * 4
-    assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
-
-
-@dataclass
-class Fell:
-    """A function that fell over, in Lambda's own words."""
-
-    error: dict[str, Any]
-    payload: Any = None
-
-
-def test_node_asks_again_after_a_timeout_or_a_crash(
-    world: World, environment: Mapping[str, str], node_modules: Path
-) -> None:
-    falls = [
-        Fell({"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 10.00 seconds"}),
-        Fell({"errorType": "Runtime.ExitError", "errorMessage": "null"}),
-    ]
-    asked = len(falls) + 1
-
-    def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
-        return falls.pop(0) if falls else world.vend.run(event, request_id, qualifier)
-
-    world.lambda_service.wire("vend", flaky)
-    world.lambda_service.forget()
-
-    with node(environment, node_modules) as four_calls:
-        assert four_calls() == [200] * 4
-    assert len(world.lambda_service.invocations) == asked
 
 
 def test_the_aws_cli(world: World, environment: Mapping[str, str]) -> None:

@@ -1,0 +1,260 @@
+"""The recipes under examples/ call the vendor through the real functions, wherever their language is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from tests.integration.world import MIN_AGE_SECONDS, World
+
+from .test_callers_page import environment, needs, works
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from token_client.testing import FakeTokenSource
+
+__all__ = ["environment"]  # a fixture
+pytest_plugins = ["token_client.pytest_plugin"]
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+GO_CACHE = ROOT / ".build" / "go"
+DEBIANS_GO_PATH = "/usr/share/gocode"
+
+RUBY_CALLS = """
+require "./personr"
+personr = Personr.new
+while gets
+  request = Net::HTTP::Post.new(URI(ENV.fetch("PERSONR_ENDPOINT")))
+  request.body = "{}"
+  answers = Array.new(8) { Thread.new { personr.call(request.clone).code } }.map(&:value)
+  puts answers.join(" ")
+  $stdout.flush
+end
+"""
+GO_CALLS = """
+package main
+
+import ("bufio"; "context"; "fmt"; "net/http"; "os"; "strings"; "sync"; "time"
+"github.com/aws/aws-sdk-go-v2/config"
+"github.com/aws/aws-sdk-go-v2/service/lambda")
+
+func main() {
+	settings, _ := config.LoadDefaultConfig(context.Background())
+	url := lambda.EndpointResolverFromURL(os.Getenv("AWS_ENDPOINT_URL_LAMBDA"))
+	client := lambda.NewFromConfig(settings, func(o *lambda.Options) { o.EndpointResolver = url })
+	personr := &Personr{Lambda: client, Function: os.Getenv("PERSONR_TOKEN_FUNCTION"), HTTP: &http.Client{}}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var all sync.WaitGroup
+		answers := make([]string, 8)
+		for i := range answers {
+			all.Add(1)
+			go func(i int) {
+				defer all.Done()
+				ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+				defer cancel()
+				body := strings.NewReader("{}")
+				request, _ := http.NewRequestWithContext(ctx, "POST", os.Getenv("PERSONR_ENDPOINT"), body)
+				answer, err := personr.Do(request)
+				if err != nil { answers[i] = err.Error(); return }
+				answers[i] = fmt.Sprint(answer.StatusCode)
+			}(i)
+		}
+		all.Wait()
+		fmt.Println(strings.Join(answers, " "))
+	}
+}
+"""
+
+
+def ruby(folder: Path, variables: dict[str, str]) -> list[str]:
+    """The command that makes eight calls at once for each line of its input."""
+    found = shutil.which("ruby")
+    if found is None:
+        pytest.skip("ruby is not on this machine")
+    if subprocess.run([found, "-e", 'require "aws-sdk-core"'], capture_output=True, check=False).returncode:
+        pytest.skip("the gem aws-sdk-core is not on this machine")
+    shutil.copy(EXAMPLES / "ruby" / "personr.rb", folder)
+    (folder / "calls.rb").write_text(RUBY_CALLS)
+    del variables["AWS_ENDPOINT_URL_LAMBDA"]
+    return [found, "calls.rb"]
+
+
+def go(folder: Path, variables: dict[str, str]) -> list[str]:
+    """The same of the recipe in Go; its own main gives way to the test's, and is vetted all the same."""
+    found = shutil.which("go")
+    if found is None:
+        pytest.skip("go is not on this machine")
+    sdk = "github.com/aws/aws-sdk-go-v2/service/lambda"
+    variables |= {
+        "GO111MODULE": "off",
+        "GOPATH": DEBIANS_GO_PATH,
+        "GOCACHE": str(GO_CACHE),
+        "CGO_ENABLED": "0",
+    }
+    source = EXAMPLES / "go" / "main.go"
+
+    def run(*arguments: str) -> int:
+        command = [found, *arguments]
+        return subprocess.run(command, cwd=folder, env=variables, timeout=110, check=False).returncode
+
+    if run("list", sdk):
+        pytest.skip("the AWS SDK for Go v2 is not on this machine")
+    assert run("vet", str(source)) == 0
+    (folder / "recipe.go").write_text(source.read_text().replace("func main()", "func usedByNobody()"))
+    (folder / "calls.go").write_text(GO_CALLS)
+    assert run("build", "-o", "calls", "recipe.go", "calls.go") == 0
+    return [str(folder / "calls")]
+
+
+@pytest.mark.parametrize("recipe", [ruby, go])
+def test_a_recipe_heals_a_killed_token_with_one_mint(
+    recipe: Any, world: World, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    variables = dict(environment)
+    command = recipe(tmp_path, variables)
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def eight_calls() -> list[str]:
+            print(file=stdin, flush=True)
+            return stdout.readline().split()
+
+        assert eight_calls() == ["200"] * 8
+        world.age_token(MIN_AGE_SECONDS + 60)
+        world.vendor.mint_elsewhere()
+        assert eight_calls() == ["200"] * 8
+        stdin.close()
+    assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
+
+
+@pytest.fixture
+def workflow_step(environment: Mapping[str, str], tmp_path: Path) -> Any:
+    """Runs the workflow's own script, as GitHub does: bash from a file."""
+    needs("aws", "jq", "curl")
+    workflow = yaml.safe_load((EXAMPLES / "github-actions" / "personr.yml").read_text())
+    script = tmp_path / "step.sh"
+    script.write_text(workflow["jobs"]["call"]["steps"][-1]["run"])
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+        return subprocess.run(
+            command, env=dict(environment), capture_output=True, text=True, timeout=110, check=False
+        )
+
+    return run
+
+
+def test_the_workflow_masks_the_token_and_calls(world: World, workflow_step: Any) -> None:
+    finished = workflow_step()
+
+    assert finished.returncode == 0, finished.stderr
+    mask, answer = finished.stdout.split("\n", 1)
+    assert mask == f"::add-mask::{world.stored_token}"
+    assert works(yaml.safe_load(answer))
+    assert str(world.stored_token) not in answer + finished.stderr
+
+
+def test_the_workflow_heals_a_killed_token(world: World, workflow_step: Any) -> None:
+    world.age_token(MIN_AGE_SECONDS + 60)
+    world.vendor.mint_elsewhere()
+
+    finished = workflow_step()
+
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("::add-mask::") == 2
+    assert world.holds()
+
+
+def test_the_workflow_says_why_there_is_no_token(world: World, workflow_step: Any) -> None:
+    assert world.version is not None
+    world.secrets.rewrite("token", world.version, lambda _token: {"edited": "by hand"})
+
+    finished = workflow_step()
+
+    assert finished.returncode == 1
+    assert "ConfigurationError" in finished.stderr
+    assert finished.stdout == ""
+
+
+@pytest.fixture
+def connection(personr_tokens: FakeTokenSource, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The function that follows the token, and its connection in a stand-in of EventBridge."""
+    monkeypatch.setenv("CONNECTION_NAME", "personr")
+    with mock_aws():
+        key = {"ApiKeyAuthParameters": {"ApiKeyName": "Authorization", "ApiKeyValue": "Bearer none-yet"}}
+        events = boto3.client("events")
+        events.create_connection(Name="personr", AuthorizationType="API_KEY", AuthParameters=key)
+        spec = importlib.util.spec_from_file_location("follow", EXAMPLES / "connection" / "src" / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        app = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(app)
+        yield app
+
+
+def held(app: Any) -> str:
+    """The version that the connection is described by, which the handler returned as well."""
+    return str(app.events.describe_connection(Name="personr")["Description"])
+
+
+def refreshed(ago: timedelta) -> dict[str, Any]:
+    """The event of a token of a year, minted so long ago; at most the version matters to nobody else."""
+    minted = datetime.now(UTC) - ago
+    return {"detail": {"version": "any", "expires_at": (minted + timedelta(days=365)).isoformat()}}
+
+
+def test_the_connection_gets_the_first_token(connection: Any) -> None:
+    assert connection.handler({}, None) == {"version": "version-1"}
+    assert held(connection) == "version-1"
+
+
+def test_an_event_of_a_newer_token_than_the_cached_one_brings_that(
+    connection: Any, personr_tokens: FakeTokenSource
+) -> None:
+    connection.handler({}, None)
+    personr_tokens.replace()
+
+    assert connection.handler(refreshed(ago=timedelta(seconds=-1)), None) == {"version": "version-2"}
+    assert personr_tokens.version == "version-2", "nothing was minted for it"
+
+
+def test_an_event_that_comes_late_reports_no_good_token(
+    connection: Any, personr_tokens: FakeTokenSource
+) -> None:
+    assert connection.handler(refreshed(ago=timedelta(hours=1)), None) == {"version": "version-1"}
+    assert [request.rejected_version for request in personr_tokens.requests] == [None]
+
+
+def test_a_401_reports_the_version_that_the_connection_holds(
+    connection: Any, personr_tokens: FakeTokenSource
+) -> None:
+    connection.handler({}, None)
+    personr_tokens.kill()
+
+    assert connection.handler({"refused": True}, None) == {"version": "version-2"}
+    assert connection.handler({"refused": True}, None) == {"version": "version-3"}
+    assert held(connection) == "version-3"
+
+
+def test_a_401_of_a_token_that_is_replaced_already_reports_nothing(
+    connection: Any, personr_tokens: FakeTokenSource
+) -> None:
+    connection.events.update_connection(Name="personr", Description="an-older-version")
+
+    assert connection.handler({"refused": True}, None) == {"version": "version-1"}
+    assert personr_tokens.version == "version-1"
