@@ -14,16 +14,30 @@ from token_vending.callers import AllowedCallers
 
 EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
 STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9a3f1e-0000-4000-8000-000000000000"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
+COMPANY = {
+    "KmsKeyArn": KEY,
+    "EncryptLogsAndQueues": "true",
+    "PermissionsBoundaryArn": BOUNDARY,
+    "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
+    "AlarmTopicArn": TOPIC,
+    "DashboardEnabled": "false",
+}
+"""What companies ask for before anything else."""
 VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 
 PARAMETERS = {
     "PersonrBaseUrl", "CredentialsSecretArn", "ScheduleExpression", "RenewBeforeDays", "MaxAgeDays",
     "MinAgeSeconds", "CacheSeconds", "AllowedCallers", "CallerAccountIds", "AlarmEmail", "LogRetentionDays",
-    "ReservedRefreshConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl",
+    "ReservedRefreshConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl", "VpcSubnetIds", "VpcSecurityGroupIds",
+    "PermissionsBoundaryArn", "KmsKeyArn", "AlarmTopicArn", "DashboardEnabled",
 }  # fmt: skip
 OUTPUTS = {
     "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
-    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "DashboardUrl",
+    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "DashboardUrl", "AlarmTopicArn",
 }  # fmt: skip
 
 
@@ -46,6 +60,12 @@ def full_stack() -> Stack:
             "VendProvisionedConcurrency": "2",
         }
     )
+
+
+@pytest.fixture(scope="module")
+def company_stack() -> Stack:
+    """Under the rules of a company: its key, topic, boundary and network."""
+    return Stack(COMPANY)
 
 
 CALLER_PATTERNS = [
@@ -220,10 +240,20 @@ OTHER_VALUES = {
     "CompositeAlarm": "false",
     "SchedulePeriodSeconds": "60",
     "LogRetentionDays": "30",
+    "Release": "2",
     "LogLevel": "DEBUG",
     "ReservedRefreshConcurrency": "1",
     "VendSnapStart": "PublishedVersions",
     "VendProvisionedConcurrency": "1",
+    **COMPANY,
+}
+# What a parameter needs beside it to have an effect.
+GIVEN_WITH = {
+    "VpcSecurityGroupIds": {
+        "VpcSubnetIds": "subnet-0123456789abcdef0",
+        "VpcSecurityGroupIds": "sg-0123456789abcdef9",
+    },
+    "EncryptLogsAndQueues": {"KmsKeyArn": KEY},
 }
 # Properties of the function itself, which a version does not carry.
 UNVERSIONED = {"ReservedConcurrentExecutions"}
@@ -234,15 +264,14 @@ def test_every_parameter_is_tried_with_another_value() -> None:
 
 
 @pytest.mark.parametrize("parameter", OTHER_VALUES)
-def test_a_parameter_that_reaches_a_function_changes_the_number_of_the_settings(
-    stack: Stack, parameter: str
-) -> None:
+def test_a_parameter_that_reaches_a_function_changes_the_number_of_the_settings(parameter: str) -> None:
     """SAM itself publishes no version for it, and the alias would go on with the old value."""
 
     def versioned(of: Stack, function: str) -> dict[str, Any]:
         return {k: v for k, v in of.properties(function).items() if k not in UNVERSIONED}
 
-    other = Stack({parameter: OTHER_VALUES[parameter]})
+    other = Stack({**GIVEN_WITH.get(parameter, {}), parameter: OTHER_VALUES[parameter]})
+    stack = Stack(GIVEN_WITH.get(parameter, {}))
     reaches = any(versioned(stack, f) != versioned(other, f) for f in ("RefreshFunction", "VendFunction"))
     assert (stack.properties("Settings")["Content"] != other.properties("Settings")["Content"]) is reaches
 
@@ -302,9 +331,12 @@ def test_a_secret_is_created_without_a_value_and_with_our_key(stack: Stack, name
     assert properties["KmsKeyId"] == "${EncryptionKey.Arn}"
 
 
-@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenSecret", "EncryptionKey"])
+@pytest.mark.parametrize(
+    "name", ["CredentialsSecret", "TokenSecret", "EncryptionKey", "RefreshLogGroup", "VendLogGroup"]
+)
 def test_what_cannot_be_made_again_outlives_the_stack(stack: Stack, name: str) -> None:
-    assert stack.resources[name]["DeletionPolicy"] == "Retain"
+    # Of a creation that fails, nothing stays behind: the key would cost a dollar a month.
+    assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
 
 
