@@ -2,7 +2,7 @@
 
     build_artifact.py vending-layer FOLDER      python/: token_vending and what it runs on
     build_artifact.py client-layer FOLDER       python/: token_client
-    build_artifact.py function NAME FOLDER      app.py of functions/NAME
+    build_artifact.py function NAME FOLDER      app.py of functions/NAME, and the hash of the template
 
 The same sources give the same bytes, whenever and wherever they are built: modification times and
 the seed of string hashing are fixed, and the paths in the bytecode are those on Lambda. So `sam
@@ -12,6 +12,7 @@ against its source (PEP 552, unchecked): both come from one build.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from typing import Any
 import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "template.yaml"
 LAYER_LOCK = ROOT / "requirements" / "layer.txt"
 LAYER_PREFIX = "/opt/python"
 FUNCTION_PREFIX = "/var/task"
@@ -87,12 +89,19 @@ def build_client_layer(folder: Path) -> None:
 
 
 def build_function(name: str, folder: Path) -> None:
-    """Afterwards folder holds the function's own modules; everything else is in the layer."""
+    """Afterwards folder holds the function's own modules; everything else is in the layer.
+
+    The template's hash is part of the code, since SAM asks for a new version whenever the function's properties
+    change, and Lambda refuses one when nothing that a version carries has: tags, reserved concurrency.
+    """
     source = ROOT / "functions" / name
     if not (source / "app.py").is_file():
         sys.exit(f"{source / 'app.py'} is missing")
     _emptied(folder)
     _copy(source, folder)
+    (folder / "template.sha256").write_text(
+        hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(), encoding="ascii"
+    )
     _finish(folder, folder, FUNCTION_PREFIX)
 
 

@@ -85,7 +85,7 @@ def test_the_client_layer_holds_the_client_alone(built: Path) -> None:
 
 @pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
 def test_a_function_holds_its_handler_alone(built: Path, function: str) -> None:
-    assert names(built / function) == {"app.py", "__pycache__"}
+    assert names(built / function) == {"app.py", "template.sha256", "__pycache__"}
 
 
 def test_every_module_is_compiled_and_is_never_checked_against_its_source(built: Path) -> None:
