@@ -118,8 +118,9 @@ imports: setup
 	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-logo
 
 .PHONY: template
-template: setup
+template: setup  ## lint the template, and its transformed self for every region and partition (docs/regions.md)
 	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
+	@PYTHONPATH=scripts:. $(RUN) scripts/regions.py $(ARGS)
 	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
 
 .PHONY: workflows

@@ -20,6 +20,31 @@ TEMPLATE = ROOT / "template.yaml"
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 STACK = "tokens"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9a3f1e-0000-4000-8000-000000000000"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
+EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
+STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
+COMPANY = {
+    "KmsKeyArn": KEY,
+    "EncryptLogsAndQueues": "true",
+    "PermissionsBoundaryArn": BOUNDARY,
+    "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
+    "AlarmTopicArn": TOPIC,
+    "DashboardEnabled": "false",
+}
+"""What companies ask for before anything else."""
+EVERYTHING = {
+    **COMPANY,
+    "CredentialsSecretArn": EXISTING,
+    "StandbyCredentialsSecretArn": STANDBY,
+    "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
+    "AlarmEmail": "night@example.com",
+    "ReservedRefreshConcurrency": "1",
+    "VendProvisionedConcurrency": "2",
+}
+"""Every parameter that adds something."""
 _PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",

@@ -10,25 +10,22 @@ import pytest
 
 import build_artifact
 from tests.infrastructure import cloudformation
-from tests.infrastructure.cloudformation import ACCOUNT, REGION, STACK, Stack
+from tests.infrastructure.cloudformation import (
+    ACCOUNT,
+    BOUNDARY,
+    COMPANY,
+    EVERYTHING,
+    EXISTING,
+    KEY,
+    REGION,
+    STACK,
+    STANDBY,
+    TOPIC,
+    Stack,
+)
 from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
-EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
-STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9a3f1e-0000-4000-8000-000000000000"
-BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
-TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
-COMPANY = {
-    "KmsKeyArn": KEY,
-    "EncryptLogsAndQueues": "true",
-    "PermissionsBoundaryArn": BOUNDARY,
-    "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
-    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
-    "AlarmTopicArn": TOPIC,
-    "DashboardEnabled": "false",
-}
-"""What companies ask for before anything else."""
 VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 
 PARAMETERS = {
@@ -52,16 +49,7 @@ def stack() -> Stack:
 @pytest.fixture(scope="module")
 def full_stack() -> Stack:
     """With everything that a parameter can add."""
-    return Stack(
-        {
-            "CredentialsSecretArn": EXISTING,
-            "StandbyCredentialsSecretArn": STANDBY,
-            "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
-            "AlarmEmail": "night@example.com",
-            "ReservedRefreshConcurrency": "1",
-            "VendProvisionedConcurrency": "2",
-        }
-    )
+    return Stack({name: value for name, value in EVERYTHING.items() if name not in COMPANY})
 
 
 @pytest.fixture(scope="module")
