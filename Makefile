@@ -102,7 +102,7 @@ mutants: setup  ## every safeguard taken out, one at a time, makes a test fail
 	@$(RUN) scripts/mutants.py
 
 .PHONY: check
-check: setup lint types imports template workflows locks  ## lints, types, import contracts, template, workflows, locks
+check: setup lint types imports template controls workflows locks  ## lints, types, import contracts, template, controls, workflows, locks
 
 .PHONY: lint
 lint: setup
@@ -122,6 +122,10 @@ template: setup  ## lint the template, and its transformed self for every region
 	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
 	@PYTHONPATH=scripts:. $(RUN) scripts/regions.py $(ARGS)
 	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
+
+.PHONY: controls
+controls: setup  ## checkov and AWS Control Tower's rules on the transformed template (the table in SECURITY.md)
+	@PYTHONPATH=scripts:. $(RUN) scripts/controls.py $(ARGS)
 
 .PHONY: workflows
 workflows: setup

@@ -28,8 +28,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 REQUIREMENTS = ROOT / "requirements"
-ENVIRONMENTS = {"venv": "dev", "sam": "sam", "ministack": "ministack", "awscli": "awscli"}
-LOCKS = ("uv", "dev", "layer", "sam", "ministack", "awscli")
+ENVIRONMENTS = {
+    "venv": "dev",
+    "sam": "sam",
+    "ministack": "ministack",
+    "awscli": "awscli",
+    "checkov": "checkov",
+}
+# Made by those who use it.
+ON_DEMAND = {"checkov"}
+LOCKS = ("uv", "dev", "layer", "sam", "ministack", "awscli", "checkov")
 UV_ENVIRONMENT = "uv"
 SAYS_EVERY_SECONDS = 10.0
 LAYER_PLATFORM = "aarch64-manylinux2014"
@@ -52,7 +60,7 @@ def main() -> int:
         unknown = set(arguments.names) - set(ENVIRONMENTS)
         if unknown:
             parser.error(f"no such environment: {', '.join(sorted(unknown))}")
-        for name in arguments.names or ENVIRONMENTS:
+        for name in arguments.names or (n for n in ENVIRONMENTS if n not in ON_DEMAND):
             make_environment(name)
         return 0
     if arguments.verb == "lock":
