@@ -21,6 +21,7 @@ from moto import mock_aws
 from tests.infrastructure.cloudformation import (
     ACCOUNT,
     BOUNDARY,
+    COMPANY,
     EVERYTHING,
     KEY,
     REGION,
@@ -29,6 +30,7 @@ from tests.infrastructure.cloudformation import (
     Decided,
 )
 
+SUBNETS, GROUP = COMPANY["VpcSubnetIds"], COMPANY["VpcSecurityGroupIds"]
 PAGE = ROOT / "docs" / "emulators.md"
 SERVICES = ("awslambda", "cloudwatch", "iam", "kms", "logs", "s3", "secretsmanager", "sns", "sqs")
 
@@ -132,6 +134,14 @@ def test_a_boundary_reaches_each_role(deployed: Deployed) -> None:
         for role in roles
     }
     assert bounds == ({None} if "EncryptionKey" in deployed.ids else {BOUNDARY})
+
+
+@pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
+def test_a_function_is_put_into_the_vpc_that_the_parameters_name(deployed: Deployed, function: str) -> None:
+    name = deployed.ids[function]
+    vpc = deployed.client("lambda").get_function_configuration(FunctionName=name).get("VpcConfig", {})
+    wanted = ([], []) if "EncryptionKey" in deployed.ids else (SUBNETS.split(","), [GROUP])
+    assert (vpc.get("SubnetIds", []), vpc.get("SecurityGroupIds", [])) == wanted
 
 
 def test_moto_refuses_a_policy_that_is_none() -> None:
