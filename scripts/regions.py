@@ -73,7 +73,7 @@ def faults_and_places_without_url() -> tuple[list[str], set[str]]:
     faults, without = set(), set()
     for name, parameters in variants().items():
         # Of most partitions the template is the same.
-        regions_of = defaultdict(list)
+        regions_of: dict[str, list[str]] = defaultdict(list)
         for partition, regions in partitions().items():
             regions_of[json.dumps(decided(parameters, partition))] += regions
         for template, regions in regions_of.items():

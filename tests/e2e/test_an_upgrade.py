@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 import build
 from tests.infrastructure import cloudformation
+from tests.infrastructure.cloudformation import EVERYTHING
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import PARAMETERS, StackError, deployable
 
@@ -25,7 +26,7 @@ NAME = "upgraded"
 FIRST_RELEASE = Path(__file__).parent / "releases" / "template-1.0.0.yaml.gz"
 # No tick comes in between, and no mint: the token is one that the first release has stored.
 QUIET = {**PARAMETERS, "ScheduleExpression": "rate(30 days)"}
-COMPANY_TOO = {"CallerAccountIds": "111111111111", "AlarmEmail": "night@example.com"}
+COMPANY_TOO = {"CallerAccountIds": EVERYTHING["CallerAccountIds"], "AlarmEmail": "night@example.com"}
 PAGE = Path(__file__).parents[2] / "docs" / "emulators.md"
 pytestmark = pytest.mark.timeout(240)
 

@@ -2,6 +2,8 @@
 
 import json
 
+from cfnlint.helpers import REGIONS
+
 import regions
 
 
@@ -19,5 +21,5 @@ def test_without_the_url_the_template_has_no_fault_there() -> None:
 def test_every_region_of_the_linter_is_in_a_partition_and_on_the_page() -> None:
     page = regions.PAGE.read_text()
     listed = {region for found in regions.partitions().values() for region in found}
-    assert listed == set(regions.REGIONS)
+    assert listed == set(REGIONS)
     assert [region for region in sorted(listed) if region not in page] == []

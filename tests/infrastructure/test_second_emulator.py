@@ -69,7 +69,7 @@ class Deployed:
             resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in found
         }
 
-    def client(self, service: str) -> Any:
+    def client(self, service: Any) -> Any:
         return boto3.client(service, REGION, aws_access_key_id="test", aws_secret_access_key="test")
 
     def policy(self, role: str) -> dict[str, Any]:
