@@ -1,4 +1,5 @@
 # Needs Python 3.13, make and git; everything else is put under .build/ by itself.
+# After moving this folder, or Python: make clean.
 # `make` alone lists the verbs.
 
 SHELL := /bin/bash
@@ -9,7 +10,12 @@ MAKEFLAGS += --no-print-directory
 export SAM_CLI_TELEMETRY := 0
 
 PYTHON ?=
-BASE_PYTHON = python="$$(PYTHON="$(PYTHON)" scripts/find-python)"; "$$python"
+BASE_PYTHON = "$$(PYTHON="$(PYTHON)" scripts/find-python)"
+UV := .build/uv/bin/uv
+ENVIRONMENTS := venv sam ministack awscli
+# Made by the verbs that need them.
+ON_DEMAND := checkov
+LOCKS := uv dev layer sam ministack awscli checkov
 VENV := .build/venv/bin
 RUN := $(VENV)/python
 SAM := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .build/sam/bin/sam
@@ -23,12 +29,35 @@ help:  ## list the verbs
 ##@ Environment
 
 .PHONY: setup
-setup:  ## make or update the virtual environments under .build/
-	@$(BASE_PYTHON) scripts/bootstrap.py setup
+setup: $(ENVIRONMENTS:%=.build/%/.installed)  ## make or update the virtual environments under .build/
+
+$(UV): requirements/uv.txt
+	@$(BASE_PYTHON) -m venv .build/uv
+	@.build/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary=:all: --requirement $<
+	@touch $@
+
+.build/venv/.installed: requirements/dev.txt
+.build/sam/.installed: requirements/sam.txt
+.build/ministack/.installed: requirements/ministack.txt
+.build/awscli/.installed: requirements/awscli.txt
+.build/checkov/.installed: requirements/checkov.txt
+
+# Compiled at once: some machines forbid Python to write bytecode later, and the SAM CLI without
+# bytecode takes seconds longer at every start. Of two at once in one environment, uv lets one wait.
+$(ENVIRONMENTS:%=.build/%/.installed) $(ON_DEMAND:%=.build/%/.installed): .build/%/.installed: | $(UV)
+	@echo "setup: $(@D)"
+	@$(UV) venv --quiet --allow-existing --python $(BASE_PYTHON) $(@D)
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(@D)/bin/python $<
+	@touch $@
+
+# What the layer ships is what the tests have run on: its pins are those of dev.
+COMPILE = $(UV) pip compile --quiet $(if $(UPGRADE),--upgrade) --group $$name \
+	$$([ $$name != layer ] || echo --constraint requirements/dev.txt) --output-file
 
 .PHONY: lock
-lock:  ## resolve requirements/*.in again, keeping pins that still fit (UPGRADE=1 takes newer ones)
-	@$(BASE_PYTHON) scripts/bootstrap.py lock $(if $(UPGRADE),--upgrade)
+lock: $(UV)  ## lock the dependency groups of pyproject.toml again, keeping pins that still fit (UPGRADE=1 takes newer ones)
+	@for name in $(LOCKS); do $(COMPILE) requirements/$$name.txt; done
 
 .PHONY: clean
 clean:  ## remove everything that was generated
@@ -38,11 +67,11 @@ clean:  ## remove everything that was generated
 
 .PHONY: build
 build: setup  ## sam build, unless these sources are built already
-	@$(RUN) scripts/build.py --deployable
+	@$(RUN) -m scripts.build --deployable
 
 .PHONY: demo
 demo: setup  ## the whole story on this machine, in less than three minutes
-	@PYTHONPATH=scripts:. $(RUN) scripts/demo.py
+	@$(RUN) -m scripts.demo
 
 ##@ Operations
 
@@ -61,11 +90,11 @@ smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFR
 
 .PHONY: year
 year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
-	@PYTHONPATH=layers/token_vending:scripts:. $(RUN) scripts/year.py
+	@PYTHONPATH=layers/token_vending $(RUN) -m scripts.year
 
 .PHONY: publish-check
 publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/
-	@PYTHONPATH=scripts:. $(RUN) scripts/publish_check.py $(ARGS)
+	@$(RUN) -m scripts.publish_check $(ARGS)
 
 ##@ Tests and checks
 
@@ -74,7 +103,17 @@ WORKERS ?= 4
 
 .PHONY: test
 test: build  ## every test: unit, contract, infrastructure, integration, end to end
-	@REQUIRE_BUILD=1 $(RUN) -m pytest -n $(WORKERS) $(ARGS)
+	@rm -rf .build/coverage
+	@REQUIRE_BUILD=1 $(VENV)/coverage run -m pytest -n $(WORKERS) --durations=10 --durations-min=0.1 $(ARGS)
+
+# How many times: make stress TIMES=20
+TIMES ?= 1
+
+.PHONY: stress
+stress: build  ## make test beside a busy loop on each core, as a background job that ignores SIGINT (TIMES=)
+	@busy=(); trap 'kill "$${busy[@]}"' EXIT; trap '' INT; \
+	for _ in $$(seq "$$(getconf _NPROCESSORS_ONLN)"); do while :; do :; done & busy+=($$!); done; \
+	for _ in $$(seq $(TIMES)); do $(MAKE) test & wait $$!; done
 
 .PHONY: unit
 unit: setup  ## the tests that need nothing started
@@ -95,11 +134,11 @@ soak: setup  ## the model for half an hour, with other examples each time (EXAMP
 
 .PHONY: reliability
 reliability: setup  ## run the crash, fault and race tests and write their tables into docs/reliability.md
-	@$(RUN) scripts/reliability.py
+	@$(RUN) -m scripts.reliability
 
-.PHONY: mutants
-mutants: setup  ## every safeguard taken out, one at a time, makes a test fail
-	@$(RUN) scripts/mutants.py
+.PHONY: safeguards
+safeguards: setup  ## take out the safeguards that scripts/mutants.py lists, one at a time: tests must notice each
+	@$(RUN) -m scripts.mutants
 
 .PHONY: check
 check: setup lint types imports template controls workflows locks  ## lints, types, import contracts, template, controls, workflows, locks
@@ -120,12 +159,12 @@ imports: setup
 .PHONY: template
 template: setup  ## lint the template, and its transformed self for every region and partition (docs/regions.md)
 	@.build/sam/bin/cfn-lint template.yaml examples/consumer/template.yaml
-	@PYTHONPATH=scripts:. $(RUN) scripts/regions.py $(ARGS)
+	@$(RUN) -m scripts.regions $(ARGS)
 	@for template in template.yaml examples/consumer/template.yaml; do $(SAM) validate --lint --template "$$template"; done
 
 .PHONY: controls
-controls: setup  ## checkov and AWS Control Tower's rules on the transformed template (the table in SECURITY.md)
-	@PYTHONPATH=scripts:. $(RUN) scripts/controls.py $(ARGS)
+controls: setup .build/checkov/.installed  ## checkov and AWS Control Tower's rules on the transformed template (the table in SECURITY.md)
+	@$(RUN) -m scripts.controls $(ARGS)
 
 .PHONY: workflows
 workflows: setup
@@ -134,9 +173,19 @@ workflows: setup
 		$(VENV)/zizmor --offline --quiet "$$workflow"; \
 	done
 
+# Only pins are compared: one more wheel of a pinned release is no fault of ours.
 .PHONY: locks
-locks: setup
-	@$(BASE_PYTHON) scripts/bootstrap.py check
+locks: $(UV)
+	@pins() { grep -o '^[^ #]*==[^ ;]*' "$$1"; }; for name in $(LOCKS); do \
+		cp requirements/$$name.txt .build/resolved.txt; $(COMPILE) .build/resolved.txt; \
+		diff <(pins requirements/$$name.txt) <(pins .build/resolved.txt) || \
+			{ echo "requirements/$$name.txt is not what pyproject.toml asks for: make lock" >&2; exit 1; }; \
+	done; echo "locks answer pyproject.toml"
+
+.PHONY: audit
+audit: setup  ## look every locked package up in OSV's list of known vulnerabilities
+	@for name in $(LOCKS); do echo "requirements/$$name.txt:"; $(VENV)/pip-audit --disable-pip --require-hashes --strict \
+		--vulnerability-service osv --progress-spinner off --requirement requirements/$$name.txt; done
 
 .PHONY: format
 format: setup  ## let ruff mend what it can
@@ -147,8 +196,8 @@ format: setup  ## let ruff mend what it can
 
 .PHONY: bench
 bench: setup  ## measure the functions beside what else could have been written; writes docs/performance.md
-	@PYTHONPATH=scripts:.:layers/token_client:layers/token_vending $(RUN) -m tests.benchmarks $(ARGS)
+	@PYTHONPATH=layers/token_client:layers/token_vending $(RUN) -m tests.benchmarks $(ARGS)
 
 .PHONY: cost
 cost: setup  ## what callers cost a month, and where AWS's limits bite (ARGS='--callers 200 --help')
-	@$(RUN) scripts/cost.py $(ARGS)
+	@$(RUN) -m scripts.cost $(ARGS)

@@ -17,17 +17,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import bootstrap
-
-ROOT = bootstrap.ROOT
-ARTIFACTS = bootstrap.BUILD / "artifacts"
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".build"
+ARTIFACTS = BUILD / "artifacts"
 DEPLOYABLE = ROOT / ".aws-sam" / "build"
 SOURCES = (
     "template.yaml",
     "functions",
     "layers",
     "requirements/layer.txt",
-    "scripts/bootstrap.py",
     "scripts/build.py",
     "scripts/build_artifact.py",
 )
@@ -42,13 +40,13 @@ def build() -> Path:
         RuntimeError: `sam build` failed; the message holds what it said.
     """
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    with (bootstrap.BUILD / ".artifacts.lock").open("w") as lock:
+    with (BUILD / ".artifacts.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = ARTIFACTS / fingerprint()
         if folder.exists():
             os.utime(folder)
         else:
-            with tempfile.TemporaryDirectory(dir=bootstrap.BUILD, prefix=".building-") as temporary:
+            with tempfile.TemporaryDirectory(dir=BUILD, prefix=".building-") as temporary:
                 _sam_build(Path(temporary) / "built")
                 (Path(temporary) / "built").rename(folder)
         for old in sorted(ARTIFACTS.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_BUILDS]:
@@ -65,8 +63,8 @@ def built() -> Path | None:
 def build_deployable() -> Path:
     """Afterwards .aws-sam/build holds the artefacts of the sources as they are now."""
     stamp = DEPLOYABLE / STAMP
-    bootstrap.BUILD.mkdir(exist_ok=True)
-    with (bootstrap.BUILD / ".deployable.lock").open("w") as lock:
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / ".deployable.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = build()
         # A build by hand removes the stamp with the rest of the folder.
@@ -93,8 +91,7 @@ def fingerprint() -> str:
 
 
 def _sam_build(folder: Path) -> None:
-    bootstrap.make_environment("sam", quiet=True)
-    sam = bootstrap.BUILD / "sam" / "bin" / "sam"
+    sam = BUILD / "sam" / "bin" / "sam"
     environment = {
         **os.environ,
         "SAM_CLI_TELEMETRY": "0",

@@ -22,12 +22,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bootstrap
-
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 LAYER_LOCK = ROOT / "requirements" / "layer.txt"
+LAYER_PLATFORM = "aarch64-manylinux2014"
 LAYER_PREFIX = "/opt/python"
+UV = ROOT / ".build" / "uv" / "bin" / "uv"
 FUNCTION_PREFIX = "/var/task"
 # The earliest time a zip file can hold.
 FIXED_TIME_SECONDS = 315532800
@@ -106,12 +106,12 @@ def build_function(name: str, folder: Path) -> None:
 
 
 def _install_locked(python: Path) -> None:
-    options = ["--quiet", "--no-config", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     options += ["--python", sys.executable, "--python-version", "3.13"]
-    options += ["--python-platform", bootstrap.LAYER_PLATFORM]
+    options += ["--python-platform", LAYER_PLATFORM]
     # A copy, since what is changed here would change uv's cache through a hard link.
     options += ["--link-mode", "copy", "--target", str(python)]
-    _run([str(bootstrap.make_uv()), "pip", "install", *options, "--requirement", str(LAYER_LOCK)])
+    _run([str(UV), "pip", "install", *options, "--requirement", str(LAYER_LOCK)])
 
 
 def _prune_botocore(data: Path) -> None:

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import bootstrap
 from tests.infrastructure.cloudformation import EVERYTHING, Decided
 
-PAGE = bootstrap.ROOT / "SECURITY.md"
-GUARD = bootstrap.BUILD / "guard"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "SECURITY.md"
+CHECKOV = ROOT / ".build" / "checkov" / "bin" / "checkov"
+GUARD = ROOT / ".build" / "guard"
 RULES = GUARD / "node_modules" / "@cdklabs" / "cdk-validator-cfnguard"
 BEGIN, END = "<!-- controls: written by make controls -->", "<!-- end of controls -->"
 VARIANTS: dict[str, dict[str, str]] = {"as it comes": {}, "every parameter set": EVERYTHING}
@@ -64,12 +65,10 @@ type Results = dict[str, Result]
 
 def checkov(template: Path) -> Results:
     """The checks that apply to something in the template."""
-    bootstrap.make_environment("checkov", quiet=True)
-    program = bootstrap.BUILD / "checkov" / "bin" / "checkov"
     options = ["--framework", "cloudformation", "--skip-download", "-o", "json"]
     # Its home is no home of ours, and it reports to nobody.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(template.parent)}
-    said = _json([str(program), *options, "-f", str(template)], environment)["results"]
+    said = _json([str(CHECKOV), *options, "-f", str(template)], environment)["results"]
     results: Results = {}
     for entry in (*said["passed_checks"], *said["failed_checks"]):
         result = results.setdefault(entry["check_id"], Result(entry["check_name"]))
@@ -112,7 +111,7 @@ def install_guard() -> bool:
     GUARD.mkdir(parents=True, exist_ok=True)
     fresh = False
     for file in ("package.json", "package-lock.json"):
-        wanted = (bootstrap.REQUIREMENTS / "guard" / file).read_bytes()
+        wanted = (ROOT / "requirements" / "guard" / file).read_bytes()
         if not (GUARD / file).is_file() or (GUARD / file).read_bytes() != wanted:
             (GUARD / file).write_bytes(wanted)
             fresh = True

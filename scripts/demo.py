@@ -117,7 +117,7 @@ def _the_schedule_mints(story: Story, stack: EmbeddedStack) -> None:
 
 def _a_caller_heals_a_dead_token(story: Story, stack: EmbeddedStack) -> None:
     story.chapter("3. A caller uses the token, and outlives its death")
-    user = stack.create_user((stack.outputs["CallerPolicyArn"],))
+    user = stack.create_user("CallerPolicyArn")
     with stack.caller(user) as caller:
         first = caller.ask("get")
         story.held(

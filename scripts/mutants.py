@@ -1,6 +1,6 @@
-"""Removes one safeguard at a time in a copy of the sources, and asks for a test that notices.
+"""Removes one of the safeguards listed here at a time, in a copy of the sources, and asks for a test that notices.
 
-Run it by `make mutants`. Exit status 0 if the untouched copy passes and every edit makes a test fail.
+Run it by `make safeguards`. Exit status 0 if the untouched copy passes and every edit makes a test fail.
 """
 
 import argparse

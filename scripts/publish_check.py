@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import build
+from scripts import build
 from tests.infrastructure import cloudformation
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ import cfnlint
 from botocore.session import Session
 from cfnlint.helpers import REGIONS
 
-from tests.infrastructure.cloudformation import EVERYTHING, Decided, source
+from tests.infrastructure.cloudformation import EVERYTHING, Decided
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "regions.md"
@@ -47,12 +47,7 @@ def partitions(regions: Iterable[str] = tuple(REGIONS)) -> dict[str, list[str]]:
 
 def decided(parameters: dict[str, str], partition: str = "aws") -> dict[str, Any]:
     """The transformed template."""
-    known = {name: value for name, value in parameters.items() if name in source()["Parameters"]}
-    template = Decided(known, pseudo={"AWS::Partition": partition}).template()
-    if known.keys() < parameters.keys():
-        template["Resources"] = {k: v for k, v in template["Resources"].items() if v["Type"] != URL}
-        del template["Outputs"]["VendUrl"]
-    return template
+    return Decided(parameters, pseudo={"AWS::Partition": partition}).template()
 
 
 def lint(template: str, regions: list[str]) -> Findings:

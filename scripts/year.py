@@ -397,7 +397,7 @@ def main() -> int:
     text = page(years)
     if arguments.check:
         return int(PAGE.read_text(encoding="utf-8") != text)
-    from year_pictures import draw_dashboard, draw_years  # noqa: PLC0415  a second to import
+    from scripts.year_pictures import draw_dashboard, draw_years  # noqa: PLC0415  a second to import
 
     PICTURES.mkdir(exist_ok=True)
     draw_years(years, PICTURES / "year.svg")

@@ -16,7 +16,7 @@ from tests.infrastructure.cloudwatch import metric_key
 from tests.simulation import Origin
 
 if TYPE_CHECKING:
-    from year import Year
+    from scripts.year import Year
 
 LIFE, MINT, FOREIGN, PAGE, REJECTION = "#1f77b4", "#2ca02c", "#9467bd", "#d62728", "#ff7f0e"
 TICKS_A_DAY = 96

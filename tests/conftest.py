@@ -13,6 +13,8 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from xdist.scheduler import LoadScopeScheduling
 
+pytest_plugins = ["tests.summary"]
+
 ROOT = Path(__file__).resolve().parent.parent
 LIVE = bool(os.environ.get("AWS_SAM_STACK_NAME"))
 # Names that no resolver knows (RFC 6761), for the tests of a failing resolution.

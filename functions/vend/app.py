@@ -25,6 +25,6 @@ quick_start.over()
 def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401
     """The hand-out; the two shapes of request and answer are in `token_vending.doors`."""
     with telemetry.run(context.aws_request_id):
-        if doors.is_http(event):
+        if doors.is_url(context.invoked_function_arn):
             return doors.http(event, vendor, settings.allowed_callers, telemetry.audit)
         return doors.direct(event, vendor, telemetry.audit)

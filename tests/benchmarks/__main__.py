@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import build
+from scripts import build
 from tests.benchmarks import crowd, load, report
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.measure import cold, percentile, say, sizes, warm

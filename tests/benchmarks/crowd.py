@@ -67,7 +67,7 @@ class _Vended:
     error: dict[str, Any] | None = None
 
 
-def _vend(_event: Any, request_id: str) -> _Vended:
+def _vend(_event: Any, request_id: str, _qualifier: str | None) -> _Vended:
     expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=KEPT_SECONDS)
     return _Vended(
         {

@@ -112,11 +112,13 @@ class Door:
         assert connection is not None
         body = json.dumps(event).encode()
         deadline_ms = int((time.time() + timeout_seconds) * 1000)
+        over_http = isinstance(event, dict) and "requestContext" in event
+        arn = self._arn.replace(":live", ":url") if over_http else self._arn
         head = (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
             f"Lambda-Runtime-Aws-Request-Id: {uuid.uuid4()}\r\n"
             f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
-            f"Lambda-Runtime-Invoked-Function-Arn: {self._arn}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {arn}\r\n"
             "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import build
+from scripts import build
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.variants import Variants
 from tests.kit.runtime.artefacts import VEND, interpreter

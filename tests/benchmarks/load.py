@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import cost
+from scripts import cost
 from tests.benchmarks import report
 from tests.kit.runtime.artefacts import VEND, Artefact
 from tests.kit.runtime.function import LambdaFunction

@@ -12,5 +12,5 @@ def test_of_64_threads_only_the_clients_ask_once_cold_and_once_expired() -> None
 
     assert asked[CLIENT] == [1, 1]
     # How many of them find nothing in memory depends on how busy the machine is.
-    assert all(THREADS / 8 <= requests <= THREADS for requests in asked[POWERTOOLS])
+    assert all(1 < requests <= THREADS for requests in asked[POWERTOOLS])
     assert all(requests >= 2 for requests in asked[CACHING]), "DescribeSecret and GetSecretValue"

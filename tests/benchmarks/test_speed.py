@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import build
+from scripts import build
 from tests.benchmarks.aws import Aws
 from tests.benchmarks.measure import Cold, cold, percentile, warm
 from tests.benchmarks.variants import HTTP_EVENT, Variants

@@ -28,8 +28,8 @@ from tests.simulation import (
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
 from token_vending.errors import ConfigurationError, StoreUnavailable
-from token_vending.ports import LabelHeld
-from token_vending.token import Intent, Token
+from token_vending.ports import AlreadyAnnounced, LabelHeld
+from token_vending.token import History, Intent, Token
 
 NOW = datetime(2026, 11, 24, 2, 15, 0, 123456, tzinfo=UTC)
 ABSENT = "no-such-secret"
@@ -131,7 +131,7 @@ def token(**changes: Any) -> Token:
         run="run-1/" + version(),
         user_id="1x2",
         suspect_until=NOW + timedelta(minutes=5),
-        early_deaths=(NOW - timedelta(minutes=20), NOW),
+        history=History((NOW - timedelta(minutes=20), NOW), 2, NOW),
         _secret="bus|made-up|tökèn \N{KEY}",
     )
     return replace(plain, **changes)
@@ -139,6 +139,10 @@ def token(**changes: Any) -> Token:
 
 def intent() -> Intent:
     return Intent(version(), "run-1", NOW, "too_old")
+
+
+def current(store: SecretsManagerStore) -> Token | Intent | None:
+    return store.read_version(store.labels()["AWSCURRENT"])
 
 
 def put_intent(store: SecretsManagerStore) -> str:
@@ -151,14 +155,14 @@ def put_intent(store: SecretsManagerStore) -> str:
 
 
 def test_a_secret_without_a_version_holds_nothing(store: SecretsManagerStore) -> None:
-    assert store.read_current() is None
     assert store.labels() == {}
+    assert store.versions_kept(NOW) == 0
 
 
 def test_a_token_comes_back_as_it_was_written(store: SecretsManagerStore) -> None:
     written = token()
     store.put_token(written)
-    read = store.read_current()
+    read = current(store)
     assert read == written
     assert isinstance(read, Token)
     assert read.access_token() == written.access_token()
@@ -173,23 +177,39 @@ def test_an_intent_comes_back_as_it_was_written(store: SecretsManagerStore) -> N
 def test_the_first_version_is_current_even_if_it_is_an_intent(store: SecretsManagerStore) -> None:
     written = intent()
     store.put_intent(written)
-    assert store.read_current() == written
-    assert store.labels() == {"INTENT": written.version, "AWSCURRENT": written.version}
+    assert current(store) == written
+    assert set(store.labels().items()) == {
+        (label, written.version) for label in ("INTENT", "MINTING", "AWSCURRENT")
+    }
 
 
 def test_an_intent_leaves_the_current_token_alone(store: SecretsManagerStore) -> None:
-    current = token()
-    store.put_token(current)
+    held = token()
+    store.put_token(held)
     announced = put_intent(store)
-    assert store.read_current() == current
-    assert store.labels() == {"AWSCURRENT": current.version, "INTENT": announced}
+    assert current(store) == held
+    assert store.labels() == {"AWSCURRENT": held.version, "INTENT": announced, "MINTING": announced}
 
 
-def test_the_intent_label_lies_on_the_latest_intent(store: SecretsManagerStore) -> None:
+def test_intent_and_lock_lie_on_the_latest_intent(store: SecretsManagerStore) -> None:
     store.put_token(token())
     put_intent(store)
     latest = put_intent(store)
-    assert store.labels()["INTENT"] == latest
+    labels = store.labels()
+    assert labels["INTENT"] == labels["MINTING"] == latest
+
+
+def test_an_intent_is_created_once_and_another_ones_is_shown(store: SecretsManagerStore) -> None:
+    theirs = intent()
+    store.put_intent(theirs)
+    store.put_intent(theirs)
+    put_intent(store)
+    before = store.labels()
+    with pytest.raises(AlreadyAnnounced) as taken:
+        store.put_intent(replace(theirs, attempt="another"))
+    assert taken.value.record == theirs
+    assert store.labels() == before
+    assert store.versions_kept(datetime.now(UTC) + timedelta(days=400)) == 2
 
 
 def test_a_new_token_is_current_and_the_old_one_previous(store: SecretsManagerStore) -> None:
@@ -206,7 +226,7 @@ def test_storing_a_token_again_changes_nothing(store: SecretsManagerStore) -> No
     before = store.labels()
     store.put_token(new)
     assert store.labels() == before
-    assert store.read_current() == new
+    assert current(store) == new
 
 
 def test_a_version_is_never_overwritten(store: SecretsManagerStore) -> None:
@@ -214,18 +234,19 @@ def test_a_version_is_never_overwritten(store: SecretsManagerStore) -> None:
     store.put_token(written)
     with pytest.raises(StoreUnavailable):
         store.put_token(replace(written, run="another"))
-    assert store.read_current() == written
+    assert current(store) == written
 
 
-def test_a_version_that_does_not_exist_is_none(store: SecretsManagerStore) -> None:
+def test_a_version_that_cannot_be_found_may_come_later(store: SecretsManagerStore) -> None:
     store.put_token(token())
-    assert store.read_version(version()) is None
+    with pytest.raises(StoreUnavailable, match="cannot be read yet"):
+        store.read_version(version())
 
 
 def test_what_somebody_wrote_by_hand_is_a_configuration_error(service: Service) -> None:
     service.put(json.dumps({"access_token": "made-up"}))
     with pytest.raises(ConfigurationError, match="'issued_at' is missing"):
-        service.store.read_current()
+        current(service.store)
 
 
 # Labels -------------------------------------------------------------------------------------------------
@@ -233,108 +254,103 @@ def test_what_somebody_wrote_by_hand_is_a_configuration_error(service: Service) 
 
 def test_a_free_label_can_be_taken(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    store.move_label("MINTING", to=mine, expected_on=None)
-    assert store.labels()["MINTING"] == mine
+    store.move_label("ABANDONED", to=mine, expected_on=None)
+    assert store.labels()["ABANDONED"] == mine
 
 
 def test_a_held_label_cannot_be_taken(store: SecretsManagerStore) -> None:
     theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("MINTING", to=theirs, expected_on=None)
+    store.move_label("ABANDONED", to=theirs, expected_on=None)
     with pytest.raises(LabelHeld):
-        store.move_label("MINTING", to=mine, expected_on=None)
-    assert store.labels()["MINTING"] == theirs
+        store.move_label("ABANDONED", to=mine, expected_on=None)
+    assert store.labels()["ABANDONED"] == theirs
 
 
 def test_a_held_label_can_be_taken_over_by_naming_its_holder(store: SecretsManagerStore) -> None:
     theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("MINTING", to=theirs, expected_on=None)
-    store.move_label("MINTING", to=mine, expected_on=theirs)
-    assert store.labels()["MINTING"] == mine
+    store.move_label("ABANDONED", to=theirs, expected_on=None)
+    store.move_label("ABANDONED", to=mine, expected_on=theirs)
+    assert store.labels()["ABANDONED"] == mine
 
 
 def test_a_label_cannot_be_taken_over_from_another_than_its_holder(store: SecretsManagerStore) -> None:
     third, theirs, mine = put_intent(store), put_intent(store), put_intent(store)
-    store.move_label("MINTING", to=theirs, expected_on=None)
+    store.move_label("ABANDONED", to=theirs, expected_on=None)
     with pytest.raises(LabelHeld):
-        store.move_label("MINTING", to=mine, expected_on=third)
-    assert store.labels()["MINTING"] == theirs
+        store.move_label("ABANDONED", to=mine, expected_on=third)
+    assert store.labels()["ABANDONED"] == theirs
 
 
 def test_a_free_label_cannot_be_taken_over(store: SecretsManagerStore) -> None:
     theirs, mine = put_intent(store), put_intent(store)
     with pytest.raises(LabelHeld):
-        store.move_label("MINTING", to=mine, expected_on=theirs)
-    assert "MINTING" not in store.labels()
+        store.move_label("ABANDONED", to=mine, expected_on=theirs)
+    assert "ABANDONED" not in store.labels()
 
 
 def test_taking_a_label_again_is_harmless(store: SecretsManagerStore) -> None:
     theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("MINTING", to=mine, expected_on=None)
-    store.move_label("MINTING", to=mine, expected_on=None)
-    store.move_label("MINTING", to=mine, expected_on=theirs)
-    assert store.labels()["MINTING"] == mine
+    store.move_label("ABANDONED", to=mine, expected_on=None)
+    store.move_label("ABANDONED", to=mine, expected_on=None)
+    store.move_label("ABANDONED", to=mine, expected_on=theirs)
+    assert store.labels()["ABANDONED"] == mine
 
 
 def test_a_label_can_be_taken_off(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    store.move_label("MINTING", to=mine, expected_on=None)
-    store.remove_label("MINTING", expected_on=mine)
-    assert "MINTING" not in store.labels()
+    store.move_label("ABANDONED", to=mine, expected_on=None)
+    store.remove_label("ABANDONED", expected_on=mine)
+    assert "ABANDONED" not in store.labels()
 
 
 def test_a_label_cannot_be_taken_off_another_version(store: SecretsManagerStore) -> None:
     theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("MINTING", to=theirs, expected_on=None)
+    store.move_label("ABANDONED", to=theirs, expected_on=None)
     with pytest.raises(LabelHeld):
-        store.remove_label("MINTING", expected_on=mine)
-    assert store.labels()["MINTING"] == theirs
+        store.remove_label("ABANDONED", expected_on=mine)
+    assert store.labels()["ABANDONED"] == theirs
 
 
 def test_taking_off_a_label_that_lies_nowhere_is_harmless(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    store.remove_label("MINTING", expected_on=mine)
-    assert "MINTING" not in store.labels()
+    store.remove_label("ABANDONED", expected_on=mine)
+    assert "ABANDONED" not in store.labels()
 
 
 def test_labels_of_ours_survive_a_new_token(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    store.move_label("MINTING", to=mine, expected_on=None)
+    store.move_label("ABANDONED", to=mine, expected_on=None)
     store.move_label("REFUSED-standby:" + mine, to=mine, expected_on=None)
     store.put_token(token())
-    assert store.labels()["MINTING"] == mine
+    assert store.labels()["ABANDONED"] == mine
     assert store.labels()["REFUSED-standby:" + mine] == mine
 
 
 def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    for number in range(18):
+    for number in range(17):
         store.move_label(f"REFUSED-{number}", to=mine, expected_on=None)
     with pytest.raises(StoreUnavailable, match="LimitExceededException"):
-        store.move_label("MINTING", to=mine, expected_on=None)
+        store.move_label("ABANDONED", to=mine, expected_on=None)
 
 
 @pytest.mark.parametrize("service", ["stand-in", "signed"], indirect=True)
-def test_of_many_at_once_one_gets_the_label(service: Service) -> None:
-    store = service.store
-    versions = [put_intent(store) for _ in range(12)]
+def test_of_many_at_once_one_creates_the_intent(service: Service) -> None:
+    store, mine = service.store, intent()
 
-    def take(mine: str) -> bool:
+    def announce(attempt: int) -> bool:
         try:
-            store.move_label("MINTING", to=mine, expected_on=None)
-        except LabelHeld:
+            store.put_intent(replace(mine, attempt=str(attempt)))
+        except AlreadyAnnounced:
             return False
         return True
 
     with ThreadPoolExecutor(12) as pool:
-        won = [mine for mine, got in zip(versions, pool.map(take, versions), strict=True) if got]
-    assert won == [store.labels()["MINTING"]]
+        won = [attempt for attempt, got in enumerate(pool.map(announce, range(12))) if got]
+    assert [str(attempt) for attempt in won] == [store.read_version(mine.version).attempt]  # type: ignore[union-attr]
 
 
 # A secret that does not exist ----------------------------------------------------------------------------
-
-
-def test_an_absent_secret_holds_no_token(service: Service) -> None:
-    assert SecretsManagerStore(service.client, ABSENT).read_current() is None
 
 
 def test_an_absent_secret_is_a_configuration_error_to_write_to(service: Service) -> None:

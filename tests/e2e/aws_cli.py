@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-READY_WITHIN_SECONDS = 30.0
+READY_WITHIN_SECONDS = 120.0
 _LONGEST_REQUEST = 1 << 20
 _CLIENT = """#!{python} -SE
 import json, os, socket, sys

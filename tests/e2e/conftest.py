@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap
 from tests.e2e.aws_cli import AwsCli
 from tests.kit.stack import EmbeddedStack
+from tests.kit.stack.embedded import ROOT
 
 FIRES_WITHIN_SECONDS = 90.0
 
@@ -39,6 +39,5 @@ def minted(stack: EmbeddedStack) -> EmbeddedStack:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[AwsCli]:
     """The AWS CLI, quick to start."""
-    bootstrap.make_environment("awscli", quiet=True)
-    with AwsCli(bootstrap.BUILD / "awscli" / "bin" / "python") as cli:
+    with AwsCli(ROOT / ".build" / "awscli" / "bin" / "python") as cli:
         yield cli

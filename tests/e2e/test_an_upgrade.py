@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import build
+from scripts import build
 from tests.infrastructure import cloudformation
 from tests.infrastructure.cloudformation import EVERYTHING
 from tests.kit.stack import EmbeddedStack

@@ -12,7 +12,12 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def allowed(minted: EmbeddedStack) -> User:
-    return minted.create_user((minted.outputs["CallerPolicyArn"],))
+    return minted.create_user("CallerPolicyArn")
+
+
+@pytest.fixture(scope="module")
+def over_http(minted: EmbeddedStack) -> User:
+    return minted.create_user("UrlCallerPolicyArn")
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +79,38 @@ def test_the_url_refuses_a_user_without_a_grant(minted: EmbeddedStack, stranger:
     assert b"access_token" not in body
 
 
-def test_a_url_request_without_an_identity_is_refused_by_the_function_itself(
-    minted: EmbeddedStack, allowed: User
+def test_a_listed_user_with_the_url_caller_policy_gets_the_token_over_http(
+    minted: EmbeddedStack, over_http: User
 ) -> None:
-    # The emulator checks the signature but tells the function nothing about the caller: as good as a stranger.
-    status, body = minted.http("GET", "/token", allowed)
+    status, body = minted.http("GET", "/token", over_http)
+    assert status == 200
+    assert json.loads(body)["version"] == minted.current_version()
+
+
+def test_the_client_gets_the_token_over_http(minted: EmbeddedStack, over_http: User) -> None:
+    with minted.caller(over_http, over_http=True) as caller:
+        assert caller.ask("get")["version"] == minted.current_version()
+
+
+def test_a_user_that_is_not_listed_is_refused_by_the_function_itself(minted: EmbeddedStack) -> None:
+    unlisted = minted.create_user("UrlCallerPolicyArn", name="unlisted")
+    status, body = minted.http("GET", "/token", unlisted)
     assert status == 403
     assert json.loads(body)["error"] == "CallerNotAllowed"
+
+
+@pytest.mark.parametrize("alias", ["live", "url"])
+def test_the_url_caller_policy_allows_no_direct_invoke(
+    minted: EmbeddedStack, over_http: User, alias: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        minted.client("lambda", over_http.session).invoke(
+            FunctionName=f"{minted.outputs['VendFunctionName']}:{alias}"
+        )
+    assert code_of(refused) == "AccessDeniedException"
+
+
+def test_the_caller_policy_does_not_open_the_url(minted: EmbeddedStack, allowed: User) -> None:
+    status, body = minted.http("GET", "/token", allowed)
+    assert status == 403
+    assert b"access_token" not in body

@@ -31,14 +31,14 @@ def test_a_tick_with_a_fresh_token_mints_nothing(minted: EmbeddedStack) -> None:
 
 
 def test_a_caller_in_another_process_gets_the_token_and_uses_it(minted: EmbeddedStack) -> None:
-    user = minted.create_user((minted.outputs["CallerPolicyArn"],))
+    user = minted.create_user("CallerPolicyArn")
     with minted.caller(user) as caller:
         assert caller.ask("get")["version"] == minted.current_version()
         assert caller.ask("try")["status"] == 200
 
 
 def test_a_token_killed_elsewhere_is_healed_by_the_caller_that_finds_it_dead(minted: EmbeddedStack) -> None:
-    user = minted.create_user((minted.outputs["CallerPolicyArn"],))
+    user = minted.create_user("CallerPolicyArn")
     with minted.caller(user) as caller:
         before = caller.ask("get")
         minted.personr.mint_elsewhere()

@@ -69,7 +69,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in embedded.ministack.environment.items():
             patch.setenv(name, value)
-        caller = embedded.create_user((embedded.outputs["CallerPolicyArn"],))
+        caller = embedded.create_user("CallerPolicyArn", "UrlCallerPolicyArn")
         stranger = embedded.create_user()
         stack = DeployedStack("token-vending", embedded.root_session())
         yield Target(stack, caller.session, embedded.ministack.url, stranger.session)

@@ -42,6 +42,7 @@ EVERYTHING = {
     "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
     "AlarmEmail": "night@example.com",
     "ReservedRefreshConcurrency": "1",
+    "ReservedVendConcurrency": "20",
     "VendProvisionedConcurrency": "2",
 }
 """Every parameter that adds something."""

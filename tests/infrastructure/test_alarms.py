@@ -73,17 +73,18 @@ class Night:
     def ask(self, event: Mapping[str, Any] | None = None) -> Result:
         """A request for the token, direct or over HTTP."""
         event = event or {}
-        result = self._invoked(self.world.vend, "VendFunction", event)
-        if "requestContext" in event and result.payload["statusCode"] >= 500:
-            self._count_of_lambda("VendFunction", "Url5xxCount")
+        alias = "url" if "requestContext" in event else "live"
+        result = self._invoked(self.world.vend, "VendFunction", event, alias)
+        if alias == "url" and result.payload["statusCode"] >= 500:
+            self._count_of_lambda("VendFunction", "Url5xxCount", alias)
         return result
 
     def count(self, namespace: str, name: str, dimensions: Mapping[str, str]) -> None:
         self.alarms.metrics.add(metric_key(namespace, name, dimensions), 1, self.now)
 
-    def throttle(self) -> None:
+    def throttle(self, alias: str) -> None:
         """Lambda turns a request away before our code sees it."""
-        self._count_of_lambda("VendFunction", "Throttles")
+        self._count_of_lambda("VendFunction", "Throttles", alias)
 
     def pass_time(self, duration: timedelta) -> None:
         until = self.now + duration
@@ -97,19 +98,23 @@ class Night:
             self.pass_time(TICK)
         assert self.alarms.in_alarm() == set()
 
-    def _invoked(self, function: LambdaFunction, name: str, event: Mapping[str, Any]) -> Result:
-        result = function.invoke(dict(event))
+    def _invoked(
+        self, function: LambdaFunction, name: str, event: Mapping[str, Any], alias: str = "live"
+    ) -> Result:
+        result = function.invoke(dict(event), qualifier=alias)
         lines = function.logs.splitlines()
         self.alarms.metrics.add_embedded(lines[self._read.get(name, 0) :], at=self.now)
         self._read[name] = len(lines)
-        self._count_of_lambda(name, "Invocations")
+        self._count_of_lambda(name, "Invocations", alias)
         if not result.ok:
-            self._count_of_lambda(name, "Errors")
+            self._count_of_lambda(name, "Errors", alias)
         return result
 
-    def _count_of_lambda(self, function: str, name: str) -> None:
-        dimensions = {"FunctionName": f"${{{function}}}", "Resource": f"${{{function}}}:live"}
-        self.count("AWS/Lambda", name, dimensions)
+    def _count_of_lambda(self, function: str, name: str, alias: str = "live") -> None:
+        """Lambda counts for the alias, and for the function as a whole."""
+        whole = {"FunctionName": f"${{{function}}}"}
+        for dimensions in (whole, whole | {"Resource": f"${{{function}}}:{alias}"}):
+            self.count("AWS/Lambda", name, dimensions)
 
 
 @pytest.fixture
@@ -264,9 +269,10 @@ def test_the_hand_out_fails_while_the_token_is_fine(night: Night, alarm: str, ev
     assert night.alarms.in_alarm() == {alarm, "HandOutTroubleAlarm"}
 
 
-def test_the_hand_out_is_throttled(night: Night) -> None:
+@pytest.mark.parametrize("alias", ["live", "url"])
+def test_the_hand_out_is_throttled(night: Night, alias: str) -> None:
     night.quiet_hour()
-    night.throttle()
+    night.throttle(alias)
     night.pass_time(MINUTE)
     assert night.alarms.in_alarm() == {"VendThrottledAlarm", "HandOutTroubleAlarm"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-import controls
-from controls import Result
+from scripts import controls
+from scripts.controls import Result
 
 ACCEPTED = dict.fromkeys(controls.ACCEPTED, Result("known", failed={"Queue"}))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-import publish_check
+from scripts import publish_check
 from tests.infrastructure.cloudformation import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -4,7 +4,7 @@ import json
 
 from cfnlint.helpers import REGIONS
 
-import regions
+from scripts import regions
 
 
 def test_a_region_without_function_urls_is_found() -> None:

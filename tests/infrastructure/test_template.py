@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import build_artifact
+from scripts import build_artifact
 from tests.infrastructure import cloudformation
 from tests.infrastructure.cloudformation import (
     ACCOUNT,
@@ -31,12 +31,12 @@ VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 PARAMETERS = {
     "PersonrBaseUrl", "CredentialsSecretArn", "ScheduleExpression", "RenewBeforeDays", "MaxAgeDays",
     "MinAgeSeconds", "CacheSeconds", "AllowedCallers", "CallerAccountIds", "AlarmEmail", "LogRetentionDays",
-    "ReservedRefreshConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl", "VpcSubnetIds", "VpcSecurityGroupIds",
-    "PermissionsBoundaryArn", "KmsKeyArn", "AlarmTopicArn", "DashboardEnabled",
+    "ReservedRefreshConcurrency", "ReservedVendConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl", "UrlDoor",
+    "VpcSubnetIds", "VpcSecurityGroupIds", "PermissionsBoundaryArn", "KmsKeyArn", "AlarmTopicArn", "DashboardEnabled",
 }  # fmt: skip
 OUTPUTS = {
-    "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
-    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "DashboardUrl", "AlarmTopicArn",
+    "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn", "AlarmTopicArn",
+    "CredentialsSecretArn", "TokenClientLayerArn", "CallerPolicyArn", "UrlCallerPolicyArn", "DashboardUrl",
 }  # fmt: skip
 
 
@@ -153,6 +153,9 @@ def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
         ("ScheduleExpression", "rate(0 minutes)", False),
         ("AllowedCallers", "arn:aws:iam::123456789012:role/teams/*", False),
         *(("AllowedCallers", pattern, True) for pattern in CALLER_PATTERNS),
+        ("AllowedCallers", ",".join(CALLER_PATTERNS), True),
+        ("AllowedCallers", ", ".join(CALLER_PATTERNS), False),
+        ("AllowedCallers", CALLER_PATTERNS[0] + ",*", False),
         ("AllowedCallers", "arn:aws-eu:iam::123456789012:role/payroll", False),
         ("AllowedCallers", "arn:aws:iam::*:role/payroll", False),
         ("AllowedCallers", "arn:aws:iam::123456789012:*", False),
@@ -226,6 +229,8 @@ OTHER_VALUES = {
     "CacheSeconds": "301",
     "AllowedCallers": "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b",
     "CallerAccountIds": "111111111111",
+    "UrlDoor": "false",
+    "ReservedVendConcurrency": "20",
     "AlarmEmail": "night@example.com",
     "CompositeAlarm": "false",
     "SchedulePeriodSeconds": "60",
@@ -292,9 +297,12 @@ def test_a_failed_refresh_is_retried_and_then_kept(stack: Stack) -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == "${RefreshFailureQueue.Arn}"
 
 
-def test_concurrency_is_reserved_only_on_demand(stack: Stack, full_stack: Stack) -> None:
-    assert "ReservedConcurrentExecutions" not in stack.properties("RefreshFunction")
-    assert full_stack.properties("RefreshFunction")["ReservedConcurrentExecutions"] == "1"
+@pytest.mark.parametrize(("function", "reserved"), [("RefreshFunction", "1"), ("VendFunction", "20")])
+def test_finding_7_concurrency_is_reserved_on_demand_only(
+    stack: Stack, full_stack: Stack, function: str, reserved: str
+) -> None:
+    assert "ReservedConcurrentExecutions" not in stack.properties(function)
+    assert full_stack.properties(function)["ReservedConcurrentExecutions"] == reserved
 
 
 def test_warm_starts_are_bought_only_on_demand(stack: Stack, full_stack: Stack) -> None:
@@ -303,12 +311,49 @@ def test_warm_starts_are_bought_only_on_demand(stack: Stack, full_stack: Stack) 
     assert full_stack.properties("VendFunctionAliaslive")["ProvisionedConcurrencyConfig"] == {
         "ProvisionedConcurrentExecutions": "2"
     }
+    # Lambda refuses a second alias of the same version.
+    assert "ProvisionedConcurrencyConfig" not in full_stack.properties("VendFunctionAliasurl")
 
 
-def test_the_url_asks_for_a_signature_and_belongs_to_the_alias(stack: Stack) -> None:
-    url = stack.properties("VendFunctionUrl")
-    assert url["AuthType"] == "AWS_IAM"
-    assert url["TargetFunctionArn"] == "${VendFunctionAliaslive}"
+def test_the_url_asks_for_a_signature_and_has_an_alias_of_its_own(stack: Stack) -> None:
+    assert stack.properties("VendFunctionUrl") == {
+        "TargetFunctionArn": "${VendFunction}",
+        "Qualifier": "url",
+        "AuthType": "AWS_IAM",
+        "InvokeMode": "BUFFERED",
+    }
+    live, url = (stack.properties(f"VendFunctionAlias{name}") for name in ("live", "url"))
+    assert url["Name"] == "url"
+    assert url["FunctionVersion"] == live["FunctionVersion"]
+
+
+def test_without_the_url_door_nothing_of_it_is_left() -> None:
+    """Many regions have no AWS::Lambda::Url."""
+    stack = Stack({"UrlDoor": "false", "CallerAccountIds": "111111111111"})
+    of_the_url = {
+        "VendFunctionAliasurl", "VendFunctionUrl", "UrlCallerPolicy", "VendHttpErrorsAlarm",
+        "CallerAccount1InvokeUrl", "CallerAccount1InvokeThroughUrl",
+    }  # fmt: skip
+    assert of_the_url <= Stack({"CallerAccountIds": "111111111111"}).resources.keys()
+    assert set(stack.outputs) == OUTPUTS - {"VendUrl", "UrlCallerPolicyArn"}
+    whole = json.dumps([stack.resources, stack.outputs])
+    assert [name for name in of_the_url if name in whole] == []
+    json.loads(stack.properties("Dashboard")["DashboardBody"])
+
+
+def test_the_longest_list_of_callers_fits_into_lambdas_environment(stack: Stack) -> None:
+    """4 KB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+    arn = "arn:aws-us-gov:service:us-gov-west-1:123456789012:function:"
+    longest = {
+        "ALLOWED_CALLERS": "x" * cloudformation.source()["Parameters"]["AllowedCallers"]["MaxLength"],
+        "STACK_NAME": "x" * 128,
+        "TOKEN_SECRET_ID": arn + "TokenSecret-AbCdEfGhIjKl-AbCdEf",
+        "REFRESH_FUNCTION_NAME": arn + "x" * 64 + ":live",
+        "CACHE_SECONDS": "86400",
+        "MIN_AGE_SECONDS": "86400",
+    }
+    assert longest.keys() == stack.properties("VendFunction")["Environment"]["Variables"].keys()
+    assert len(json.dumps(longest)) <= 4096
 
 
 # -------------------------------------------------------------------------------------------------- secrets
@@ -643,15 +688,19 @@ def test_the_schedules_role_may_do_exactly_this(stack: Stack) -> None:
     ]
 
 
-def test_a_caller_gets_both_actions_that_a_url_needs_and_nothing_else(stack: Stack) -> None:
+def test_a_caller_that_invokes_directly_may_do_exactly_this(stack: Stack) -> None:
     assert list(stack.statements("CallerPolicy").values()) == [
-        allow("Ask", "lambda:InvokeFunction", "${VendFunctionAliaslive}"),
-        allow(
-            "AskOverHttp",
-            "lambda:InvokeFunctionUrl",
-            "${VendFunctionAliaslive}",
-            {"lambda:FunctionUrlAuthType": "AWS_IAM"},
-        ),
+        allow("Ask", "lambda:InvokeFunction", "${VendFunctionAliaslive}")
+    ]
+
+
+def test_a_caller_over_http_gets_both_actions_that_a_url_needs_and_nothing_else(stack: Stack) -> None:
+    alias = "${VendFunctionAliasurl}"
+    auth = {"lambda:FunctionUrlAuthType": "AWS_IAM"}
+    through_the_url = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
+    assert list(stack.statements("UrlCallerPolicy").values()) == [
+        allow("AskOverHttp", "lambda:InvokeFunctionUrl", alias, auth),
+        allow("InvokeThroughTheUrlOnly", "lambda:InvokeFunction", alias) | {"Condition": through_the_url},
     ]
 
 
@@ -713,18 +762,19 @@ def test_without_caller_accounts_nobody_outside_the_account_may_call(stack: Stac
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_each_caller_account_gets_both_url_permissions_on_the_alias_and_the_layer(count: int) -> None:
+def test_each_caller_account_gets_each_door_by_itself_and_the_layer(count: int) -> None:
     accounts = [str(digit) * 12 for digit in range(1, count + 1)]
     stack = Stack({"CallerAccountIds": ",".join(accounts)})
-    granted = {
-        (p["Principal"], p["Action"], p.get("FunctionUrlAuthType"), p["FunctionName"])
-        for p in stack.of_type("AWS::Lambda::Permission").values()
-    }
-    assert granted == {
-        (account, action, auth, "${VendFunctionAliaslive}")
+    url, live = "${VendFunctionAliasurl}", "${VendFunctionAliaslive}"
+    assert list(stack.of_type("AWS::Lambda::Permission").values()) == [
+        {"Principal": account, **grant}
         for account in accounts
-        for action, auth in (("lambda:InvokeFunction", None), ("lambda:InvokeFunctionUrl", "AWS_IAM"))
-    }
+        for grant in (
+            {"FunctionName": live, "Action": "lambda:InvokeFunction"},
+            {"FunctionName": url, "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "AWS_IAM"},
+            {"FunctionName": url, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+        )
+    ]
     layers = stack.of_type("AWS::Lambda::LayerVersionPermission")
     assert [layer["Principal"] for layer in layers.values()] == accounts
     # A removed account loses it, and a new version of the layer takes no older one away from anybody.

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-import year as simulated
+from scripts import year as simulated
 from tests.simulation import CREDENTIALS
 from token_vending.token import utc_now
 

@@ -40,11 +40,11 @@ def _applies(statement: Mapping[str, Any], ask: Ask) -> bool:
 
 
 def _holds(operator: str, key: str, values: Any, context: Mapping[str, str]) -> bool:
-    assert operator in ("StringEquals", "StringLike", "ArnLike"), f"not evaluated here: {operator}"
+    assert operator in ("Bool", "StringEquals", "StringLike", "ArnLike"), f"not evaluated here: {operator}"
     given = context.get(key)
     if given is None:
         return False
-    if operator == "StringEquals":
+    if operator in ("Bool", "StringEquals"):
         return given in _list(values)
     return any(_like(pattern, given) for pattern in _list(values))
 

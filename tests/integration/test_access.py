@@ -1,7 +1,7 @@
 """What each role may do is what its function does, and the rest is denied; who may not ask over HTTP gets 403."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,10 +14,11 @@ from tests.integration.world import CREDENTIALS, TOKEN, World
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
 
 TOKEN_SECRET, CREDENTIALS_SECRET = "${TokenSecret.Id}", "${CredentialsSecret.Id}"
-KEY, REFRESH_ALIAS, VEND_ALIAS = (
+KEY, REFRESH_ALIAS, VEND_ALIAS, URL_ALIAS = (
     "${EncryptionKey.Arn}",
     "${RefreshFunctionAliaslive}",
     "${VendFunctionAliaslive}",
+    "${VendFunctionAliasurl}",
 )
 VIA = f"secretsmanager.{REGION}.amazonaws.com"
 OTHER_SECRET = f"arn:aws:secretsmanager:{REGION}:{STACK_ACCOUNT}:secret:payroll-AbCdEf"
@@ -35,6 +36,14 @@ def role(name: str) -> list[dict[str, Any]]:
 def through_secrets_manager(action: str, secret: str) -> Ask:
     """What Secrets Manager asks of KMS in the caller's name."""
     return Ask(f"kms:{action}", KEY, {"kms:ViaService": VIA, "kms:EncryptionContext:SecretARN": secret})
+
+
+# What AWS asks of IAM: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+DIRECT = [Ask("lambda:InvokeFunction", VEND_ALIAS)]
+OVER_HTTP = [
+    Ask("lambda:InvokeFunctionUrl", URL_ALIAS, {"lambda:FunctionUrlAuthType": "AWS_IAM"}),
+    Ask("lambda:InvokeFunction", URL_ALIAS, {"lambda:InvokedViaFunctionUrl": "true"}),
+]
 
 
 def asks_of(world: World) -> set[tuple[str, str]]:
@@ -93,11 +102,8 @@ def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_ac
         ("VendRole", Ask("logs:PutLogEvents", "${VendLogGroup.Arn}")),
         ("ScheduleRole", Ask("lambda:InvokeFunction", REFRESH_ALIAS)),
         ("ScheduleRole", Ask("sqs:SendMessage", "${ScheduleFailureQueue.Arn}")),
-        ("CallerPolicy", Ask("lambda:InvokeFunction", VEND_ALIAS)),
-        (
-            "CallerPolicy",
-            Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "AWS_IAM"}),
-        ),
+        *(("CallerPolicy", ask) for ask in DIRECT),
+        *(("UrlCallerPolicy", ask) for ask in OVER_HTTP),
     ],
 )
 def test_what_is_needed_beside_the_secrets_is_allowed(role_name: str, ask: Ask) -> None:
@@ -105,6 +111,19 @@ def test_what_is_needed_beside_the_secrets_is_allowed(role_name: str, ask: Ask) 
 
 
 WRITES = ("PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret", "DeleteSecret", "PutResourcePolicy")
+NO_CALLERS_BUSINESS = [
+    Ask("lambda:InvokeFunction", REFRESH_ALIAS),
+    Ask("lambda:InvokeFunction", "${VendFunction}"),
+    *(
+        Ask("lambda:InvokeFunctionUrl", alias, context)
+        for alias in (VEND_ALIAS, URL_ALIAS)
+        for context in ({}, {"lambda:FunctionUrlAuthType": "NONE"})
+    ),
+    Ask("lambda:GetFunction", VEND_ALIAS),
+    Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
+    Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
+    through_secrets_manager("Decrypt", TOKEN_SECRET),
+]
 FORBIDDEN: dict[str, list[Ask]] = {
     "VendRole": [
         Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
@@ -147,15 +166,12 @@ FORBIDDEN: dict[str, list[Ask]] = {
         Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
         Ask("sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
     ],
-    "CallerPolicy": [
-        Ask("lambda:InvokeFunction", REFRESH_ALIAS),
-        Ask("lambda:InvokeFunction", "${VendFunction}"),
-        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS),
-        Ask("lambda:InvokeFunctionUrl", VEND_ALIAS, {"lambda:FunctionUrlAuthType": "NONE"}),
-        Ask("lambda:GetFunction", VEND_ALIAS),
-        Ask("secretsmanager:GetSecretValue", TOKEN_SECRET),
-        Ask("secretsmanager:GetSecretValue", CREDENTIALS_SECRET),
-        through_secrets_manager("Decrypt", TOKEN_SECRET),
+    "CallerPolicy": [*NO_CALLERS_BUSINESS, *OVER_HTTP],
+    "UrlCallerPolicy": [
+        *NO_CALLERS_BUSINESS,
+        *DIRECT,
+        Ask("lambda:InvokeFunction", URL_ALIAS),
+        Ask("lambda:InvokeFunction", URL_ALIAS, {"lambda:InvokedViaFunctionUrl": "false"}),
     ],
 }
 
@@ -171,6 +187,25 @@ def test_everything_else_is_denied(role_name: str, ask: Ask) -> None:
 
 def test_a_role_without_the_callers_policy_may_not_ask() -> None:
     assert not allowed([], Ask("lambda:InvokeFunction", VEND_ALIAS))
+
+
+def test_finding_5_no_policy_for_the_url_opens_the_direct_door_too() -> None:
+    """Else whoever gets 403 over HTTP gets the token by invoking."""
+    signed = {"lambda:FunctionUrlAuthType": "AWS_IAM"}
+    opens = {
+        name: {
+            alias: [
+                allowed(role(name), Ask("lambda:InvokeFunctionUrl", alias, signed)),
+                allowed(role(name), Ask("lambda:InvokeFunction", alias)),
+            ]
+            for alias in (VEND_ALIAS, URL_ALIAS)
+        }
+        for name in stack().of_type("AWS::IAM::ManagedPolicy")
+    }
+    assert opens == {
+        "CallerPolicy": {VEND_ALIAS: [False, True], URL_ALIAS: [False, False]},
+        "UrlCallerPolicy": {VEND_ALIAS: [False, False], URL_ALIAS: [True, False]},
+    }
 
 
 def test_the_evaluation_denies_by_default_and_by_an_explicit_deny() -> None:
@@ -190,13 +225,14 @@ def test_the_evaluation_denies_by_default_and_by_an_explicit_deny() -> None:
 LISTED = f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service"
 
 
-def http_event(arn: object, **changes: Any) -> dict[str, Any]:
+def http_event(arn: str | None, **changes: Any) -> dict[str, Any]:
     identity: dict[str, Any] = {"authorizer": {"iam": {"userArn": arn}}} if arn is not None else {}
     return {
         "version": "2.0",
         "rawPath": "/token",
         "headers": {},
-        "requestContext": {"http": {"method": "GET"}, **identity},
+        "isBase64Encoded": False,
+        "requestContext": {"http": {"method": "GET"}, "stage": "$default", **identity},
         **changes,
     }
 
@@ -205,39 +241,12 @@ def session(account: str = ACCOUNT_ID, role: str = "orders-service", partition: 
     return f"arn:{partition}:sts::{account}:assumed-role/{role}/session"
 
 
-STRANGERS: dict[str, object] = {
-    "another role": session(role="reports-service"),
-    "a longer name": session(role="orders-service-2"),
-    "a shorter name": session(role="orders-servic"),
-    "another case": session(role="Orders-Service"),
-    "another account": session(account="111122223334"),
-    "a longer account": session(account=f"{ACCOUNT_ID}0"),
-    "another partition": session(partition="aws-cn"),
-    "a user of the role's name": f"arn:aws:iam::{ACCOUNT_ID}:user/orders-service",
-    "the role in a path": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service/orders-service",
-    "a session of the role's name": session(role="x") + "/orders-service",
-    "a session named like an ARN": f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/x/{LISTED}",
-    "a federated user": f"arn:aws:sts::{ACCOUNT_ID}:federated-user/orders-service",
-    "the root user": f"arn:aws:iam::{ACCOUNT_ID}:root",
-    "a wildcard": f"arn:aws:iam::{ACCOUNT_ID}:role/*",
-    "a trailing newline": session() + "\n",
-    "a leading space": " " + session(),
-    "a look-alike letter": session(role="оrders-service"),  # noqa: RUF001 - that is the point
-    "digits that are not ASCII": session(account="१११122223333"),
-    "a null byte": session(role="orders-service\0"),
-    "an empty ARN": "",
-    "no text": 7,
-    "a list": [session()],
-    "nobody": None,
-}
-
-
-@pytest.mark.parametrize("name", STRANGERS)
-def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, name: str) -> None:
+@pytest.mark.parametrize("caller", [session(role="reports-service"), None])
+def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, caller: str | None) -> None:
     world.start_over()
     world.mint_first()
     before = len(_audits(world))
-    answered = world.vend.invoke(http_event(STRANGERS[name])).payload
+    answered = world.request(http_event(caller)).payload
     assert answered["statusCode"] == 403, answered
     assert (world.stored_token or "?") not in str(answered)
     (line,) = _audits(world)[before:]
@@ -245,59 +254,34 @@ def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, name: str) -
     assert line["error"] == "CallerNotAllowed"
 
 
-SPOOFS: dict[str, Callable[[], dict[str, Any]]] = {
-    "identity in headers": lambda: http_event(
-        None,
-        headers={
-            "x-amzn-iam-user-arn": session(),
-            "x-amz-user-arn": session(),
-            "authorization": f"AWS4-HMAC-SHA256 Credential={session()}",
-            "x-forwarded-user": session(),
-        },
-    ),
-    "identity in the query": lambda: http_event(None, queryStringParameters={"userArn": session()}),
-    "identity in the body": lambda: http_event(None, body=f'{{"userArn": "{session()}"}}'),
-    "identity beside the authorizer": lambda: {
-        **http_event(None),
-        "authorizer": {"iam": {"userArn": session()}},
-    },
-    "a JWT authorizer": lambda: _with_context(authorizer={"jwt": {"claims": {"userArn": session()}}}),
-    "a Lambda authorizer": lambda: _with_context(authorizer={"lambda": {"userArn": session()}}),
-    "the older identity field": lambda: _with_context(identity={"userArn": session()}),
-    "a stranger with the listed ARN in a header": lambda: http_event(
-        session(role="x"), headers={"x-amzn-iam-user-arn": session()}
-    ),
-}
-
-
-def _with_context(**context: Any) -> dict[str, Any]:
-    return http_event(None, requestContext={"http": {"method": "GET"}, **context})
-
-
-@pytest.mark.parametrize("name", SPOOFS)
-def test_an_identity_that_the_caller_wrote_does_not_count(world: World, name: str) -> None:
-    world.start_over()
-    world.mint_first()
-    answered = world.vend.invoke(SPOOFS[name]()).payload
-    assert answered["statusCode"] == 403, answered
-    assert _audits(world)[-1]["outcome"] == "denied"
-
-
-def test_a_denied_caller_learns_nothing_about_paths_and_starts_nothing(world: World) -> None:
+@pytest.mark.parametrize("qualifier", ["live", "1", None])
+def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_http_event(
+    world: World, qualifier: str | None
+) -> None:
     world.start_over()
     version = world.mint_first()
-    for path, method in (("/token", "GET"), ("/nowhere", "GET"), ("/token/rejections", "POST")):
-        event = http_event(session(role="x"), rawPath=path, body=f'{{"version": "{version}"}}')
-        event["requestContext"]["http"]["method"] = method
-        assert world.vend.invoke(event).payload["statusCode"] == 403
+    before = len(_audits(world))
+    rejection = http_event(LISTED, rawPath="/token/rejections", body=f'{{"version": "{version}"}}')
+    rejection["requestContext"]["http"]["method"] = "POST"
+    for forged in (rejection, http_event(session(account="999999999999"))):
+        assert world.vend.invoke(forged, qualifier=qualifier).error_type == "InvalidRequest"
     assert world.lambda_service.invocations == []
+    lines = _audits(world)[before:]
+    assert [line["outcome"] for line in lines] == ["invalid", "invalid"]
+    assert [line for line in lines if "caller" in line] == []
+
+
+def test_a_direct_request_through_the_alias_of_the_url_is_an_invalid_request(world: World) -> None:
+    world.start_over()
+    world.mint_first()
+    assert world.request({}).error_type == "InvalidRequest"
 
 
 def test_who_is_listed_gets_the_token(world: World) -> None:
     world.start_over()
     world.mint_first()
     for arn in (session(), LISTED):
-        assert world.vend.invoke(http_event(arn)).payload["statusCode"] == 200
+        assert world.request(http_event(arn)).payload["statusCode"] == 200
         assert _audits(world)[-1]["caller"] == arn
     assert world.secrets.version_of(CREDENTIALS) != world.secrets.version_of(TOKEN)
 

@@ -68,7 +68,7 @@ def check_direct_vend_rejected(world: World) -> None:
 
 def check_http_vend(world: World) -> None:
     version = world.mint_first()
-    answer = world.vend.invoke(event("http-vend")).payload
+    answer = world.request(event("http-vend")).payload
     assert answer["statusCode"] == 200, answer
     assert answer["headers"]["ETag"] == f'"{version}"'
     assert answer["headers"]["Cache-Control"] == "no-store"
@@ -77,14 +77,14 @@ def check_http_vend(world: World) -> None:
 
 def check_http_conditional(world: World) -> None:
     version = world.mint_first()
-    assert world.vend.invoke(event("http-conditional")).payload["statusCode"] == 200
-    assert world.vend.invoke(event("http-conditional", version)).payload["statusCode"] == 304
+    assert world.request(event("http-conditional")).payload["statusCode"] == 200
+    assert world.request(event("http-conditional", version)).payload["statusCode"] == 304
 
 
 def check_http_rejection(world: World) -> None:
     version = world.mint_first()
-    assert world.vend.invoke(event("http-rejection")).payload["statusCode"] == 200
-    answer = world.vend.invoke(event("http-rejection", version)).payload
+    assert world.request(event("http-rejection")).payload["statusCode"] == 200
+    answer = world.request(event("http-rejection", version)).payload
     assert answer["statusCode"] == 503
     assert int(answer["headers"]["Retry-After"]) > 0
     assert json.loads(answer["body"])["error"] == "TokenUnavailable"
@@ -116,7 +116,7 @@ def test_a_principal_that_is_not_listed_is_refused(built: World) -> None:
     stranger = event("http-vend")
     arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/someone-else/session"
     stranger["requestContext"]["authorizer"]["iam"]["userArn"] = arn
-    answer = built.vend.invoke(stranger).payload
+    answer = built.request(stranger).payload
     assert answer["statusCode"] == 403
     assert built.wire.calls == []
     assert any(record.get("audit", {}).get("caller") == arn for record in built.vend.log_records)

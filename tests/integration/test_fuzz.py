@@ -43,6 +43,9 @@ class Context:
     aws_request_id = "22222222-3333-4444-8555-666666666666"
     function_name = "fuzzed"
 
+    def __init__(self, alias: str = "live") -> None:
+        self.invoked_function_arn = f"arn:aws:lambda:eu-west-1:111122223333:function:fuzzed:{alias}"
+
     def get_remaining_time_in_millis(self) -> int:
         return 30_000
 
@@ -108,10 +111,10 @@ def some(fields: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(fields | st.text(max_size=10), scalars | anything, max_size=4)
 
 
-def call(functions: Functions, handler: Any, event: Any) -> Any:
+def call(functions: Functions, handler: Any, event: Any, alias: str = "live") -> Any:
     """The answer, or the error if it is one of ours and shows no secret. Any other exception goes through."""
     try:
-        return handler(json.loads(json.dumps(event)), Context())
+        return handler(json.loads(json.dumps(event)), Context(alias))
     except TokenVendingError as error:
         caught = error
     message = str(caught)
@@ -153,8 +156,6 @@ def test_any_direct_request_is_served_or_refused(functions: Functions, event: An
     result = call(functions, functions.vend.handler, event)
     if isinstance(result, TokenVendingError):
         assert type(result) is InvalidRequest
-    elif "statusCode" in result:
-        assert result["statusCode"] in HTTP_STATUSES
     else:
         assert functions.world.vendor.is_live(result["access_token"])
     # None of these names the current version, so none may start a refresh.
@@ -165,21 +166,20 @@ method = st.sampled_from(["GET", "POST", "PUT", "HEAD", "get", "TRACE", ""]) | s
 path = (
     st.sampled_from(["/token", "/token/", "/token/rejections", "//token", "/%74oken", "/token?x"]) | st.text()
 )
-arns = st.sampled_from([LISTED, session(), session(role="x"), None]) | st.text() | anything
+arns = st.sampled_from([LISTED, session(), session(role="x"), None]) | st.text()
 headers = st.dictionaries(
     st.sampled_from(["if-none-match", "If-None-Match", "content-type", "host", "x-forwarded-for"])
     | st.text(),
-    st.sampled_from(["*", 'W/"x"', '"a", "b"']) | st.text() | anything,
+    st.sampled_from(["*", 'W/"x"', '"a", "b"']) | st.text(),
     max_size=4,
 )
 query = st.dictionaries(
     st.sampled_from(["min_seconds", "version"]) | st.text(max_size=10),
-    st.sampled_from(["0", "-1", "60", "٣", "1e3", "9" * 30, " 1"]) | st.text() | anything,
+    st.sampled_from(["0", "-1", "60", "٣", "1e3", "9" * 30, " 1"]) | st.text(),
     max_size=3,
 )
 bodies = (
     st.text()
-    | anything
     | anything.map(json.dumps)
     | st.binary(max_size=200).map(lambda data: data.hex())
     | st.sampled_from(['{"version": "x"}', "eyJ2ZXJzaW9uIjogIngifQ==", "[" * 3_000, "", '{"version": null}'])
@@ -188,19 +188,13 @@ bodies = (
 
 @st.composite
 def http_events(draw: st.DrawFn) -> dict[str, Any]:
-    event = http_event(draw(arns), rawPath=draw(path), headers=draw(headers | anything))
+    """What AWS makes of any request: the caller chooses texts, not types."""
+    event = http_event(draw(arns), rawPath=draw(path), headers=draw(headers))
     event["requestContext"]["http"] = {"method": draw(method), "path": draw(path)}
-    event["queryStringParameters"] = draw(query | anything)
-    event["body"] = draw(bodies)
-    event["isBase64Encoded"] = draw(st.booleans() | anything)
-    # Sometimes a part of the event is not what AWS documents, or is not there.
-    for name in draw(st.sets(st.sampled_from(sorted(event)), max_size=2)):
+    for name, strategy in (("queryStringParameters", query), ("body", bodies)):
         if draw(st.booleans()):
-            del event[name]
-        else:
-            event[name] = draw(anything)
-    if draw(st.booleans()) and isinstance(event.get("requestContext"), dict):
-        event["requestContext"][draw(st.sampled_from(["authorizer", "http", "stage"]))] = draw(anything)
+            event[name] = draw(strategy)
+    event["isBase64Encoded"] = draw(st.booleans())
     return event
 
 
@@ -208,17 +202,10 @@ def http_events(draw: st.DrawFn) -> dict[str, Any]:
 @given(event=http_events())
 def test_any_http_request_gets_a_response(functions: Functions, event: dict[str, Any]) -> None:
     functions.world.lambda_service.forget()
-    response = call(functions, functions.vend.handler, event)
-    if isinstance(response, TokenVendingError):
-        assert not isinstance(event.get("requestContext"), dict), "an HTTP request is answered, not raised at"
-        return
-    if "statusCode" not in response:
-        return
+    response = call(functions, functions.vend.handler, event, "url")
     assert response["statusCode"] in HTTP_STATUSES
     assert all(isinstance(value, str) and "\n" not in value for value in response["headers"].values())
-    context = event["requestContext"]
-    authorizer = context.get("authorizer")
-    arn = authorizer.get("iam", {}).get("userArn") if isinstance(authorizer, dict) else None
+    arn = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn")
     if response["statusCode"] != 403:
         assert arn in (LISTED, session())
     if response["statusCode"] == 200:
@@ -242,7 +229,6 @@ HUGE: dict[str, Any] = {
     "an HTTP path": http_event(session(), rawPath="/" * LIMIT),
     "an HTTP header": http_event(session(), headers={"if-none-match": '"x",' * (LIMIT // 4)}),
     "an HTTP query": http_event(session(), queryStringParameters={"min_seconds": "9" * LIMIT}),
-    "an HTTP identity": http_event("arn:aws:iam::111122223333:role/" + "x" * LIMIT),
 }
 
 
@@ -250,7 +236,8 @@ HUGE: dict[str, Any] = {
 @pytest.mark.parametrize("function", ["refresh", "vend"])
 def test_the_largest_events_are_refused_or_served(functions: Functions, function: str, name: str) -> None:
     mints = functions.world.vendor.mint_count()
-    result = call(functions, getattr(functions, function).handler, HUGE[name])
+    alias = "url" if "HTTP" in name else "live"
+    result = call(functions, getattr(functions, function).handler, HUGE[name], alias)
     if not isinstance(result, InvalidRequest):
         assert result["statusCode"] in HTTP_STATUSES
         assert len(json.dumps(result)) < 3_000

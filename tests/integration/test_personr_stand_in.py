@@ -32,7 +32,7 @@ def mint(
 ) -> urllib3.BaseHTTPResponse:
     basic = base64.b64encode(f"{DEFAULT_EMAIL}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data; boundary=b0undary"}
-    with urllib3.PoolManager(retries=False, timeout=2.0) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60) as pool:
         return pool.request(method, vendor.url + MINT_PATH, body=body, headers=headers, redirect=False)
 
 

@@ -40,7 +40,8 @@ def handler(event, context):
             return "missing"
     if "requestContext" in event:
         return {"statusCode": 200, "headers": {"ETag": "1"}, "body": json.dumps({
-            "arn": event["requestContext"]["authorizer"]["iam"]["userArn"], "path": event["rawPath"],
+            "caller": event["requestContext"]["authorizer"]["iam"]["userArn"], "path": event["rawPath"],
+            "arn": context.invoked_function_arn,
             "query": event.get("queryStringParameters"), "body": event.get("body")})}
     print("handled", event)
     return {"calls": calls, "request_id": context.aws_request_id,
@@ -59,7 +60,7 @@ def test_an_event_is_answered_with_its_context(toy: LambdaFunction) -> None:
     result = toy.invoke({"a": 1}, "the-request-id")
     assert result.ok, result
     assert result.payload["request_id"] == "the-request-id"
-    assert result.payload["arn"] == toy.arn
+    assert result.payload["arn"] == f"{toy.arn}:live"
     assert 9_000 < result.payload["left"] <= 10_000
     assert "handled {'a': 1}" in toy.logs
 
@@ -93,7 +94,7 @@ def test_a_function_that_exits_is_an_error(toy: LambdaFunction) -> None:
 def test_a_kill_in_the_middle_is_an_error(toy: LambdaFunction) -> None:
     pending = toy.start({"sleep": 30})
     assert isinstance(pending, Pending)
-    assert pending.invocation.handed_over.wait(5)
+    assert pending.invocation.handed_over.wait(60)
     pending.kill()
     assert pending.wait().error_type == "Runtime.ExitError"
     assert toy.invoke({}).ok
@@ -117,7 +118,8 @@ def test_a_signed_request_reaches_the_function_with_its_identity(toy: LambdaFunc
     with FunctionUrl(toy.run) as url:
         answer = signed(f"{url.url}/token?min_seconds=60", CALLER)
         assert answer.json() == {
-            "arn": CALLER.user_arn,
+            "caller": CALLER.user_arn,
+            "arn": f"{toy.arn}:url",
             "path": "/token",
             "query": {"min_seconds": "60"},
             "body": None,
@@ -148,6 +150,8 @@ def test_lambda_runs_what_is_wired_and_records_the_rest(toy: LambdaFunction) -> 
             ("Toy", "live", {"b": 2})
         ]
         service.wire("Toy", toy.run)
+        answer = client.invoke(FunctionName="Toy", Qualifier="live", Payload=b"{}")
+        assert f"{toy.arn}:live" in answer["Payload"].read().decode()
         answer = client.invoke(FunctionName="Toy", Payload=b'{"raise": "x"}')
         assert answer["FunctionError"] == "Unhandled"
         client.invoke(FunctionName="Toy", InvocationType="Event", Payload=b'{"raise": "x"}')

@@ -87,7 +87,7 @@ def test_a_held_call_is_forwarded_or_dropped_on_demand(
         hold.forward()
     else:
         hold.drop()
-    thread.join(5)
+    thread.join(60)
     assert (outcome[0] == 200) is forwarded
     assert len(upstream.effects) == 1 + forwarded
 

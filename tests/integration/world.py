@@ -168,6 +168,10 @@ class World:
         """Invoke the vend function directly."""
         return self.vend.invoke(fields)
 
+    def request(self, event: Any) -> Result:
+        """Give the vend function an event as its URL does: through the alias `url`."""
+        return self.vend.invoke(event, qualifier="url")
+
     @contextlib.contextmanager
     def function_url(self) -> Any:
         """A Function URL in front of the vend function."""

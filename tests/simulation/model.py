@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Kind, Weather
+from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Weather
 from tests.simulation.personr import Mint, Origin
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
@@ -24,9 +24,10 @@ from tests.simulation.world import (
     RefreshProcess,
     World,
 )
-from token_vending.due import FREE_FAILURES, LEASE, LONGEST_PAUSE, Verdict
+from token_vending.due import LEASE, Verdict
 from token_vending.errors import TokenVendingError, VendorUnavailable
 from token_vending.handing_out import TokenVendor
+from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report
 from token_vending.requests import RefreshRequest, VendRequest
 from token_vending.token import Token
@@ -108,9 +109,9 @@ class Slot:
     intents: set[str] = field(default_factory=set)
     event: dict[str, Any] = field(default_factory=dict)
     question_was_open: bool = False
-    """Whether, before this run took the lock, it lay on an unfinished intent."""
-    misled: bool = False
-    """Whether this run was given a stale answer."""
+    """Whether, before this run wrote its intent, the lock lay on an unfinished one."""
+    puts: int = 0
+    """By this run."""
     mints_sent: int = 0
     """By this process, before this run."""
     known: set[str] = field(default_factory=set)
@@ -436,9 +437,9 @@ class Model:
         """A run is about to mint: it must hold the lock, and there must be a reason in the world as it is."""
         lock = self.world.lock()
         assert lock is not None, "minting without the lock"
-        assert lock.version in where.intents, "minting under another run's lock"
+        assert lock.attempt in where.intents, "minting under another run's lock"
         token = self.world.token()
-        if token is None or where.question_was_open or where.misled:
+        if token is None or where.question_was_open:
             return
         event = where.event
         reasons = {
@@ -452,21 +453,20 @@ class Model:
         assert any(reasons.values()), f"a mint without a reason, for {event}"
 
     def _weather(self, where: Slot, event: dict[str, Any], bad: BadLuck) -> Weather:
-        where.event, where.question_was_open, where.misled = event, False, False
+        where.event, where.question_was_open, where.puts = event, False, 0
         where.mints_sent = where.process.wire.mints_sent
         where.known = {mint.token for mint in self.world.personr.history}
 
         def weather(call: Call) -> Fault | None:
-            if call.operation == "UpdateSecretVersionStage":
+            if call.operation == "PutSecretValue" and where.puts == 0:
                 where.question_was_open = self._marked()
+            where.puts += call.operation == "PutSecretValue"
             if call.operation == MINT:
                 self._may_mint(where)
             for misfortune in bad:
                 if misfortune.befalls(call):
                     self.mishaps += 1
-                    fault = misfortune.fault(call)
-                    where.misled = where.misled or fault.kind is Kind.STALE
-                    return fault
+                    return misfortune.fault(call)
             return None
 
         return weather

@@ -21,8 +21,6 @@ PREVIOUS = "AWSPREVIOUS"
 MAX_LABELS = 20
 MAX_VERSIONS = 100
 PRUNE_AGE = timedelta(days=1)
-LONGEST_LAG = timedelta(seconds=10)
-"""How old a stale answer can be: replicas lag for moments, not for hours."""
 _HISTORY = 8
 
 
@@ -52,6 +50,8 @@ class SimulatedSecretsManager:
         self._clock = clock
         self._secrets: dict[str, _Secret] = {}
         self._ids = itertools.count(1)
+        self.longest_lag = timedelta(seconds=10)
+        """How old a stale answer can be: replicas lag for moments, not for hours."""
 
     # Controls ------------------------------------------------------------------------------------------
 
@@ -105,6 +105,16 @@ class SimulatedSecretsManager:
         stages = {version: sorted(held.labels) for version, held in versions.items() if held.labels}
         return {"Name": secret_id, **({"VersionIdsToStages": stages} if versions else {})}
 
+    def list_secret_version_ids(self, secret_id: str, *, lag: int = 0) -> dict[str, Any]:
+        """Every version, the deprecated ones too, in one page."""
+        versions = self._state("ListSecretVersionIds", secret_id, lag)
+        return {
+            "Versions": [
+                {"VersionId": version, "VersionStages": sorted(held.labels), "CreatedDate": held.created}
+                for version, held in versions.items()
+            ]
+        }
+
     def put_secret_value(
         self, secret_id: str, version: str, content: str, labels: list[str]
     ) -> dict[str, Any]:
@@ -154,7 +164,7 @@ class SimulatedSecretsManager:
         secret = self._secrets.get(secret_id)
         if secret is None:
             _refuse(operation, "ResourceNotFoundException")
-        oldest = self._clock() - LONGEST_LAG
+        oldest = self._clock() - self.longest_lag
         recent = [versions for ended, versions in secret.history if ended >= oldest]
         return ([*recent, secret.versions][::-1])[min(lag, len(recent))]
 
@@ -200,6 +210,15 @@ class SimulatedClient:
 
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:
         return self._wire.aws("DescribeSecret", lambda lag: self._service.describe_secret(SecretId, lag=lag))
+
+    def list_secret_version_ids(
+        self, *, SecretId: str, IncludeDeprecated: bool, MaxResults: int
+    ) -> dict[str, Any]:
+        assert IncludeDeprecated
+        assert MaxResults <= MAX_VERSIONS
+        return self._wire.aws(
+            "ListSecretVersionIds", lambda lag: self._service.list_secret_version_ids(SecretId, lag=lag)
+        )
 
     def put_secret_value(
         self, *, SecretId: str, ClientRequestToken: str, SecretString: str, VersionStages: list[str]

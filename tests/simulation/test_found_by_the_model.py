@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Record, note
-from tests.simulation.crowd import run_at_once
-from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Puts, Weather
+from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
 from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
-from tests.simulation.secrets_manager import MAX_VERSIONS
-from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
-from token_vending.due import FREE_FAILURES, LATE_MINT_WINDOW, LEASE, LONGEST_PAUSE
+from tests.simulation.world import CREDENTIALS, TOKEN, World
+from token_vending.due import LATE_MINT_WINDOW, LEASE
 from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
-from token_vending.refreshing import LOCK
+from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
+from token_vending.observing import LOCK
 from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}
@@ -62,15 +60,12 @@ def test_a_redelivery_in_the_window_is_not_taken_for_finished(world: World) -> N
     assert unfinished(world)
 
 
-def test_the_lock_of_a_redelivery_cannot_be_stolen(world: World) -> None:
+def test_a_late_redelivery_does_not_mint_beside_what_was_served_since(world: World) -> None:
     late = world.begin(FORCED)
     step_to(late, "PutSecretValue")
     world.run(FORCED)
-    world.set_credentials("new")
-    step_to(late, MINT)
-    assert not late.done
-    assert world.run({"id": "other", "force": True}).outcome == "busy"
     late.finish()
+    assert late.result.outcome == "busy"
     assert world.token_works()
 
 
@@ -142,29 +137,17 @@ def test_a_mint_sent_just_before_the_lease_was_over_is_reckoned_with(world: Worl
     assert world.token_works()
 
 
-def test_a_lock_whose_intent_cannot_be_read_yet_is_not_taken_over(world: World) -> None:
-    """DescribeSecret showed the lock, a lagging GetSecretValue found no such version: it counted as dead."""
-    alive = world.begin(FORCED)
-    step_to(alive, MINT)
-    lagging = at({3: Fault(Kind.STALE, mutations=2)})
-    with pytest.raises(StoreUnavailable, match="cannot be read yet"):
-        world.run({"id": "tick"}, weather=lagging)
-    alive.finish()
-    assert alive.error is None
-    assert world.token_works()
-
-
 def test_newer_credentials_that_another_run_minted_with_are_no_reason_to_mint() -> None:
     """A run that had read the old ones and no token went on to mint with them, and killed the new token."""
     world = World()
     world.set_credentials("old")
     slow = world.begin({"id": "first tick"})
-    step_to(slow, "DescribeSecret")
+    step_to(slow, "PutSecretValue")
     world.set_credentials("new")
     assert world.run({"id": "second tick"}).outcome == "refreshed"
     slow.finish()
     assert slow.error is None
-    assert slow.result.outcome == "fresh"
+    assert slow.result.outcome == "busy"
     assert world.token_works()
 
 
@@ -180,77 +163,27 @@ def test_a_slow_run_does_not_mint_with_the_account_that_is_in_use_by_now() -> No
     in_use = world.token()
     assert in_use is not None
     slow.finish()
-    assert slow.result.outcome == "refreshed"
-    assert world.personr.works(in_use.access_token()), "the token before it lives until its own turn"
+    assert slow.result.outcome == "busy"
+    assert world.personr.works(in_use.access_token())
 
 
-def test_a_lost_answer_about_a_finished_lock_opens_no_question(world: World) -> None:
-    """The run left an intent behind that looked as if it had minted."""
-    with pytest.raises(Killed):
-        world.run(FORCED, weather=lambda call: Fault(Kind.CRASH_BEFORE) if call.index == 8 else None)
-    assert world.lock() is not None
+def test_a_claim_whose_answer_was_lost_costs_the_lease_and_one_mint_more(world: World) -> None:
     with pytest.raises(StoreUnavailable):
-        world.run(
-            {"id": "also forced", "force": True}, weather=on("UpdateSecretVersionStage", Fault(Kind.LOST))
-        )
-    assert world.lock() is None
+        world.run(FORCED, weather=on("PutSecretValue", Fault(Kind.LOST)))
+    assert world.token_works()
+    assert world.run({"id": "tick"}).outcome == "busy"
+    world.clock.advance(LEASE)
+    assert world.run({"id": "next tick"}).reason == "unfinished_intent"
+    assert world.token_works()
 
 
-# --- a token in hand, and the pause -----------------------------------------------------------------------
+# --- the pause -----------------------------------------------------------------------
 
 
 def stored(world: World) -> Token:
     token = world.token()
     assert token is not None
     return token
-
-
-def stores_without_knowing(world: World) -> RefreshProcess:
-    """A process whose token is stored, without an answer that says so; it failed and still has it in hand."""
-    world.clock.advance(timedelta(days=22))
-    process = world.refresh_process()
-    the_token_once_unheard = Puts(None, Kind.LOST, Kind.THROTTLED)
-    with pytest.raises(StoreUnavailable, match="could not be stored"):
-        world.run({"id": "tick"}, process=process, weather=the_token_once_unheard)
-    assert the_token_once_unheard.count > 2
-    assert world.token_works()
-    return process
-
-
-def test_a_force_mints_anew_where_the_token_in_hand_is_stored_already(world: World) -> None:
-    """The same token was stored once more, and the answer was `refreshed`, `forced`."""
-    process = stores_without_knowing(world)
-    world.clock.advance(timedelta(minutes=1))
-    leaked, mints = stored(world).access_token(), len(world.personr.history)
-    assert world.run(FORCED, process=process).reason == "forced"
-    assert len(world.personr.history) == mints + 1
-    assert stored(world).access_token() != leaked
-    assert world.token_works()
-
-
-def test_a_rejection_gets_a_new_token_where_the_one_in_hand_is_stored_already(world: World) -> None:
-    """The dead token was stored once more, and its death was counted."""
-    process = stores_without_knowing(world)
-    world.clock.advance(timedelta(minutes=16))
-    world.personr.mint_elsewhere(EMAIL)
-    rejected = stored(world)
-    event = {"id": "rejection", "rejected_version": rejected.version}
-    assert world.run(event, process=process).reason == "rejected"
-    assert stored(world).access_token() != rejected.access_token()
-    assert world.token_works()
-
-
-def test_a_token_in_hand_whose_lock_another_run_has_taken_is_not_stored(world: World) -> None:
-    """It is dead: whoever took the lock has minted since."""
-    world.clock.advance(timedelta(days=22))
-    process = world.refresh_process()
-    only_the_intent = Puts(None, Kind.THROTTLED)
-    with pytest.raises(StoreUnavailable, match="could not be stored"):
-        world.run({"id": "tick"}, process=process, weather=only_the_intent)
-    world.clock.advance(LEASE)
-    assert world.run({"id": "another process"}).outcome == "refreshed"
-    assert world.run(FORCED, process=process).reason == "forced"
-    assert world.token_works()
 
 
 def ten_runs_fail(world: World) -> None:
@@ -284,7 +217,9 @@ def test_a_crash_after_ten_failures_is_mended_within_the_pause(world: World) -> 
 
 
 def test_after_a_run_that_gave_up_alive_the_next_one_need_not_wait(world: World) -> None:
-    """It cannot exclude that it has minted, so it keeps the lock; but nobody is behind it any more."""
+    """It cannot exclude that it has minted, so it keeps the lock; but nobody is behind it any more. Without the label
+    ABANDONED callers of the dead token would wait for the lease.
+    """
     with pytest.raises(VendorProtocolError):
         world.run(FORCED, weather=on(MINT, Fault(Kind.UNREADABLE)))
     assert unfinished(world)
@@ -300,7 +235,7 @@ def reported_dead(world: World) -> None:
     """Ticks see nothing; a caller's report, from the minimum age on, puts it right."""
     assert not world.token_works()
     assert world.lock() is None
-    world.clock.advance(timedelta(minutes=16))
+    world.clock.advance(timedelta(minutes=1))
     assert world.run({"id": "next tick"}).outcome == "fresh"
     assert world.run({"id": "report", "rejected_version": stored(world).version}).reason == "rejected"
     assert world.token_works()
@@ -373,81 +308,6 @@ def test_without_primary_credentials_the_standby_mints_the_first_token() -> None
     world.set_credentials("right", standby=True)
     assert world.run({"id": "first"}).outcome == "refreshed"
     assert world.token_works()
-
-
-# --- the quota of versions --------------------------------------------------------------------------------
-
-CROWD = 50
-MOST_VERSIONS_OF_A_CROWD = 15
-
-
-def test_a_crowd_of_rejections_writes_few_versions(record_property: Record) -> None:
-    """It wrote an intent for each: a second crowd on the same day met the quota, and the token stayed dead."""
-    written = []
-    for seed in range(20):
-        world = World()
-        world.set_credentials("right")
-        world.run({"id": "first"})
-        world.clock.advance(timedelta(hours=1))
-        world.personr.mint_elsewhere(EMAIL)
-        version, mints = stored(world).version, len(world.personr.history)
-        before = len(world.secrets.versions(TOKEN))
-        events = [{"id": f"caller {number}", "rejected_version": version} for number in range(CROWD)]
-        runs = run_at_once(world, events, seed=seed)
-        assert [run.error for run in runs if run.error] == []
-        assert len(world.personr.history) == mints + 1
-        assert world.token_works()
-        written.append(len(world.secrets.versions(TOKEN)) - before)
-    assert max(written) <= MOST_VERSIONS_OF_A_CROWD
-    note(
-        record_property,
-        "race",
-        what=f"{CROWD} rejections of one version at once, simulated {len(written)} times",
-        mints=1,
-        bound=1,
-        versions=f"{min(written)} to {max(written)}",
-        most_versions=MOST_VERSIONS_OF_A_CROWD,
-    )
-
-
-def test_crowds_all_day_do_not_meet_the_quota() -> None:
-    """One every two hours, which is rarer than the foreign minter's limit lets them be."""
-    world = World()
-    world.set_credentials("right")
-    world.run({"id": "first"})
-    for number in range(9):
-        world.clock.advance(timedelta(hours=2))
-        world.personr.mint_elsewhere(EMAIL)
-        version = stored(world).version
-        events = [{"id": f"caller {number} {one}", "rejected_version": version} for one in range(CROWD)]
-        run_at_once(world, events, seed=number)
-        assert world.token_works()
-    assert len(world.secrets.versions(TOKEN)) < MAX_VERSIONS
-
-
-def test_without_room_for_an_intent_nothing_is_minted(world: World) -> None:
-    fill(world, room=0)
-    before = len(world.personr.history)
-    with pytest.raises(StoreUnavailable):
-        world.run(FORCED)
-    assert len(world.personr.history) == before
-    assert world.token_works()
-
-
-def test_the_last_room_taken_by_an_intent_is_mended_when_there_is_room_again(world: World) -> None:
-    """What the intent does not prove: that there is room for the token as well."""
-    fill(world, room=1)
-    with pytest.raises(StoreUnavailable, match="could not be stored"):
-        world.run(FORCED)
-    assert not world.token_works()
-    world.clock.advance(timedelta(days=1, seconds=1))
-    assert world.run({"id": "tick"}).outcome == "refreshed"
-    assert world.token_works()
-
-
-def fill(world: World, *, room: int) -> None:
-    while len(world.secrets.versions(TOKEN)) < MAX_VERSIONS - room:
-        world.secrets.put_secret_value(TOKEN, world.secrets.new_version_id(), "{}", ["UNUSED"])
 
 
 # --- wishes -----------------------------------------------------------------------------------------------

@@ -16,16 +16,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import Weather, fair
 from tests.simulation.personr import SimulatedPersonr
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import CURRENT, SimulatedClient, SimulatedSecretsManager
+from token_vending.accounts import Accounts
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.due import Rules
+from token_vending.errors import StoreUnavailable
 from token_vending.handing_out import TokenVendor
+from token_vending.observing import LOCK
 from token_vending.records import read_record
-from token_vending.refreshing import LOCK, Refresher, Report
+from token_vending.refreshing import Refresher, Report
 from token_vending.requests import RefreshRequest
 from token_vending.token import Intent, Token
 
@@ -53,6 +58,25 @@ class Started:
     def start(self, event: Mapping[str, object]) -> None:
         """Always succeeds; use a process of its own to let it fail."""
         self.events.append(dict(event))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """`ports.TokenReader`: what the vend function's own reader does, over the simulated client."""
+
+    client: SimulatedClient
+
+    def read_current(self) -> Token | Intent | None:
+        """Raises StoreUnavailable."""
+        try:
+            answer = self.client.get_secret_value(SecretId=TOKEN, VersionStage=CURRENT)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return None
+            raise StoreUnavailable("simulated") from error
+        except BotoCoreError as error:
+            raise StoreUnavailable("simulated") from error
+        return read_record(answer["VersionId"], answer["SecretString"])
 
 
 class World:
@@ -95,9 +119,8 @@ class World:
         standby = SecretsManagerCredentials(client, STANDBY, account="standby") if self.standby else None
         refresher = Refresher(
             store=SecretsManagerStore(client, TOKEN),
-            primary=SecretsManagerCredentials(client, CREDENTIALS),
-            standby=standby,
-            vendor=wire,
+            accounts=Accounts(SecretsManagerCredentials(client, CREDENTIALS), standby),
+            issuer=wire,
             clock=clock,
             sleep=clock.sleep,
             jitter=jitter,
@@ -135,11 +158,12 @@ class World:
         """A cold start of the vend function. What it starts is kept in `started.events`."""
         wire = wire or Process(self.clock, self.personr)
         return TokenVendor(
-            store=SecretsManagerStore(SimulatedClient(self.secrets, wire), TOKEN),
+            store=_Reader(SimulatedClient(self.secrets, wire)),
             refresh=self.started,
             clock=self.clock,
             cache_for=cache_for,
             min_age=self.rules.min_age,
+            probed=self.probe,
         )
 
     # The truth -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import trustme
 from botocore.httpsession import create_urllib3_context
 
-import build_artifact
+from scripts import build_artifact
 from tests.kit.stand_ins.secrets_manager import SecretsManager
 from token_vending.adapters import aws_trust
 from token_vending.adapters.aws_trust import AwsTrust

@@ -1,10 +1,13 @@
-"""The second lock: a list of ARN patterns that never fails open."""
+"""The list of who may ask over HTTP: ARN patterns that never fail open."""
+
+import re
+from typing import SupportsIndex, override
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_vending.callers import AllowedCallers
+from token_vending.callers import AllowedCallers, _segment_matches
 from token_vending.errors import ConfigurationError
 
 ACCOUNT = "111122223333"
@@ -33,6 +36,8 @@ ALLOWED = [
     (ROLE + "teams/billing/*", ROLE + "teams/billing/reader"),
     (USER + "ci", USER + "ci"),
     (USER + "ops/*", USER + "ops/anna"),
+    (ROLE + "*", ROLE + "x" * 64),
+    (USER + "*/anna", USER + "x" * 510 + "/anna"),
     (f"arn:aws-cn:iam::{ACCOUNT}:role/a", f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/a/x"),
     (f"arn:aws-us-gov:iam::{ACCOUNT}:role/a", f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/a/x"),
     (ROLE + "a+b=c,d.e@f-g_h", SESSION + "a+b=c,d.e@f-g_h/x"),
@@ -43,6 +48,10 @@ DENIED = [
     (ROLE + "billing", SESSION + "billing2/x"),
     (ROLE + "billing", SESSION + "xbilling/x"),
     (ROLE + "billing", SESSION + "Billing/x"),
+    (ROLE + "billing", SESSION + "billin/x"),
+    (ROLE + "billing", ROLE + "billing/billing"),
+    (ROLE + "billing", SESSION + f"x/{ROLE}billing"),
+    (ROLE + "billing", f"arn:aws:sts::{ACCOUNT}0:assumed-role/billing/x"),
     (ROLE + "a.b", SESSION + "aXb/x"),
     (ROLE + "billing-*", SESSION + "billing/x"),
     # The session's name is the caller's own choice
@@ -60,6 +69,11 @@ DENIED = [
     (ROLE + "teams/*", ROLE + "teams/billing/reader"),
     (ROLE + "teams/*", ROLE + "teams"),
     (USER + "*", USER + "ops/anna"),
+    # Longer than IAM lets a name or a path be
+    (ROLE + "*", ROLE + "x" * 65),
+    (ROLE + "*", SESSION + "x" * 65 + "/x"),
+    (ROLE + "*", SESSION + "billing/" + "x" * 65),
+    (USER + "*/anna", USER + "x" * 511 + "/anna"),
     # What a session's ARN cannot show is not allowed
     (ROLE + "teams/*", SESSION + "reader/x"),
     (ROLE + "teams/read*", SESSION + "reader/x"),
@@ -72,6 +86,8 @@ DENIED = [
     (ROLE + "*", SESSION + "billing/x/y"),
     (ROLE + "*", SESSION + "/x"),
     (ROLE + "*", ROLE),
+    (USER + "ops/*", USER + "ops/"),
+    (USER + "*/*", USER + "ops/"),
     (ROLE + "billing", ROLE + "billing\n"),
     (ROLE + "billing", ROLE + "billing\x00"),
     (ROLE + "billing", " " + ROLE + "billing"),
@@ -121,6 +137,8 @@ def test_one_match_among_many_is_enough() -> None:
         ROLE + "/billing",
         ROLE + "teams//billing",
         ROLE + "teams/",
+        ROLE + "x" * 65,
+        ROLE + "x" * 511 + "/billing",
         ROLE + "bill?ng",
         ROLE + "billing|other",
         ROLE + ".*|x[",
@@ -136,6 +154,34 @@ def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
 def test_a_pattern_that_no_session_can_match_is_pointed_out() -> None:
     patterns = [ROLE + "teams/*", ROLE + "teams/*/reader", ROLE + "*", USER + "teams/*"]
     assert AllowedCallers.parse(patterns).unmatchable == (ROLE + "teams/*",)
+
+
+class Counting(str):
+    """A name that keeps what is looked for in it."""
+
+    __slots__ = ("lookups",)
+    lookups: list[str]
+
+    @override
+    def find(self, sub: str, *bounds: SupportsIndex | None) -> int:
+        self.lookups.append(sub)
+        return super().find(sub, *bounds)
+
+
+def test_finding_8_each_part_between_two_stars_is_looked_for_once() -> None:
+    name = Counting("-" * 1000)
+    name.lookups = []
+    assert not _segment_matches("*-*-*-*-z*", name)
+    assert name.lookups == ["-", "-", "-", "-z"]
+
+
+stars = st.text("ab*", max_size=8)
+
+
+@given(stars, st.text("ab", max_size=12))
+def test_a_star_stands_for_any_characters_or_none(pattern: str, name: str) -> None:
+    expected = re.fullmatch(pattern.replace("*", ".*"), name) is not None
+    assert _segment_matches(pattern, name) is expected
 
 
 names = st.text("abcXYZ019+=,.@_-", min_size=1, max_size=12)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import cost
-from cost import Scenario
+from scripts import cost
+from scripts.cost import Scenario
 from tests.infrastructure import cloudformation
 from token_client import _freshness
 from token_vending import telemetry

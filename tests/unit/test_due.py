@@ -13,25 +13,22 @@ from tests.unit.made_up import (
     VERSION,
     YEAR,
     aged,
-    credentials,
     expiring,
     intent,
     token,
 )
 from token_vending.due import (
+    LATE_MINT_WINDOW,
     LEASE,
     Rules,
     State,
     Verdict,
-    choose_account,
     decide,
-    failed_since,
     lease_over,
-    recent_early_deaths,
-    wait_after_failures,
+    may_be_killed_late,
 )
 from token_vending.requests import RefreshRequest
-from token_vending.token import Intent, Token
+from token_vending.token import History, Intent, Token
 
 TICK = RefreshRequest("run-9")
 FORCED = RefreshRequest("run-9", force=True)
@@ -41,13 +38,13 @@ OTHER_REJECTION = RefreshRequest("run-9", rejected_version="another version")
 DEFAULTS = Rules()
 MONTH = 30 * DAY
 OLD = 21 * DAY
-YOUNG = 900 * SECOND
+YOUNG = 60 * SECOND
 
 
 def state(
-    held: Token | None, credentials_version: str = CREDENTIALS_VERSION, lock: Intent | None = None
+    held: Token | None, credentials_version: str = CREDENTIALS_VERSION, unfinished: Intent | None = None
 ) -> State:
-    return State(held, credentials_version, lock)
+    return State(held, credentials_version, unfinished)
 
 
 def born_inside_the_window(
@@ -57,28 +54,23 @@ def born_inside_the_window(
     return expiring(left, lifetime, reason=reason)
 
 
-DEATHS = (NOW - 40 * MINUTE, NOW - 20 * MINUTE)
-FINISHED = intent(run=token().run)
+def spent(*minutes_ago: float, age: timedelta = 2 * MINUTE, **changes: object) -> Token:
+    """A token of that age, after callers have caused mints so many minutes ago."""
+    return aged(age, history=History(tuple(NOW - ago * MINUTE for ago in minutes_ago)), **changes)
+
 
 CASES = {
     # Nothing to do
     "a healthy token": (state(token()), TICK, DEFAULTS, "fresh"),
-    "a finished lock": (state(token(), lock=FINISHED), TICK, DEFAULTS, "fresh"),
     # No token
     "nothing minted yet": (state(None), TICK, DEFAULTS, "no_token"),
     "nothing minted yet, and rejected": (state(None), REJECTION, DEFAULTS, "no_token"),
     # An unfinished intent
-    "an unfinished intent": (state(token(), lock=intent()), TICK, DEFAULTS, "unfinished_intent"),
-    "an unfinished intent, no token": (state(None, lock=intent()), TICK, DEFAULTS, "unfinished_intent"),
+    "an unfinished intent": (state(token(), unfinished=intent()), TICK, DEFAULTS, "unfinished_intent"),
+    "an unfinished intent, no token": (state(None, unfinished=intent()), TICK, DEFAULTS, "unfinished_intent"),
     "an unfinished intent, and rejected too young": (
-        state(aged(SECOND), lock=intent()),
+        state(aged(SECOND), unfinished=intent()),
         REJECTION,
-        DEFAULTS,
-        "unfinished_intent",
-    ),
-    "another attempt at the event that minted": (
-        state(token(run="run-9/intent-1"), lock=intent(run="run-9/intent-2")),
-        TICK,
         DEFAULTS,
         "unfinished_intent",
     ),
@@ -181,7 +173,7 @@ CASES = {
         "rejected",
     ),
     "rejected young, no longer suspect": (
-        state(aged(MINUTE, suspect_until=NOW)),
+        state(aged(59 * SECOND, suspect_until=NOW)),
         REJECTION,
         DEFAULTS,
         "too_young_to_reject",
@@ -200,52 +192,48 @@ CASES = {
         DEFAULTS,
         "too_young_to_reject",
     ),
-    # Somebody else mints
-    "the second death within the hour": (
-        state(token(early_deaths=DEATHS[:1])),
+    # The callers' budget
+    "a mint for callers two minutes ago": (state(spent(2)), REJECTION, DEFAULTS, "rejected"),
+    "two of them, the pause of two minutes not over": (
+        state(spent(4, 1.9)),
+        REJECTION,
+        DEFAULTS,
+        "foreign_minter",
+    ),
+    "two of them, the pause over": (state(spent(4, 2)), REJECTION, DEFAULTS, "rejected"),
+    "two of them, the token suspect": (
+        state(spent(4, 1.9, suspect_until=NOW + SECOND)),
         REJECTION,
         DEFAULTS,
         "rejected",
     ),
-    "the third death within the hour": (
-        state(token(early_deaths=DEATHS)),
+    "six within the hour, the token suspect": (
+        state(spent(*range(10, 16), age=MINUTE, suspect_until=NOW + SECOND)),
         REJECTION,
         DEFAULTS,
         "foreign_minter",
     ),
-    "the third death, suspect": (
-        state(aged(SECOND, early_deaths=DEATHS, suspect_until=NOW + SECOND)),
-        REJECTION,
+    "a used up budget does not hinder a tick": (state(spent(4, 1, age=OLD)), TICK, DEFAULTS, "too_old"),
+    "a used up budget does not hinder a person": (state(spent(4, 1)), FORCED, DEFAULTS, "forced"),
+    "a used up budget does not hinder new credentials": (
+        state(spent(4, 1), "new"),
+        TICK,
         DEFAULTS,
-        "foreign_minter",
+        "credentials_changed",
     ),
-    "three deaths, the first an hour ago": (
-        state(token(early_deaths=(NOW - 60 * MINUTE, NOW - 20 * MINUTE))),
-        REJECTION,
-        DEFAULTS,
-        "rejected",
-    ),
-    "three deaths, the first a second less ago": (
-        state(token(early_deaths=(NOW - 60 * MINUTE + SECOND, NOW - 20 * MINUTE))),
-        REJECTION,
-        DEFAULTS,
-        "foreign_minter",
-    ),
-    "three deaths do not hinder a tick": (state(aged(OLD, early_deaths=DEATHS)), TICK, DEFAULTS, "too_old"),
-    "three deaths do not hinder a person": (state(token(early_deaths=DEATHS)), FORCED, DEFAULTS, "forced"),
     # A caller who needs a longer life
     "too short-lived for a caller": (state(token()), LONGER_LIFE, DEFAULTS, "too_short_lived"),
-    "too short-lived, and minted for that very reason": (
-        state(expiring(51 * DAY, 100 * DAY, reason="too_short_lived")),
+    "too short-lived for a caller, suspect": (
+        state(aged(SECOND, suspect_until=NOW + SECOND)),
         LONGER_LIFE,
-        Rules(max_age=None),
-        "no_longer_life_to_have",
+        DEFAULTS,
+        "too_young_to_reject",
     ),
-    "too short-lived, minted for that reason, half spent": (
-        state(expiring(50 * DAY, 100 * DAY, reason="too_short_lived")),
+    "too short-lived for a caller, the budget used up": (
+        state(spent(4, 1.9)),
         LONGER_LIFE,
-        Rules(max_age=None),
-        "too_short_lived",
+        DEFAULTS,
+        "foreign_minter",
     ),
     "too short-lived for a caller, too young": (
         state(aged(YOUNG - SECOND)),
@@ -259,12 +247,6 @@ CASES = {
         DEFAULTS,
         "rejected_version_not_current",
     ),
-    "too short-lived is no early death": (
-        state(token(early_deaths=DEATHS)),
-        LONGER_LIFE,
-        DEFAULTS,
-        "too_short_lived",
-    ),
 }
 
 
@@ -274,7 +256,7 @@ def test_the_verdict(before: State, request_: RefreshRequest, rules: Rules, verd
 
 
 def test_the_table_has_every_verdict() -> None:
-    assert {case[-1] for case in CASES.values()} == set(Verdict)
+    assert {case[-1] for case in CASES.values()} == set(Verdict) - {Verdict.PROBE_SUCCEEDED}
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -312,63 +294,26 @@ def test_the_lease_outlives_the_function_and_ends_before_lambdas_retry() -> None
     assert timedelta(seconds=45) < LEASE < MINUTE
 
 
-def test_deaths_count_for_an_hour_and_never_ahead_of_time() -> None:
-    deaths = (NOW - 60 * MINUTE, NOW - 59 * MINUTE, NOW, NOW + SECOND)
-    assert recent_early_deaths(token(early_deaths=deaths), NOW) == deaths[1:3]
-    assert recent_early_deaths(None, NOW) == ()
+def test_a_token_that_the_probe_proves_dead_need_not_be_old() -> None:
+    young = state(aged(SECOND))
+    assert decide(young, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.REJECTED
+    used_up = state(spent(4, 1.9, age=SECOND))
+    assert decide(used_up, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.FOREIGN_MINTER
 
 
-ONE, TWO = credentials("one"), credentials("standby:two")
-
-
-@pytest.mark.parametrize(
-    ("refusals", "request_", "chosen"),
-    [
-        ({}, TICK, ONE),
-        ({"one": None}, TICK, TWO),
-        ({"standby:two": None}, TICK, ONE),
-        ({"one": None, "standby:two": None}, TICK, None),
-        ({"one": "run-8/1"}, FORCED, TWO),
-        ({"one": "run-9/1"}, FORCED, TWO),
-        ({"one": "run-9/1", "standby:two": "run-8/1"}, FORCED, TWO),
-        ({"one": "run-9/1", "standby:two": "run-9/2"}, FORCED, None),
-        ({"one": None, "standby:two": None}, FORCED, ONE),
-        ({"one": "run-8/1", "standby:two": "run-8/1"}, LONGER_LIFE, None),
-        ({"an older version": None}, TICK, ONE),
-    ],
-)
-def test_which_account_mints(
-    refusals: dict[str, str | None], request_: RefreshRequest, chosen: object
-) -> None:
-    assert choose_account([ONE, TWO], refusals, request_) is chosen
+@pytest.mark.parametrize("verdict", Verdict)
+def test_only_what_callers_say_draws_on_their_budget(verdict: Verdict) -> None:
+    assert verdict.by_caller == (verdict in {"rejected", "too_short_lived"})
 
 
 @pytest.mark.parametrize(
-    ("failures", "started", "minutes"),
+    ("question", "late"),
     [
-        (1, NOW, 0),
-        (9, NOW, 0),
-        (10, NOW, 1),
-        (11, NOW, 2),
-        (14, NOW, 16),
-        (15, NOW, 20),
-        (10**9, NOW, 20),
-        (14, NOW - 4 * MINUTE, 12),
-        (15, NOW - 20 * MINUTE, 0),
+        (None, False),
+        (intent(started_at=None), True),
+        (intent(started_at=NOW - LEASE - LATE_MINT_WINDOW + SECOND), True),
+        (intent(started_at=NOW - LEASE - LATE_MINT_WINDOW), False),
     ],
 )
-def test_how_long_to_wait_after_failures(failures: int, started: datetime, minutes: int) -> None:
-    last = Intent("i", "r", started, "no_token")
-    assert wait_after_failures(failures, last, NOW) == minutes * MINUTE
-
-
-@pytest.mark.parametrize("started", [None, NOW + SECOND])
-def test_a_failure_at_no_known_time_is_not_waited_for(started: datetime | None) -> None:
-    assert wait_after_failures(99, Intent("i", "r", started, "no_token"), NOW) == timedelta(0)
-
-
-def test_a_failure_before_the_last_success_is_no_news() -> None:
-    before_it = Intent("i", "r", NOW - SECOND, "no_token")
-    assert not failed_since(before_it, token(issued_at=NOW))
-    assert failed_since(before_it, token(issued_at=NOW - MINUTE))
-    assert failed_since(before_it, None)
+def test_an_unfinished_run_may_kill_a_later_token_for_so_long(question: Intent | None, *, late: bool) -> None:
+    assert may_be_killed_late(NOW, question) is late

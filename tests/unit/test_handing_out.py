@@ -12,7 +12,7 @@ from tests.unit.made_up import DAY, MINUTE, NOW, SECOND, SECRET, VERSION, aged, 
 from token_vending.errors import ConfigurationError, StoreUnavailable, TokenUnavailable, TokenVendingError
 from token_vending.handing_out import TokenVendor
 from token_vending.requests import VendRequest
-from token_vending.token import Intent, Token
+from token_vending.token import History, Intent, Token
 
 NEWER = "44444444-0000-4000-8000-000000000000"
 ANYTHING = VendRequest()
@@ -39,6 +39,10 @@ class Shelf:
         if self.refuses:
             raise StoreUnavailable("Invoke failed: made up.")
         self.started.append(dict(event))
+
+
+def spent(*minutes_ago: float) -> History:
+    return History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
 
 
 class Counter:
@@ -182,13 +186,17 @@ def test_a_rejection_of_the_current_version_starts_a_refresh_and_asks_to_wait() 
 @pytest.mark.parametrize(
     ("held", "retry_after"),
     [
-        (aged(899 * SECOND), 2),
-        (aged(600 * SECOND), 300),
-        (aged(600.5 * SECOND), 300),
-        (aged(0 * SECOND), 900),
+        (aged(59 * SECOND), 2),
+        (aged(40 * SECOND), 20),
+        (aged(40.5 * SECOND), 20),
+        (aged(0 * SECOND), 60),
         (aged(SECOND, suspect_until=NOW + SECOND), 2),
-        (aged(SECOND, suspect_until=NOW), 899),
+        (aged(SECOND, suspect_until=NOW), 59),
         (aged(DAY), 2),
+        # The callers' budget: the pause after so many mints for callers, in minutes ago.
+        (aged(DAY, history=spent(0.5)), 30),
+        (aged(DAY, history=spent(5, 4, 2, 0)), 480),
+        (aged(DAY, history=spent(59, 58, 57, 56, 55, 20)), 720),
     ],
 )
 def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int) -> None:
@@ -206,9 +214,17 @@ def test_one_cause_does_not_make_another_forgotten() -> None:
     assert len(counter.shelf.started) == 2
 
 
-def test_a_version_too_young_to_be_replaced_says_for_how_long() -> None:
-    with pytest.raises(TokenUnavailable, match="another 300 s"):
-        Counter(aged(600 * SECOND)).ask(REJECTION)
+def test_a_version_that_callers_may_not_replace_yet_says_when_they_may() -> None:
+    with pytest.raises(TokenUnavailable, match="next refresh in 20 s"):
+        Counter(aged(40 * SECOND)).ask(REJECTION)
+
+
+def test_with_a_probe_nobody_waits_for_a_token_to_grow_older() -> None:
+    counter = Counter(aged(SECOND))
+    counter.vendor.probed = True
+    with pytest.raises(TokenUnavailable) as caught:
+        counter.ask(REJECTION)
+    assert caught.value.retry_after == 2
 
 
 def test_the_previous_version_is_never_handed_out_again() -> None:
@@ -295,11 +311,25 @@ def test_also_from_the_cache() -> None:
     assert len(counter.shelf.started) == 1
 
 
-@pytest.mark.parametrize(("age", "starts"), [(899 * SECOND, 0), (900 * SECOND, 1)])
-def test_no_wish_makes_mints_faster_than_the_minimum_age(age: timedelta, starts: int) -> None:
-    counter = Counter(aged(age, expires_at=NOW + MINUTE))
-    counter.ask(VendRequest(min_seconds=10**9))
+@pytest.mark.parametrize(
+    ("held", "starts"),
+    [
+        (aged(59 * SECOND, expires_at=NOW + MINUTE), 0),
+        (aged(60 * SECOND, expires_at=NOW + MINUTE), 1),
+        (aged(60 * SECOND, expires_at=NOW + MINUTE, history=spent(2, 0)), 0),
+        (aged(59 * SECOND, expires_at=NOW + MINUTE, suspect_until=NOW + MINUTE), 0),
+    ],
+)
+def test_no_wish_makes_mints_faster_than_the_budget_allows(held: Token, starts: int) -> None:
+    counter = Counter(held)
+    counter.ask(VendRequest(min_seconds=90))
     assert len(counter.shelf.started) == starts
+
+
+def test_a_wish_that_no_new_token_would_fulfil_starts_nothing() -> None:
+    counter = Counter(expiring(MINUTE, lifetime=DAY))
+    assert counter.ask(VendRequest(min_seconds=86_401)).warning is None
+    assert counter.shelf.started == []
 
 
 def test_the_same_wish_in_other_processes_is_the_same_event() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.made_up import MINUTE, NOW, SECRET, VERSION, intent, token
 from token_vending.errors import ConfigurationError
 from token_vending.records import read_credentials, read_record, write_intent, write_token
-from token_vending.token import Intent, Token
+from token_vending.token import History, Intent, Token
 
 REMOVED = object()
 
@@ -25,7 +25,7 @@ def stored(**changes: object) -> str:
     [
         token(),
         token(suspect_until=NOW + MINUTE, user_id=None),
-        token(early_deaths=(NOW - MINUTE, NOW)),
+        token(history=History((NOW - MINUTE, NOW), 3, NOW)),
         token(reason="", run=""),
         token(reason="by hand (for a test)"),
         token(secret="tökèn \N{KEY} with spaces"),
@@ -46,13 +46,15 @@ def test_a_token_has_the_contracts_fields() -> None:
         "reason",
         "run",
         "suspect_until",
+        "history",
     }
 
 
 def test_an_intent_is_read_as_it_was_written_and_holds_no_token() -> None:
-    text = write_intent(intent())
-    assert read_record(intent().version, text) == intent()
-    assert set(json.loads(text)) == {"intent", "started_at", "reason"}
+    written = intent(attempt="drawn", history=History((NOW - MINUTE,), 12, NOW - MINUTE))
+    text = write_intent(written)
+    assert read_record(intent().version, text) == written
+    assert set(json.loads(text)) == {"intent", "started_at", "reason", "attempt", "history"}
 
 
 @pytest.mark.parametrize("started_at", [None, 5, "yesterday", "2026-11-24T02:15:00"])
@@ -110,12 +112,31 @@ def test_no_value_of_a_broken_record_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["rejected (early deaths: soon)", "rejected (early deaths: )", "x (early deaths: 2026-11-24)"]
+    "history",
+    [
+        REMOVED,
+        None,
+        5,
+        [],
+        {},
+        {"caller_mints": "x", "failures": -1, "failing_since": 5},
+        {"caller_mints": [1]},
+    ],
 )
-def test_a_history_that_cannot_be_read_is_a_plain_reason(reason: str) -> None:
-    read = read_record(VERSION, stored(reason=reason))
+def test_a_history_that_cannot_be_read_costs_no_token(history: object) -> None:
+    read = read_record(VERSION, stored(history=history))
     assert isinstance(read, Token)
-    assert (read.reason, read.early_deaths) == (reason, ())
+    assert read.history == History()
+
+
+@pytest.mark.parametrize(
+    "reason", ["rejected (early deaths: 2026-11-24T02:15:00Z)", "rejected (failures before: 12)"]
+)
+def test_what_the_first_release_wrote_into_the_reason_stays_text(reason: str) -> None:
+    """Its records have no history: the budget and the count of failures begin anew."""
+    read = read_record(VERSION, stored(reason=reason, history=REMOVED))
+    assert isinstance(read, Token)
+    assert (read.reason, read.history) == (reason, History())
 
 
 json_values = st.recursive(

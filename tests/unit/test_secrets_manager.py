@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.simulation.secrets_manager import client_error
-from tests.unit.made_up import SECRET, VERSION, intent, token
+from tests.unit.made_up import NOW, SECOND, SECRET, VERSION, intent, token
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.errors import StoreUnavailable
 from token_vending.ports import LabelHeld
@@ -17,9 +17,10 @@ from token_vending.records import write_token
 
 type Answer = dict[str, Any] | Exception
 USES: dict[str, Callable[[SecretsManagerStore], object]] = {
-    "GetSecretValue": lambda store: store.read_current(),
+    "GetSecretValue": lambda store: store.read_version(VERSION),
     "DescribeSecret": lambda store: store.labels(),
     "PutSecretValue": lambda store: store.put_token(token()),
+    "ListSecretVersionIds": lambda store: store.versions_kept(NOW),
     "UpdateSecretVersionStage": lambda store: store.move_label("MINTING", to="mine", expected_on=None),
 }
 
@@ -97,33 +98,60 @@ def test_credentials_scheduled_for_deletion_are_told_so_too() -> None:
 def test_an_answer_without_a_version_is_none() -> None:
     subject, _ = store(get_secret_value=[{"SecretString": "{}"}])
     with pytest.raises(StoreUnavailable, match="without VersionId"):
-        subject.read_current()
+        subject.read_version(VERSION)
 
 
 def test_a_binary_secret_is_no_token() -> None:
     subject, _ = store(get_secret_value=[{"VersionId": VERSION, "SecretBinary": b"x"}])
     with pytest.raises(Exception, match=r"not valid JSON|not a JSON object"):
-        subject.read_current()
+        subject.read_version(VERSION)
+
+
+def test_versions_are_counted_page_by_page_unless_they_can_be_removed() -> None:
+    old, young = NOW - SECOND, NOW + SECOND
+    pages = [
+        {
+            "Versions": [{"CreatedDate": old, "VersionStages": ["A"]}, {"CreatedDate": old}],
+            "NextToken": "more",
+        },
+        {"Versions": [{"CreatedDate": young, "VersionStages": []}, {"VersionStages": []}]},
+    ]
+    subject, script = store(list_secret_version_ids=pages)
+    assert subject.versions_kept(NOW) == 3
+    assert script.calls[-1][1]["NextToken"] == "more"
+    assert script.calls[0][1]["IncludeDeprecated"] is True
+
+
+def test_versions_of_a_secret_that_is_gone_cannot_be_counted() -> None:
+    subject, _ = store(list_secret_version_ids=[ABSENT])
+    with pytest.raises(StoreUnavailable, match="cannot be counted"):
+        subject.versions_kept(NOW)
+
+
+def test_a_version_that_somebody_named_and_nobody_can_read_is_not_there_yet() -> None:
+    subject, _ = store(get_secret_value=[ABSENT])
+    with pytest.raises(StoreUnavailable, match="cannot be read yet"):
+        subject.read_version(VERSION)
 
 
 # A version that is said to exist --------------------------------------------------------------------------
 
 
-def test_it_is_ours_if_it_reads_as_ours() -> None:
+def test_a_version_that_exists_already_is_ours_if_it_reads_as_ours() -> None:
     held = {"VersionId": VERSION, "SecretString": write_token(token()), "VersionStages": ["AWSCURRENT"]}
     subject, script = store(put_secret_value=[EXISTS], get_secret_value=[held])
     subject.put_token(token())
     assert script.calls[-1] == ("get_secret_value", {"SecretId": "the-secret", "VersionId": VERSION})
 
 
-def test_it_is_not_ours_if_it_reads_otherwise() -> None:
+def test_a_version_that_exists_already_is_not_ours_if_it_reads_otherwise() -> None:
     held = {"VersionId": VERSION, "SecretString": json.dumps({}), "VersionStages": ["AWSCURRENT"]}
     subject, _ = store(put_secret_value=[EXISTS], get_secret_value=[held])
     with pytest.raises(StoreUnavailable, match="another content"):
         subject.put_token(token())
 
 
-def test_it_gets_the_label_that_it_lacks() -> None:
+def test_a_version_that_exists_already_gets_the_label_that_it_lacks() -> None:
     held = {"VersionId": VERSION, "SecretString": write_token(token()), "VersionStages": []}
     subject, script = store(
         put_secret_value=[EXISTS],

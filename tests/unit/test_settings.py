@@ -16,13 +16,13 @@ def test_the_refresh_functions_defaults() -> None:
     assert settings.base_url == DEFAULT_BASE_URL
     assert settings.rules.renew_before == timedelta(days=30)
     assert settings.rules.max_age == timedelta(days=21)
-    assert settings.rules.min_age == timedelta(seconds=900)
+    assert settings.rules.min_age == timedelta(seconds=60)
     assert (settings.standby_credentials_secret_id, settings.probe_url) == (None, None)
 
 
 def test_the_vend_functions_defaults() -> None:
     settings = VendSettings.read(VEND)
-    assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=900))
+    assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=60))
     assert settings.allowed_callers.patterns == ()
 
 
@@ -145,3 +145,29 @@ def test_a_list_with_a_mistake_in_it_lets_nobody_start() -> None:
 )
 def test_the_metrics_dimension(environment: dict[str, str], name: str) -> None:
     assert stack_name(environment) == name
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        "AWS_ENDPOINT_URL_LAMBDA",
+        "AWS_ENDPOINT_URL_STS",
+    ],
+)
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.7:4566", "http://aws.example.com", "ftp://127.0.0.1", "aws"]
+)
+def test_finding_9_neither_function_starts_with_an_aws_endpoint_in_clear(variable: str, address: str) -> None:
+    for read, environment in ((RefreshSettings.read, REFRESH), (VendSettings.read, VEND)):
+        with pytest.raises(ConfigurationError, match=f"{variable} must be"):
+            read(environment | {variable: address})
+
+
+@pytest.mark.parametrize(
+    "address", ["https://vpce-1.example.com", "http://127.0.0.1:4566", "http://[::1]:1", ""]
+)
+def test_an_aws_endpoint_is_https_or_on_loopback(address: str) -> None:
+    RefreshSettings.read(REFRESH | {"AWS_ENDPOINT_URL": address})
+    VendSettings.read(VEND | {"AWS_ENDPOINT_URL": address})

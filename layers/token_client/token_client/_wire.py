@@ -189,7 +189,8 @@ def problem(status: int, body: bytes | str, retry_after_header: str | None) -> T
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return CallerNotAllowed(
             f"AWS refused this caller's signature or permission (HTTP {status}): the caller needs both"
-            " lambda:InvokeFunctionUrl and lambda:InvokeFunction, for example by the stack's caller policy"
+            " lambda:InvokeFunctionUrl and lambda:InvokeFunction on the alias url, for example by the stack's"
+            " URL caller policy (output UrlCallerPolicyArn)"
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return VendingUnavailable(f"the vending function answered HTTP {status}", retry_after=retry_after)

@@ -1,6 +1,6 @@
 """Who may ask over HTTP: ARN patterns, matched without a chance of failing open.
 
-IAM comes first; this list is the second lock. An empty list lets nobody in.
+IAM decides who reaches the URL; this list narrows it. An empty list lets nobody in.
 """
 
 import re
@@ -11,10 +11,14 @@ from typing import NamedTuple
 from token_vending.errors import ConfigurationError
 
 _PARTITION = r"(?P<partition>aws|aws-cn|aws-us-gov)"
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-_PATTERN = rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/*-]+)"
-_IDENTITY = rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)/(?P<path>[\w+=,.@/-]+)"
-_SESSION = rf"arn:{_PARTITION}:sts::(?P<account>\d{{12}}):assumed-role/(?P<role>[\w+=,.@-]+)/(?P<session>[\w+=,.@-]+)"
+_NAME = r"[\w+=,.@-]{1,64}"
+# Lengths: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_PRINCIPAL = (
+    rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)"
+    r"(?P<path>/(?:[\w+=,.@*-]+/)*)(?P<name>[\w+=,.@*-]{1,64})"
+)
+_MAX_PATH = 512
+_SESSION = rf"arn:{_PARTITION}:sts::(?P<account>\d{{12}}):assumed-role/(?P<role>{_NAME})/{_NAME}"
 
 
 class _Principal(NamedTuple):
@@ -42,42 +46,42 @@ class AllowedCallers(NamedTuple):
         compiled: list[_Principal] = []
         unmatchable: list[str] = []
         for pattern in patterns:
-            found = re.fullmatch(_PATTERN, pattern, re.ASCII)
-            path = tuple(found["path"].split("/")) if found else ()
-            if not found or not all(path):
+            principal = _principal(pattern)
+            if principal is None:
                 raise ConfigurationError(
                     f"AllowedCallers: {pattern[:200]!r} is not an ARN pattern of a role or user. Write "
                     "arn:aws:iam::<12 digits>:role/<name> or .../user/<name>; * stands for characters within "
                     "one segment."
                 )
-            if found["kind"] == "role" and len(path) > 1 and "*" in path[-1]:
+            if principal.kind == "role" and len(principal.path) > 1 and "*" in principal.path[-1]:
                 unmatchable.append(pattern)
-            compiled.append(_Principal(found["partition"], found["account"], found["kind"], path))
+            compiled.append(principal)
         return cls(tuple(compiled), tuple(unmatchable))
 
     def allow(self, arn: str | None) -> bool:
         """Whether this caller is listed. `arn` is the `userArn` that API Gateway and Lambda URLs report."""
-        caller = _principal(arn)
+        caller = _caller(arn)
         return caller is not None and any(_matches(pattern, caller) for pattern in self.patterns)
 
 
 @lru_cache(maxsize=128)
-def _principal(arn: str | None) -> _Principal | None:
-    if arn is None:
+def _caller(arn: str | None) -> _Principal | None:
+    if arn is None or "*" in arn:
         return None
     session = re.fullmatch(_SESSION, arn, re.ASCII)
-    if session:
-        # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html: the role's path is not
-        # part of a session's ARN.
-        return _Principal(
-            session["partition"], session["account"], "role", (session["role"],), path_known=False
-        )
-    identity = re.fullmatch(_IDENTITY, arn, re.ASCII)
-    if identity is None:
+    if session is None:
+        return _principal(arn)
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html: the role's path is not part of
+    # a session's ARN.
+    return _Principal(session["partition"], session["account"], "role", (session["role"],), path_known=False)
+
+
+def _principal(arn: str) -> _Principal | None:
+    found = re.fullmatch(_PRINCIPAL, arn, re.ASCII)
+    if found is None or len(found["path"]) > _MAX_PATH:
         return None
-    return _Principal(
-        identity["partition"], identity["account"], identity["kind"], tuple(identity["path"].split("/"))
-    )
+    path = (*found["path"].split("/")[1:-1], found["name"])
+    return _Principal(found["partition"], found["account"], found["kind"], path)
 
 
 def _matches(pattern: _Principal, caller: _Principal) -> bool:
@@ -94,6 +98,17 @@ def _matches(pattern: _Principal, caller: _Principal) -> bool:
 
 
 def _segment_matches(pattern: str, segment: str) -> bool:
-    if "*" not in pattern:
+    """Each part between two stars is looked for once, from the left: a regular expression would try them all."""
+    first, *between = pattern.split("*")
+    if not between:
         return segment == pattern
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), segment) is not None
+    last = between.pop()
+    if len(segment) < len(first) + len(last) or not (segment.startswith(first) and segment.endswith(last)):
+        return False
+    position, end = len(first), len(segment) - len(last)
+    for part in between:
+        position = segment.find(part, position, end)
+        if position < 0:
+            return False
+        position += len(part)
+    return True

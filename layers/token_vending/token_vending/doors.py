@@ -1,4 +1,4 @@
-"""The two doors of the hand-out: Lambda's direct invoke, and HTTP in payload format 2.0.
+"""The two doors of the hand-out: direct invoke of the alias `live`, and HTTP through the alias `url`.
 
 A door reads the request, calls the use case once, shapes the reply and leaves one audit event. HTTP:
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads (a Function URL and an HTTP API
@@ -7,7 +7,6 @@ send the same). Errors over HTTP are problem documents (RFC 9457); over direct i
 
 import base64
 import json
-import re
 from collections.abc import Callable, Mapping
 from copy import replace
 from http import HTTPStatus
@@ -28,7 +27,6 @@ from token_vending.requests import VendRequest, parse_min_seconds, parse_rejecti
 type Record = Callable[[AuditEvent], None]
 type Response = dict[str, Any]
 
-_ARN = r"arn:[a-z-]{1,32}:(iam|sts)::\d{12}:[\w+=,.@/-]{1,1024}"
 MAX_BODY = 4096
 """Characters. A rejection has about 60."""
 
@@ -45,15 +43,20 @@ _OUTCOME: dict[type[TokenVendingError], Outcome] = {
 _METHODS = {"/token": "GET", "/token/rejections": "POST"}
 
 
-def is_http(event: object) -> bool:
-    """Whether the event came through a Function URL or an HTTP API."""
-    return isinstance(event, dict) and isinstance(event.get("requestContext"), dict)
+def is_url(invoked_function_arn: str) -> bool:
+    """Whether the alias `url` was invoked. Lambda writes the ARN, the caller the event: only the ARN decides.
+
+    `arn:aws:lambda:<region>:<account>:function:<name>:<alias>`
+    """
+    return invoked_function_arn.split(":")[7:] == ["url"]
 
 
 def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str | int]:
     """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
     audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
     try:
+        if isinstance(event, dict) and "requestContext" in event:
+            raise InvalidRequest("This alias takes direct requests. HTTP comes in through the alias url.")
         request = VendRequest.parse(event)
         audit = replace(audit, rejected_version=request.rejected_version)
         given = vendor.hand_out(request)
@@ -64,9 +67,17 @@ def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str 
     return given.answer()
 
 
-def http(event: Mapping[str, Any], vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
-    """The response to `GET /token` and `POST /token/rejections`. Never raises an error of ours."""
-    request = _HttpRequest.read(event)
+def http(event: object, vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
+    """The response to `GET /token` and `POST /token/rejections`.
+
+    Raises an error of ours only for an event that no URL sends: it was invoked directly.
+    """
+    try:
+        request = _HttpRequest.read(event)
+    except (LookupError, TypeError, AttributeError):
+        error = InvalidRequest("The alias url takes HTTP requests. Invoke the alias live.")
+        record(_failed(AuditEvent(Door.HTTP, Outcome.INVALID), error))
+        raise error.on_the_wire() from None
     audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
     try:
         if not allowed.allow(request.caller):
@@ -108,36 +119,29 @@ class _HttpRequest(NamedTuple):
     method: str
     path: str
     caller: str | None
-    query: Mapping[str, Any]
+    query: Mapping[str, str]
     if_none_match: str
-    body: object
+    body: str | None
     is_base64: bool
 
     @classmethod
-    def read(cls, event: Mapping[str, Any]) -> "_HttpRequest":
-        """Takes the few fields needed; whatever has another type than documented counts as absent."""
-        context = _mapping(event.get("requestContext"))
-        described = _mapping(context.get("http"))
-        path = event.get("rawPath")
-        stage = context.get("stage")
-        path = path if isinstance(path, str) else ""
-        if isinstance(stage, str) and stage not in ("", "$default"):
+    def read(cls, event: Any) -> "_HttpRequest":  # noqa: ANN401
+        """Raises LookupError, TypeError or AttributeError for what is not in payload format 2.0."""
+        context = event["requestContext"]
+        path, stage = event["rawPath"], context["stage"]
+        if stage != "$default":
             # An HTTP API with a named stage puts it before the path.
             path = path.removeprefix(f"/{stage}")
         # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
-        iam = _mapping(_mapping(context.get("authorizer")).get("iam"))
-        arn = iam.get("userArn")
-        headers = {str(name).lower(): value for name, value in _mapping(event.get("headers")).items()}
-        if_none_match = headers.get("if-none-match")
+        iam = (context.get("authorizer") or {}).get("iam") or {}
         return cls(
-            method=str(described.get("method", "")),
+            method=context["http"]["method"],
             path=path,
-            # A direct caller can write anything here, so only what has the shape of an ARN gets into a log.
-            caller=arn if isinstance(arn, str) and re.fullmatch(_ARN, arn, re.ASCII) else None,
-            query=_mapping(event.get("queryStringParameters")),
-            if_none_match=if_none_match if isinstance(if_none_match, str) else "",
+            caller=iam.get("userArn"),
+            query=event.get("queryStringParameters") or {},
+            if_none_match=event["headers"].get("if-none-match", ""),
             body=event.get("body"),
-            is_base64=event.get("isBase64Encoded") is True,
+            is_base64=event["isBase64Encoded"],
         )
 
     def parse(self) -> VendRequest:
@@ -154,7 +158,7 @@ class _HttpRequest(NamedTuple):
         if method == "POST":
             return parse_rejection(self._text())
         seconds = self.query.get("min_seconds")
-        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(str(seconds)))
+        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(seconds))
 
     def knows(self, version: str) -> bool:
         """If-None-Match (RFC 9110 §13.1.2): a list of entity tags, weak ones too, or a star. GET only."""
@@ -165,7 +169,7 @@ class _HttpRequest(NamedTuple):
 
     def _text(self) -> str:
         body = self.body
-        if not isinstance(body, str) or not body:
+        if not body:
             raise InvalidRequest('The body is missing. Send {"version": "<the version you were given>"}.')
         if len(body) > MAX_BODY:
             raise InvalidRequest(f"The body is longer than {MAX_BODY} characters.")
@@ -175,10 +179,6 @@ class _HttpRequest(NamedTuple):
             return base64.b64decode(body, validate=True).decode("utf-8")
         except ValueError:
             raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _succeeded(audit: AuditEvent, given: HandOut) -> AuditEvent:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from token_vending.errors import StoreUnavailable, TokenUnavailable, TokenVendingError
+from token_vending.history import until_rejectable
 from token_vending.requests import VendRequest
 from token_vending.token import Token, to_rfc3339
 
@@ -58,7 +59,9 @@ class TokenVendor:
     refresh: "RefreshStarter"
     clock: "Clock"
     cache_for: timedelta = timedelta(seconds=300)
-    min_age: timedelta = timedelta(seconds=900)
+    min_age: timedelta = timedelta(seconds=60)
+    probed: bool = False
+    """Whether the refresh function tries a reported token before it believes the report."""
     _copy: _Copy | None = field(default=None, repr=False)
     _started: dict[str, datetime] = field(default_factory=dict)
 
@@ -97,9 +100,9 @@ class TokenVendor:
             )
         if token.version == rejected:
             said = self._start({"rejected_version": rejected}, rejected, now)
-            wait = self._until_rejectable(token, now)
+            wait = until_rejectable(token, now, self.min_age, proven_dead=self.probed)
             if wait > RETRY_AFTER:
-                said = f"It is too young to be replaced, for another {_seconds(wait)} s."
+                said = f"Callers may cause the next refresh in {_seconds(wait)} s."
             raise TokenUnavailable(
                 f"The rejected version is still the current one. {said}",
                 retry_after=_seconds(max(RETRY_AFTER, wait)),
@@ -149,7 +152,7 @@ class TokenVendor:
             said = self._start({"id": f"expired/{token.version}"}, f"expired/{token.version}", now)
             raise TokenUnavailable(f"The token has expired. {said}", retry_after=_seconds(RETRY_AFTER))
         cache_seconds = min(_seconds(self.cache_for), expires_in)
-        if expires_in < request.min_seconds and token.age(now) >= self.min_age:
+        if expires_in < request.min_seconds and self._renewal_would_help(token, request, now):
             # Names the version, so that it is served once for everybody, and not by sending latched credentials.
             event = {"id": f"min-seconds/{token.version}", "force": True, "rejected_version": token.version}
             warning = (
@@ -158,10 +161,12 @@ class TokenVendor:
             cache_seconds = min(cache_seconds, _seconds(RETRY_AFTER))
         return HandOut(token, expires_in, cache_seconds, cache_hit=cache_hit, warning=warning)
 
-    def _until_rejectable(self, token: Token, now: datetime) -> timedelta:
-        if token.suspect(now):
-            return timedelta(0)
-        return min(self.min_age, self.min_age - token.age(now))
+    def _renewal_would_help(self, token: Token, request: VendRequest, now: datetime) -> bool:
+        """Whether a new token would live long enough, if it lives as long as this one, and callers may cause one."""
+        lifetime = (token.expires_at - token.issued_at).total_seconds()
+        return lifetime >= request.min_seconds and until_rejectable(
+            token, now, self.min_age, wish=True
+        ) <= timedelta(0)
 
     def _start(self, event: Mapping[str, object], cause: str, now: datetime) -> str:
         """Starts a refresh, at most once per cause and RETRY_AFTER from this process; says so in a sentence."""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from token_vending.credentials import Credentials
 from token_vending.errors import VendorProtocolError, VendorUnavailable
-from token_vending.ports import Clock, Minted, TimeLeft, Vendor
+from token_vending.ports import Clock, Issuer, Minted, TimeLeft
 
 MAX_ATTEMPTS = 4
 LONGEST_ATTEMPT = 20.0
@@ -22,14 +22,14 @@ class Minting:
 
     def __init__(
         self,
-        vendor: Vendor,
+        issuer: Issuer,
         *,
         clock: Clock,
         time_left: TimeLeft,
         sleep: Callable[[float], None],
         jitter: Callable[[float, float], float],
     ) -> None:
-        self._vendor = vendor
+        self._issuer = issuer
         self._clock = clock
         self._time_left = time_left
         self._sleep = sleep
@@ -49,7 +49,7 @@ class Minting:
                 raise VendorUnavailable("Too little time left in this run to mint and store a token.")
             began = self._clock()
             try:
-                return self._vendor.mint(credentials, timeout=min(LONGEST_ATTEMPT, budget)), began
+                return self._issuer.mint(credentials, timeout=min(LONGEST_ATTEMPT, budget)), began
             except VendorProtocolError as error:
                 self.ambiguous = self.ambiguous or error.ambiguous
                 raise

@@ -18,6 +18,14 @@ class LabelHeld(Exception):
     """The staging label lies on another version than the caller thought. Not an error: somebody was first."""
 
 
+class AlreadyAnnounced(Exception):
+    """Another run has written the intent that follows from this state. Not an error: somebody was first."""
+
+    def __init__(self, record: Token | Intent | None) -> None:
+        super().__init__()
+        self.record = record
+
+
 class Clock(Protocol):
     """The one way to learn the time."""
 
@@ -52,17 +60,26 @@ class TokenReader(Protocol):
         """
 
 
-class TokenStore(TokenReader, Protocol):
+class TokenStore(Protocol):
     """The token secret. Each method is one AWS call when nothing fails. Raises StoreUnavailable."""
 
     def labels(self) -> Mapping[str, str]:
         """Which version each staging label lies on."""
 
     def read_version(self, version: str) -> Token | Intent | None:
-        """A version by its id; None if there is none. Raises ConfigurationError as `read_current` does."""
+        """A version that exists; None if its text is empty.
+
+        Raises ConfigurationError as `TokenReader` does, and StoreUnavailable if it cannot be found yet.
+        """
+
+    def versions_kept(self, younger_than: datetime) -> int:
+        """How many versions Secrets Manager cannot remove: labelled, or created after that moment."""
 
     def put_intent(self, intent: Intent) -> None:
-        """Writes the intent as version `intent.version` under the label INTENT."""
+        """Creates version `intent.version` under the labels INTENT and MINTING, taking them from where they lay.
+
+        Raises AlreadyAnnounced, and changes nothing, if that version exists with another text.
+        """
 
     def put_token(self, token: Token) -> None:
         """Writes the token as version `token.version` and makes it AWSCURRENT. Repeating it is harmless."""
@@ -86,8 +103,8 @@ class CredentialsSource(Protocol):
         """The account's present credentials. Raises ConfigurationError, StoreUnavailable."""
 
 
-class Vendor(Protocol):
-    """Personr."""
+class Issuer(Protocol):
+    """The vendor whose tokens are kept here."""
 
     def mint(self, credentials: "Credentials", *, timeout: float) -> Minted:
         """One POST, over within `timeout` seconds. Raises MintError's leaves and ConfigurationError."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from token_vending.errors import ConfigurationError
-from token_vending.token import Intent, Token, from_rfc3339, to_rfc3339
+from token_vending.token import NO_HISTORY, History, Intent, Token, from_rfc3339, to_rfc3339
 
 if TYPE_CHECKING:
     from token_vending.credentials import Credentials
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 # Compiled by `re` when first used: most hand-outs need none of them.
 _CONTROL = r"[\x00-\x1f\x7f]"
 _SURROGATE = r"[\ud800-\udfff]"
-_FAILURES = r"(?P<reason>.*?) \(failures before: (?P<failures>[0-9]{1,6})\)"
-_EARLY_DEATHS = r"(?P<reason>.*?) \(early deaths: (?P<times>[^)]*)\)"
 
 _MEND_RECORD = (
     "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
@@ -33,10 +31,6 @@ _MEND_CREDENTIALS = (
 
 def write_token(token: Token) -> str:
     """The secret string of a token version; design: one JSON object, RFC 3339 UTC times."""
-    reason = token.reason
-    if token.early_deaths:
-        # The contract gives a version no field for history, and a person reading the secret wants it in words.
-        reason += f" (early deaths: {', '.join(to_rfc3339(moment) for moment in token.early_deaths)})"
     return json.dumps(
         {
             "access_token": token.access_token(),
@@ -45,18 +39,25 @@ def write_token(token: Token) -> str:
             "expires_at": to_rfc3339(token.expires_at),
             "user_id": token.user_id,
             "credentials_version": token.credentials_version,
-            "reason": reason,
+            "reason": token.reason,
             "run": token.run,
             "suspect_until": to_rfc3339(token.suspect_until) if token.suspect_until else None,
+            "history": _history_as_json(token.history),
         }
     )
 
 
 def write_intent(intent: Intent) -> str:
-    """The secret string of an intent version: `{"intent": run id, "started_at", "reason"}`."""
-    started_at = to_rfc3339(intent.started_at) if intent.started_at else None
-    reason = f"{intent.reason} (failures before: {intent.failures})" if intent.failures else intent.reason
-    return json.dumps({"intent": intent.run, "started_at": started_at, "reason": reason})
+    """The secret string of an intent version: `{"intent": run id, "started_at", "reason", "attempt", "history"}`."""
+    return json.dumps(
+        {
+            "intent": intent.run,
+            "started_at": to_rfc3339(intent.started_at) if intent.started_at else None,
+            "reason": intent.reason,
+            "attempt": intent.attempt,
+            "history": _history_as_json(intent.history),
+        }
+    )
 
 
 def read_record(version: str, secret_string: str | None) -> Token | Intent | None:
@@ -91,18 +92,17 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent | Non
     if fields.get("token_type", "Bearer") != "Bearer":
         raise fault("token_type", "is not 'Bearer'")
     user_id = fields.get("user_id")
-    reason, early_deaths = _split_reason(fields.get("reason"))
-    run = fields.get("run")
+    reason, run = fields.get("reason"), fields.get("run")
     return Token(
         version=version,
         issued_at=moment("issued_at"),
         expires_at=moment("expires_at"),
         credentials_version=text("credentials_version"),
-        reason=reason,
+        reason=reason if isinstance(reason, str) else "",
         run=run if isinstance(run, str) else "",
         user_id=user_id if isinstance(user_id, str) else None,
         suspect_until=moment("suspect_until") if fields.get("suspect_until") is not None else None,
-        early_deaths=early_deaths,
+        history=_read_history(fields.get("history")),
         _secret=text("access_token"),
     )
 
@@ -147,17 +147,47 @@ def no_credentials(secret_id: str) -> ConfigurationError:
 
 
 def _read_intent(version: str, fields: dict[str, Any]) -> Intent:
-    try:
-        started_at = from_rfc3339(fields["started_at"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        started_at = None
-    reason, failures = str(fields.get("reason", "")), 0
-    found = re.fullmatch(_FAILURES, reason, re.DOTALL)
-    if found:
-        reason, failures = found["reason"], int(found["failures"])
     return Intent(
-        version=version, run=str(fields["intent"]), started_at=started_at, reason=reason, failures=failures
+        version=version,
+        run=str(fields["intent"]),
+        started_at=_moment(fields.get("started_at")),
+        reason=str(fields.get("reason", "")),
+        history=_read_history(fields.get("history")),
+        attempt=str(fields.get("attempt", "")),
     )
+
+
+def _history_as_json(history: History) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "caller_mints": [to_rfc3339(at) for at in history.caller_mints],
+        "failures": history.failures,
+        "failing_since": to_rfc3339(history.failing_since) if history.failing_since else None,
+    }
+
+
+def _read_history(stored: object) -> History:
+    """What can be read of it. Records of earlier releases have none, and a bad field must not cost a token."""
+    if not isinstance(stored, dict):
+        return NO_HISTORY
+    times = stored.get("caller_mints")
+    moments = [_moment(text) for text in times] if isinstance(times, list) else []
+    return History(
+        caller_mints=tuple(sorted(at for at in moments if at is not None)),
+        failures=_count(stored.get("failures")),
+        failing_since=_moment(stored.get("failing_since")),
+    )
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return from_rfc3339(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 10**6 else 0
 
 
 def _object(secret_string: str | None, name: str, mend: str) -> dict[str, Any]:
@@ -169,15 +199,3 @@ def _object(secret_string: str | None, name: str, mend: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ConfigurationError(f"{name} is not a JSON object in SecretString. {mend}")
     return fields
-
-
-def _split_reason(stored: object) -> tuple[str, tuple[datetime, ...]]:
-    if not isinstance(stored, str):
-        return "", ()
-    found = re.fullmatch(_EARLY_DEATHS, stored, re.DOTALL) if stored.endswith(")") else None
-    if not found:
-        return stored, ()
-    try:
-        return found["reason"], tuple(from_rfc3339(text) for text in found["times"].split(", "))
-    except (ValueError, OverflowError):
-        return stored, ()

@@ -30,6 +30,7 @@ VEND_VARIABLES = (
     "TOKEN_SECRET_ID",
     "CACHE_SECONDS",
     "MIN_AGE_SECONDS",
+    "PROBE_URL",
     "ALLOWED_CALLERS",
     "REFRESH_FUNCTION_NAME",
     "STACK_NAME",
@@ -51,8 +52,9 @@ class RefreshSettings(NamedTuple):
         """Raises ConfigurationError naming the variable and what it must be."""
         from token_vending.due import Rules  # noqa: PLC0415 - the hand-out starts faster without
 
-        base_url = _vendor_url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
-        probe_url = _vendor_url(environment, "PROBE_URL", "") or None
+        _check_endpoints(environment)
+        base_url = _url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
+        probe_url = _url(environment, "PROBE_URL", "") or None
         if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(base_url).hostname:
             # The probe sends the token: to the vendor, not to an address somebody mistyped.
             raise ConfigurationError("PROBE_URL must be on the same host as PERSONR_BASE_URL.")
@@ -64,7 +66,7 @@ class RefreshSettings(NamedTuple):
             rules=Rules(
                 renew_before=timedelta(days=_whole_number(environment, "RENEW_BEFORE_DAYS", 30)),
                 max_age=timedelta(days=max_age_days) if max_age_days else None,
-                min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+                min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 60)),
             ),
             standby_credentials_secret_id=environment.get("STANDBY_CREDENTIALS_SECRET_ID", "").strip()
             or None,
@@ -79,6 +81,7 @@ class VendSettings(NamedTuple):
     refresh_function_name: str
     cache_for: timedelta
     min_age: timedelta
+    probed: bool
     allowed_callers: AllowedCallers
     read_ahead: bool = False
     """Whether to fetch the token while starting: yes for a start that a waiting request has caused.
@@ -90,12 +93,14 @@ class VendSettings(NamedTuple):
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "VendSettings":
         """Raises ConfigurationError naming the variable and what it must be."""
+        _check_endpoints(environment)
         patterns = [part.strip() for part in environment.get("ALLOWED_CALLERS", "").split(",")]
         return cls(
             token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
             refresh_function_name=_required(environment, "REFRESH_FUNCTION_NAME"),
             cache_for=timedelta(seconds=_whole_number(environment, "CACHE_SECONDS", 300)),
-            min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 900)),
+            min_age=timedelta(seconds=_whole_number(environment, "MIN_AGE_SECONDS", 60)),
+            probed=bool(environment.get("PROBE_URL", "").strip()),
             allowed_callers=AllowedCallers.parse(pattern for pattern in patterns if pattern),
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
             read_ahead=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "on-demand",
@@ -124,7 +129,14 @@ def _whole_number(environment: Mapping[str, str], name: str, default: int) -> in
     return int(text)
 
 
-def _vendor_url(environment: Mapping[str, str], name: str, default: str) -> str:
+def _check_endpoints(environment: Mapping[str, str]) -> None:
+    """The SDK's own variables: what is sent there are the credentials, the token and signatures."""
+    for name in environment:
+        if name.startswith("AWS_ENDPOINT_URL"):
+            _url(environment, name, "")
+
+
+def _url(environment: Mapping[str, str], name: str, default: str) -> str:
     text = environment.get(name, default).strip()
     if not text:
         return default
@@ -139,7 +151,7 @@ def _vendor_url(environment: Mapping[str, str], name: str, default: str) -> str:
         )
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
         raise ConfigurationError(
-            f"Environment variable {name} must be an https address: it carries credentials. "
+            f"Environment variable {name} must be an https address: secrets go there. "
             "Plain http is for loopback only."
         )
     return text

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 
 def fingerprint(secret: str) -> str:
@@ -28,6 +29,21 @@ def from_rfc3339(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+class History(NamedTuple):
+    """What a run must know of earlier ones. `history.py` has the rules, the records carry it.
+
+    `caller_mints`: when, within the last day, callers caused a mint. `failures`: how many runs in a row failed
+    before this one, and `failing_since`: when the first of them began.
+    """
+
+    caller_mints: tuple[datetime, ...] = ()
+    failures: int = 0
+    failing_since: datetime | None = None
+
+
+NO_HISTORY = History()
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One access token as the store keeps it. `version` is the VersionId of the secret it lies in.
@@ -44,7 +60,7 @@ class Token:
     run: str
     user_id: str | None = None
     suspect_until: datetime | None = None
-    early_deaths: tuple[datetime, ...] = ()
+    history: History = NO_HISTORY
     _secret: str = field(default="", repr=False)
 
     def __repr__(self) -> str:
@@ -78,13 +94,18 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A run's announcement that it is about to mint. Holds no token.
+    """A run's announcement that it is about to mint, and its hold of the lock. Holds no token.
 
-    `failures` is how many runs in a row had failed before it.
+    `attempt` is a value drawn for this very attempt, so that no two attempts ever write the same text.
     """
 
     version: str
     run: str
     started_at: datetime | None
     reason: str
-    failures: int = 0
+    history: History = NO_HISTORY
+    attempt: str = ""
+
+    def finished_by(self, token: Token | None) -> bool:
+        """Whether that token is what this run has minted."""
+        return token is not None and token.run == self.run

@@ -21,6 +21,7 @@ def build_refresher() -> "Refresher":
     """The refresh use case on AWS and the vendor. Raises ConfigurationError for a bad environment."""
     import urllib3
 
+    from token_vending.accounts import Accounts
     from token_vending.adapters.personr import PersonrVendor
     from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
     from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
@@ -33,9 +34,11 @@ def build_refresher() -> "Refresher":
     standby_id = settings.standby_credentials_secret_id
     return Refresher(
         store=SecretsManagerStore(client, settings.token_secret_id),
-        primary=SecretsManagerCredentials(client, settings.credentials_secret_id),
-        standby=SecretsManagerCredentials(client, standby_id, account="standby") if standby_id else None,
-        vendor=PersonrVendor(settings.base_url, probe_url=settings.probe_url),
+        accounts=Accounts(
+            SecretsManagerCredentials(client, settings.credentials_secret_id),
+            SecretsManagerCredentials(client, standby_id, account="standby") if standby_id else None,
+        ),
+        issuer=PersonrVendor(settings.base_url, probe_url=settings.probe_url),
         clock=utc_now,
         sleep=time.sleep,
         jitter=SystemRandom().uniform,
@@ -57,6 +60,7 @@ def build_vendor(settings: VendSettings) -> "TokenVendor":
         clock=utc_now,
         cache_for=settings.cache_for,
         min_age=settings.min_age,
+        probed=settings.probed,
     )
     if settings.read_ahead:
         # One attempt: a start that takes longer than ten seconds is a failed one.

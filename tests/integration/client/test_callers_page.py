@@ -154,18 +154,23 @@ def test_another_account() -> None:
     assert ":live" in repr(run_python("another-account")["personr"])
 
 
-def test_the_policy_allows_what_the_stacks_own_policy_allows() -> None:
+def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
     class Tags(yaml.SafeLoader):
         """Reads CloudFormation's tags as whatever they are attached to."""
 
     Tags.add_multi_constructor("!", lambda loader, _tag, node: node.value if hasattr(node, "value") else None)
-    template = yaml.load((ROOT / "template.yaml").read_text(), Tags)  # noqa: S506 - a SafeLoader
-    statements = template["Resources"]["CallerPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    resources = yaml.load((ROOT / "template.yaml").read_text(), Tags)["Resources"]  # noqa: S506 - a SafeLoader
     policy = json.loads(SNIPPETS["policy"])
 
-    assert [statement["Action"] for statement in policy["Statement"]] == [
-        statement["Action"] for statement in statements
+    def what(statement: dict[str, Any]) -> tuple[Any, Any]:
+        return statement["Action"], statement.get("Condition")
+
+    assert [what(statement) for statement in policy["Statement"]] == [
+        what(statement)
+        for name in ("CallerPolicy", "UrlCallerPolicy")
+        for statement in resources[name]["Properties"]["PolicyDocument"]["Statement"]
     ]
+    assert [s["Resource"].rpartition(":")[2] for s in policy["Statement"]] == ["live", "url", "url"]
 
 
 @pytest.fixture(scope="session")
@@ -247,8 +252,8 @@ def test_node_asks_again_after_a_timeout_or_a_crash(
     ]
     asked = len(falls) + 1
 
-    def flaky(event: Any, request_id: str) -> Any:
-        return falls.pop(0) if falls else world.vend.run(event, request_id)
+    def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
+        return falls.pop(0) if falls else world.vend.run(event, request_id, qualifier)
 
     world.lambda_service.wire("vend", flaky)
     world.lambda_service.forget()

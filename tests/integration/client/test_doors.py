@@ -58,7 +58,7 @@ class Function:
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
 
-    def run(self, event: Any, _request_id: str) -> Outcome:
+    def run(self, event: Any, _request_id: str, _qualifier: str | None) -> Outcome:
         self.events.append(event)
         return self.outcomes.pop(0) if self.outcomes else Outcome(ANSWER)
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import build
+from scripts import build
 
 ROOT = Path(__file__).resolve().parents[3]
 REFRESH = "RefreshFunction"
 VEND = "VendFunction"
 SOURCES = {REFRESH: ROOT / "functions" / "refresh", VEND: ROOT / "functions" / "vend"}
 LAYER_SOURCE = ROOT / "layers" / "token_vending"
-RUNTIME_CLIENT_MODULES = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
+RUNTIME_CLIENT_MODULES = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py", "coverage")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def build_of_the_sources() -> Path | None:
 
 @functools.cache
 def runtime_client_folder() -> Path:
-    """A folder that holds awslambdaric and what it needs and nothing else, so that the environment's boto3
+    """A folder that holds awslambdaric, what it needs, coverage, and nothing else, so that the environment's boto3
     cannot stand in for something the layer lacks.
     """
     folder = Path(tempfile.mkdtemp(prefix="runtime-client-"))

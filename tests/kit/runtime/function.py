@@ -21,7 +21,15 @@ from tests.kit.runtime.artefacts import Artefact, interpreter, runtime_client_fo
 from tests.kit.runtime.runtime_api import Invocation, RuntimeApi
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
-INIT_LIMIT_SECONDS = 20.0
+INIT_LIMIT_SECONDS = 120.0
+SAVES_WITHIN_SECONDS = 30.0
+# The runtime client as `python -m awslambdaric`, with the lines that are executed counted and saved at SIGTERM.
+MEASURED = (
+    "-c",
+    "import coverage, runpy; coverage.process_startup(); "  # noqa: ISC003 - one argument
+    + "runpy.run_module('awslambdaric', alter_sys=True, run_name='__main__')",
+)
+_MEASURED: set[tuple[str, str]] = set()
 TIMED_OUT = "Sandbox.Timedout"
 KILLED = "Runtime.ExitError"
 
@@ -62,20 +70,24 @@ class Result:
 class Environment:
     """One execution environment: a Runtime API and the process that polls it."""
 
-    def __init__(self, artefact: Artefact, environment: Mapping[str, str], arn: str, log: Path) -> None:
-        self.api = RuntimeApi(arn).start()
+    def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
+        self.api = RuntimeApi().start()
         self.log = log
         paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
+        settings = coverage_settings(artefact.logical_id)
+        self._end = signal.SIGKILL if settings is None else signal.SIGTERM
+        client = ["-m", "awslambdaric"] if settings is None else MEASURED
         self._output = log.open("wb")
         self._process = subprocess.Popen(
             # -S: no site-packages, so that imports come from the task, its layer and the runtime client only.
-            [interpreter(), "-S", "-m", "awslambdaric", "app.handler"],
+            [interpreter(), "-S", *client, "app.handler"],
             cwd=artefact.task_root,
             env={
                 **environment,
                 "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
                 "LAMBDA_TASK_ROOT": str(artefact.task_root),
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
+                **({} if settings is None else {"COVERAGE_PROCESS_CONFIG": settings}),
                 **bytecode_variables(artefact.bytecode),
             },
             stdin=subprocess.DEVNULL,
@@ -110,10 +122,13 @@ class Environment:
         """SIGKILL, and wait until the process is gone."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(60)
 
     def close(self) -> None:
-        """Kill the process and stop its API."""
+        """End the process and stop its API."""
+        self._process.send_signal(self._end)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(SAVES_WITHIN_SECONDS)
         self.kill()
         self._output.close()
         self.api.stop()
@@ -138,7 +153,7 @@ class Pending:
         limit = self.started + self.invocation.timeout_seconds
         while not self.invocation.done.wait(0.01):
             if not self.environment.alive:
-                self.invocation.done.wait(0.2)
+                self.invocation.done.wait(5)  # its answer may be on the way
                 self.invocation.fail(KILLED, "the process exited")
             elif time.monotonic() > limit:
                 self.environment.kill()
@@ -190,18 +205,29 @@ class LambdaFunction:
         self._folder.cleanup()
 
     def invoke(
-        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        event: Any,
+        request_id: str | None = None,
+        *,
+        qualifier: str | None = "live",
+        timeout_seconds: float | None = None,
     ) -> Result:
         """Invoke and wait; raises nothing for what the function does."""
-        started = self.start(event, request_id, timeout_seconds=timeout_seconds)
+        started = self.start(event, request_id, qualifier=qualifier, timeout_seconds=timeout_seconds)
         return started if isinstance(started, Result) else started.wait()
 
     def start(
-        self, event: Any, request_id: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        event: Any,
+        request_id: str | None = None,
+        *,
+        qualifier: str | None = "live",
+        timeout_seconds: float | None = None,
     ) -> Pending | Result:
         """Begin an invocation; a Result at once if the environment could not be initialised."""
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        invocation = Invocation(event, seconds, request_id or str(uuid.uuid4()))
+        arn = self.arn if qualifier is None else f"{self.arn}:{qualifier}"
+        invocation = Invocation(event, seconds, arn, request_id or str(uuid.uuid4()))
         begun = time.monotonic()
         environment = self._take()
         init_error = environment.wait_ready()
@@ -211,9 +237,9 @@ class LambdaFunction:
         environment.api.submit(invocation)
         return Pending(environment, invocation, time.monotonic(), self)
 
-    def run(self, event: Any, request_id: str) -> Result:
+    def run(self, event: Any, request_id: str, qualifier: str | None) -> Result:
         """The form that :class:`tests.kit.stand_ins.lambda_service.LambdaService` calls."""
-        return self.invoke(event, request_id)
+        return self.invoke(event, request_id, qualifier=qualifier)
 
     def go_cold(self) -> None:
         """End the warm environments; the next invocation starts a new one. Logs are kept."""
@@ -250,7 +276,7 @@ class LambdaFunction:
                 if environment.alive:
                     return environment
             log = Path(self._folder.name) / f"{len(self._environments):04d}.log"
-            environment = Environment(self._artefact, self.environment, self.arn, log)
+            environment = Environment(self._artefact, self.environment, log)
             self._environments.append(environment)
             return environment
 
@@ -261,6 +287,15 @@ class LambdaFunction:
                 self._idle.append(environment)
         else:
             environment.close()
+
+
+def coverage_settings(logical_id: str) -> str | None:
+    """Of each file of tests the first process of each function is measured: it doubles what a start costs."""
+    file = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
+    if (file, logical_id) in _MEASURED:
+        return None
+    _MEASURED.add((file, logical_id))
+    return os.environ.get("COVERAGE_PROCESS_CONFIG")
 
 
 def bytecode_variables(folder: Path | None) -> dict[str, str]:

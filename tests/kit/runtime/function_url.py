@@ -13,7 +13,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, override
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +22,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.kit.stand_ins.lambda_service import Outcome
+from tests.kit.stand_ins.lambda_service import Function
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
@@ -59,11 +59,11 @@ CALLER = Principal(
 
 
 class FunctionUrl(LoopbackServer):
-    """The URL. ``run`` is called with the event and a request id (``LambdaFunction.run`` fits)."""
+    """The URL on the alias `url`. ``run`` is called as Lambda's API calls it (``LambdaFunction.run`` fits)."""
 
     def __init__(
         self,
-        run: Callable[[Any, str], Outcome],
+        run: Function,
         principals: Iterable[Principal] = (CALLER,),
         *,
         service: str = "lambda",
@@ -83,7 +83,7 @@ class FunctionUrl(LoopbackServer):
             )
         event = http_event(request, principal)
         self.events.append(event)
-        outcome = self._run(event, event["requestContext"]["requestId"])
+        outcome = self._run(event, event["requestContext"]["requestId"], "url")
         if outcome.error is not None:
             return Response(502, b"Internal Server Error", {"Content-Type": "text/plain"})
         return http_response(outcome.payload)

@@ -25,6 +25,8 @@ class Invocation:
 
     event: Any
     timeout_seconds: float
+    function_arn: str
+    """With the qualifier that was invoked."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     payload: Any = None
     error: dict[str, Any] | None = None
@@ -42,12 +44,11 @@ class Invocation:
 class RuntimeApi(LoopbackServer):
     """Hands events to the runtime client one at a time and takes its answers."""
 
-    def __init__(self, function_arn: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.init_error: dict[str, Any] | None = None
         self.ready = threading.Event()
         """Set when the function is initialised (the first 'next') or has reported that it cannot be."""
-        self._function_arn = function_arn
         self._queue: queue.Queue[Invocation] = queue.Queue()
         self._running: dict[str, Invocation] = {}
         self._stopping = threading.Event()
@@ -90,7 +91,7 @@ class RuntimeApi(LoopbackServer):
                 "Content-Type": "application/json",
                 "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
                 "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
-                "Lambda-Runtime-Invoked-Function-Arn": self._function_arn,
+                "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
                 "Lambda-Runtime-Trace-Id": TRACE_ID,
             }
             invocation.handed_over.set()

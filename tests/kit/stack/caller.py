@@ -22,7 +22,7 @@ def main() -> None:
     """Serves commands until its input ends."""
     address = sys.argv[1]
     client = TokenClient(wait_seconds=60)
-    plain = urllib3.PoolManager(timeout=10, retries=False)
+    plain = urllib3.PoolManager(timeout=60, retries=False)
     token: Token | None = None
     for line in sys.stdin:
         command = line.strip()

@@ -23,8 +23,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 
-import bootstrap
-import build
+from scripts import build
 from tests.infrastructure import cloudformation
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
@@ -37,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CALLER = Path(__file__).with_name("caller.py")
 STACK_NAME = "token-vending"
 BUCKET = "artifacts"
-DEPLOYED_WITHIN_SECONDS = 120.0
+DEPLOYED_WITHIN_SECONDS = 300.0
 POLL_SECONDS = 0.2
 PARAMETERS = {
     # The shortest rate there is.
@@ -47,6 +46,8 @@ PARAMETERS = {
     # A token that somebody kills right after it was minted is replaced at the first report.
     "MinAgeSeconds": "0",
     "CacheSeconds": "60",
+    # Of two users that IAM lets through to the URL, one is not listed.
+    "AllowedCallers": f"arn:aws:iam::{ACCOUNT_ID}:user/caller-*",
 }
 
 
@@ -179,21 +180,21 @@ class EmbeddedStack:
         return (session or self.root_session()).client(
             service,
             endpoint_url=self.ministack.url,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=70),
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=70),
         )
 
     def root_session(self) -> boto3.Session:
         """Root of the emulated account."""
         return _session("test", "test")
 
-    def create_user(self, policy_arns: tuple[str, ...] = ()) -> User:
-        """A new IAM user that has these managed policies and nothing else."""
+    def create_user(self, *outputs: str, name: str = "caller") -> User:
+        """A new IAM user that has the managed policies of these outputs and nothing else."""
         iam: IAMClient = self.client("iam")
         self._user_count += 1
-        name = f"caller-{self._user_count}"
+        name = f"{name}-{self._user_count}"
         arn = iam.create_user(UserName=name)["User"]["Arn"]
-        for policy_arn in policy_arns:
-            iam.attach_user_policy(UserName=name, PolicyArn=policy_arn)
+        for output in outputs:
+            iam.attach_user_policy(UserName=name, PolicyArn=self.outputs[output])
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return User(name, arn, key["AccessKeyId"], key["SecretAccessKey"])
 
@@ -282,13 +283,14 @@ class EmbeddedStack:
         return sorted(versions, key=lambda version: (version.created, version.kind == "token"))
 
     @contextlib.contextmanager
-    def caller(self, user: User) -> Iterator[Caller]:
+    def caller(self, user: User, *, over_http: bool = False) -> Iterator[Caller]:
         """A caller in a process of its own, with this user's keys."""
+        function = {"PERSONR_TOKEN_FUNCTION": self.outputs["VendFunctionArn"]}
         environment = {
             **self.ministack.environment,
             "AWS_ACCESS_KEY_ID": user.access_key_id,
             "AWS_SECRET_ACCESS_KEY": user.secret_access_key,
-            "PERSONR_TOKEN_FUNCTION": self.outputs["VendFunctionArn"],
+            **({"PERSONR_TOKEN_URL": self._url_here()} if over_http else function),
             "PATH": os.environ.get("PATH", os.defpath),
             "PYTHONPATH": str(ROOT / "layers" / "token_client"),
         }
@@ -306,6 +308,11 @@ class EmbeddedStack:
         finally:
             process.kill()
             process.communicate()
+
+    def _url_here(self) -> str:
+        """The function's URL at the emulator's own address: its name leads nowhere."""
+        url_id = urlsplit(self.outputs["VendUrl"]).netloc.partition(".")[0]
+        return f"{self.ministack.url}/_aws/lambda-url/{url_id}"
 
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
         """Status and body of a request to the function's URL, signed by this user or not at all."""
@@ -356,7 +363,7 @@ class EmbeddedStack:
 
     def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Deploy any template as a stack of its own; returns its outputs."""
-        command = [str(bootstrap.BUILD / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
+        command = [str(ROOT / ".build" / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
         command += ["--stack-name", name, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
         command += ["--config-env", "embedded"]

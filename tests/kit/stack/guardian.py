@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ENDS_WITHIN_SECONDS = 5.0
+ENDS_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 

@@ -11,15 +11,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-import bootstrap
-
+ROOT = Path(__file__).resolve().parents[3]
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
-READY_WITHIN_SECONDS = 30.0
-ENDS_WITHIN_SECONDS = 20.0
+READY_WITHIN_SECONDS = 120.0
+ENDS_WITHIN_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LOG = "ministack.log"
 GUARDIAN = Path(__file__).with_name("guardian.py")
+EMULATOR = Path(__file__).with_name("emulator.py")
 
 
 class MiniStack:
@@ -40,7 +40,6 @@ class MiniStack:
         self._guardian: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        bootstrap.make_environment("ministack", quiet=True)
         self._guardian = subprocess.Popen(
             [sys.executable, "-S", str(GUARDIAN), str(os.getpid()), "token-vending-stack-"],
             stdin=subprocess.PIPE,
@@ -96,8 +95,8 @@ class MiniStack:
             "IOT_MTLS_ENABLED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        python = str(bootstrap.BUILD / "ministack" / "bin" / "python")
-        self._tell({"command": [python, "-m", "ministack"], "environment": environment, "log": LOG})
+        python = str(ROOT / ".build" / "ministack" / "bin" / "python")
+        self._tell({"command": [python, "-P", str(EMULATOR)], "environment": environment, "log": LOG})
         self.group = int(self._hear())
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not self._is_ready():

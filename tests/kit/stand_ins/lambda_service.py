@@ -31,8 +31,8 @@ class Outcome(Protocol):
     def error(self) -> dict[str, Any] | None: ...
 
 
-Function = Callable[[Any, str], Outcome]
-"""Called with the event and the request id (the same one for every retry of an asynchronous invoke)."""
+Function = Callable[[Any, str, str | None], Outcome]
+"""Called with the event, the request id (the same one for every retry of an asynchronous invoke), the qualifier."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class LambdaService(LoopbackServer):
         run = self._functions.get(invocation.function)
         if run is None:
             return _error("ResourceNotFoundException", 404, f"Function not found: {invocation.function}")
-        outcome = run(invocation.event, invocation.request_id)
+        outcome = run(invocation.event, invocation.request_id, invocation.qualifier)
         headers = {"x-amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "1"}
         if outcome.error is not None:
             return Response.of_json(outcome.error, 200, {**headers, "X-Amz-Function-Error": "Unhandled"})
@@ -127,7 +127,7 @@ class LambdaService(LoopbackServer):
     def _run_async(self, invocation: Invocation) -> None:
         run = self._functions[invocation.function]
         for _ in range(ASYNC_ATTEMPTS):
-            if run(invocation.event, invocation.request_id).error is None:
+            if run(invocation.event, invocation.request_id, invocation.qualifier).error is None:
                 return
         self.failed_events.append(invocation)
 

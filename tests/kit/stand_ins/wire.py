@@ -62,7 +62,7 @@ class Hold:
         self._done = threading.Event()
         self._verdict = Verdict.DROP
 
-    def wait(self, timeout_seconds: float = 30.0) -> bool:
+    def wait(self, timeout_seconds: float = 60.0) -> bool:
         """Wait until a call stands here; False if none came in time."""
         return self._reached.wait(timeout_seconds)
 

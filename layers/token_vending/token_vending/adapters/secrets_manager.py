@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,12 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
 from token_vending.credentials import Credentials, account_of
 from token_vending.errors import ConfigurationError, StoreUnavailable
-from token_vending.ports import LabelHeld
+from token_vending.ports import AlreadyAnnounced, LabelHeld
 from token_vending.records import no_credentials, read_credentials, read_record, write_intent, write_token
 from token_vending.token import Intent, Token
 
 CURRENT = "AWSCURRENT"
 INTENT = "INTENT"
+LOCK = "MINTING"
 
 
 class _Absent(Exception):
@@ -43,11 +45,17 @@ class SecretsManagerStore:
         self._client = client
         self._secret_id = secret_id
 
-    def read_current(self) -> Token | Intent | None:
-        return self._read(VersionStage=CURRENT)
-
     def read_version(self, version: str) -> Token | Intent | None:
-        return self._read(VersionId=version)
+        try:
+            answer = _get(self._call, self._client, VersionId=version)
+        except _Absent:
+            # Somebody has told us of it, so it exists: this read lags behind.
+            raise StoreUnavailable(
+                "A version of the token secret cannot be read yet.", retry_after=5
+            ) from None
+        except _Conflict as conflict:
+            raise conflict.translated from conflict.cause
+        return read_record(*answer)
 
     def labels(self) -> Mapping[str, str]:
         """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html"""
@@ -63,17 +71,49 @@ class SecretsManagerStore:
         stages_of = answer.get("VersionIdsToStages", {})
         return {stage: version for version, stages in stages_of.items() for stage in stages}
 
+    def versions_kept(self, younger_than: datetime) -> int:
+        """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html"""
+        kept = 0
+        page: dict[str, object] = {}
+        while True:
+            try:
+                answer = self._call(
+                    "ListSecretVersionIds",
+                    self._client.list_secret_version_ids,
+                    IncludeDeprecated=True,
+                    MaxResults=100,
+                    **page,
+                )
+            except (_Absent, _Conflict) as error:
+                raise StoreUnavailable("The versions of the token secret cannot be counted.") from error
+            for version in answer.get("Versions", []):
+                created = version.get("CreatedDate")
+                kept += bool(version.get("VersionStages")) or created is None or created > younger_than
+            if not answer.get("NextToken"):
+                return kept
+            page = {"NextToken": answer["NextToken"]}
+
     def put_intent(self, intent: Intent) -> None:
-        self._put(intent.version, write_intent(intent), INTENT)
+        content = write_intent(intent)
+        try:
+            self._put(intent.version, content, [INTENT, LOCK])
+        except _Exists:
+            stored = self._stored(intent.version)
+            if stored.get("SecretString") == content:
+                return  # Ours, by an attempt whose answer was lost.
+            raise AlreadyAnnounced(read_record(intent.version, stored.get("SecretString"))) from None
 
     def put_token(self, token: Token) -> None:
-        self._put(token.version, write_token(token), CURRENT)
+        content = write_token(token)
+        try:
+            self._put(token.version, content, [CURRENT])
+        except _Exists:
+            self._confirm(token.version, content, CURRENT)
 
     def move_label(self, label: str, *, to: str, expected_on: str | None) -> None:
         """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 
-        Without RemoveFromVersionId the call fails while another version holds the label: the
-        compare-and-swap that the lock is made of.
+        Without RemoveFromVersionId the call fails while another version holds the label.
         """
         remove = {"RemoveFromVersionId": expected_on} if expected_on not in (None, to) else {}
         self._update_stage(label, wanted_on=to, MoveToVersionId=to, **remove)
@@ -81,19 +121,10 @@ class SecretsManagerStore:
     def remove_label(self, label: str, *, expected_on: str) -> None:
         self._update_stage(label, wanted_on=None, RemoveFromVersionId=expected_on)
 
-    def _read(self, **which: str) -> Token | Intent | None:
-        try:
-            answer = _get(self._call, self._client, **which)
-        except _Absent:
-            return None
-        except _Conflict as conflict:
-            raise conflict.translated from conflict.cause
-        return read_record(answer[0], answer[1])
-
-    def _put(self, version: str, content: str, stage: str) -> None:
+    def _put(self, version: str, content: str, stages: list[str]) -> None:
         """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
 
-        The version id is the ClientRequestToken, so a repetition changes nothing.
+        The version id is the ClientRequestToken: a repetition changes nothing, another text raises _Exists.
         """
         try:
             self._call(
@@ -101,10 +132,8 @@ class SecretsManagerStore:
                 self._client.put_secret_value,
                 ClientRequestToken=version,
                 SecretString=content,
-                VersionStages=[stage],
+                VersionStages=stages,
             )
-        except _Exists:
-            self._confirm(version, content, stage)
         except _Absent:
             raise ConfigurationError(
                 f"The token secret {self._secret_id} does not exist: check TOKEN_SECRET_ID, or restore the secret."
@@ -112,16 +141,19 @@ class SecretsManagerStore:
         except _Conflict as conflict:
             raise conflict.translated from conflict.cause
 
-    def _confirm(self, version: str, content: str, stage: str) -> None:
-        """Reads back a version that is said to exist: ours from an answer that got lost, or not ours."""
+    def _stored(self, version: str) -> dict[str, Any]:
+        """What a version holds that is said to exist: ours from an answer that got lost, or not ours."""
         try:
-            answer = self._call("GetSecretValue", self._client.get_secret_value, VersionId=version)
+            return self._call("GetSecretValue", self._client.get_secret_value, VersionId=version)
         except _Absent:
             raise StoreUnavailable(
                 "PutSecretValue says that the version exists, GetSecretValue that it does not."
             ) from None
         except _Conflict as conflict:
             raise conflict.translated from conflict.cause
+
+    def _confirm(self, version: str, content: str, stage: str) -> None:
+        answer = self._stored(version)
         if answer.get("SecretString") != content:
             raise StoreUnavailable(f"Version {version} of the token secret exists with another content.")
         if stage not in answer.get("VersionStages", []):

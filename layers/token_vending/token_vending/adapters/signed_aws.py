@@ -9,6 +9,7 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from random import SystemRandom
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -225,6 +226,12 @@ class SignedSecretsManager:
 
     def update_secret_version_stage(self, **arguments: object) -> dict[str, Any]:
         return self._call("UpdateSecretVersionStage", arguments)
+
+    def list_secret_version_ids(self, **arguments: object) -> dict[str, Any]:
+        answer = self._call("ListSecretVersionIds", arguments)
+        for version in answer.get("Versions", []):
+            version["CreatedDate"] = datetime.fromtimestamp(version["CreatedDate"], UTC)
+        return answer
 
     def _call(self, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         status, body = _secrets_manager(self._aws, operation, arguments)

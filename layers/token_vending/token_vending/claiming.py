@@ -1,0 +1,112 @@
+"""The claim: of any crowd of runs exactly one may mint, and the others leave nothing behind.
+
+The version id of an intent follows from the state it answers: which version is current, and which intent was the
+last. Secrets Manager creates a version with that id once, and refuses it to everybody who comes with another text
+(PutSecretValue's ClientRequestToken). So writing the intent is a compare-and-swap on the whole state: it succeeds
+only for the first run that has seen the latest one. Whoever decided on a stale reading asks for an id that is
+taken. docs/decisions/0003 says why this and not a label.
+"""
+
+import contextlib
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from token_vending.due import Verdict, lease_over
+from token_vending.errors import StoreUnavailable, VendorUnavailable
+from token_vending.history import DAY, announced, failure_wait, has_room, quiet
+from token_vending.observing import ABANDONED, CURRENT, LOCK, Observation, version_after
+from token_vending.ports import AlreadyAnnounced, LabelHeld, TokenStore
+from token_vending.requests import RefreshRequest
+from token_vending.token import Intent
+
+
+def check_pause(state: Observation, request: RefreshRequest, now: datetime) -> None:
+    """Raises VendorUnavailable while it is too early for another run after the failed ones. A person need not wait."""
+    wait = timedelta(0) if state.refused else failure_wait(state.last, now)
+    if wait > timedelta(0) and not request.by_a_person:
+        seconds = math.ceil(wait.total_seconds())
+        raise VendorUnavailable(
+            f"Nothing was tried: earlier runs have failed, their errors say why, and the next one may try in "
+            f"{seconds} s.",
+            retry_after=seconds,
+        )
+
+
+def check_room(
+    store: TokenStore, state: Observation, verdict: Verdict, now: datetime, notes: list[str]
+) -> None:
+    """Raises StoreUnavailable unless there is room for the intent and for the token after it.
+
+    What a caller has caused stops well before the end, and leaves the rest to ticks and to `force`. If nobody can
+    count, only a stack that has written little of late may go on.
+    """
+    try:
+        kept = store.versions_kept(now - DAY)
+    except StoreUnavailable as error:
+        if not quiet(state.last or state.token, now):
+            raise
+        notes.append(f"The versions of the token secret could not be counted: {error.detail}")
+        return
+    if not has_room(kept, for_a_caller=verdict.by_caller):
+        raise StoreUnavailable(
+            f"Nothing was minted: the token secret has {kept} versions that Secrets Manager still keeps, and there "
+            "may be no room for another token. It makes room by itself, a day after they were written."
+        )
+
+
+def claim(  # noqa: PLR0913
+    store: TokenStore,
+    state: Observation,
+    request: RefreshRequest,
+    verdict: Verdict,
+    now: datetime,
+    *,
+    attempt: str,
+) -> Intent | None:
+    """Writes the intent that follows from this state, under the lock; None if another run has done so.
+
+    It proves that the write path (IAM, KMS, quota) works before the working token is killed.
+    """
+    failed = None if state.refused else state.last
+    history = announced(
+        state.token, failed=failed, question=state.unfinished, now=now, by_caller=verdict.by_caller
+    )
+    version: str | None = state.next_version
+    while version is not None:
+        intent = Intent(version, request.attempt(version), now, verdict, history, attempt)
+        try:
+            store.put_intent(intent)
+        except AlreadyAnnounced as taken:
+            version = _after(version, taken.record, state, now)
+        else:
+            return intent
+    return None
+
+
+def _after(version: str, taken: object, state: Observation, now: datetime) -> str | None:
+    """Where to try again. As a rule nowhere: another run was first.
+
+    Unless its intent is long over, and still this state names no later one: then somebody has moved the label
+    INTENT by hand.
+    """
+    if isinstance(taken, Intent) and not lease_over(taken, now):
+        return None
+    return version_after(state.labels.get(CURRENT), version)
+
+
+def release(store: TokenStore, version: str, notes: list[str]) -> None:
+    """Takes the lock off that version."""
+    try:
+        store.remove_label(LOCK, expected_on=version)
+    except LabelHeld:
+        pass  # Somebody found the run finished and released it for us.
+    except StoreUnavailable as error:
+        # A finished run's lock hinders nobody, and the next run takes it away.
+        notes.append(f"The lock could not be released: {error.detail}")
+
+
+def abandon(store: TokenStore, version: str, labels: Mapping[str, str]) -> None:
+    """Says that this run has given up, with its question open: the next one need not wait for the lease."""
+    with contextlib.suppress(LabelHeld, StoreUnavailable):  # The lease ends by itself.
+        store.move_label(ABANDONED, to=version, expected_on=labels.get(ABANDONED))

@@ -1,0 +1,127 @@
+"""What a run must know of earlier ones, and the rules that follow from it.
+
+All of it is fields of the records (`token.History`), carried from each record to the next. Three rules read it:
+
+- the budget: how often callers may cause a mint (docs/decisions/0008);
+- the pause: how long to leave a failing vendor alone (docs/decisions/0017);
+- the room: how many versions the token secret may hold (docs/decisions/0017).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from token_vending.token import NO_HISTORY, History, Intent, Token
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+LONGEST_CALLER_PAUSE = HOUR
+MOST_CALLER_MINTS = ((HOUR, 6), (DAY, 30))
+"""Whoever asks, however many at once, in whatever mixture."""
+
+FREE_FAILURES = 10
+FIRST_PAUSE = timedelta(seconds=45)
+LONGEST_PAUSE = HOUR
+PAUSE_DIVISOR = 12
+"""Ten runs in a row may fail as fast as they come. Then the pause is a twelfth of the time since the first of
+them: an outage costs callers less than a tenth of it more, and one of a day makes fewer than 90 attempts."""
+
+VERSIONS_QUOTA = 100
+"""Secrets Manager keeps about so many versions and removes none of the last 24 hours
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."""
+_VERSIONS_OF_A_RUN = 2
+CALLERS_LEAVE = 20
+"""Versions that a run which a caller has caused leaves to ticks and to `force`."""
+QUIET = 10
+"""Up to so many failed runs and mints for callers within a day, this stack has not filled the secret by itself."""
+
+
+def caller_wait(history: History, now: datetime, first_pause: timedelta) -> timedelta:
+    """How long until callers may cause the next mint; zero or less: now.
+
+    The pause after a mint starts at `first_pause` and doubles with each further one, up to an hour. Each hour
+    without a mint takes one doubling back.
+    """
+    mints = [at for at in history.caller_mints if timedelta(0) <= now - at < DAY]
+    waits = [timedelta(0)]
+    if mints:
+        pause = first_pause * 2 ** min(_doublings(mints), 12)
+        waits.append(mints[-1] + min(pause, LONGEST_CALLER_PAUSE) - now)
+    for window, most in MOST_CALLER_MINTS:
+        if len(mints) >= most:
+            waits.append(mints[-most] + window - now)
+    return max(waits)
+
+
+def capped_wait(history: History, now: datetime) -> timedelta:
+    """The same without the pause: what holds for a token that an older mint of ours may have killed."""
+    return caller_wait(history, now, timedelta(0))
+
+
+def until_rejectable(
+    token: Token, now: datetime, min_age: timedelta, *, proven_dead: bool = False, wish: bool = False
+) -> timedelta:
+    """How long until a caller's word about this token may cause a mint; zero or less: now.
+
+    `wish`: it is not said to be dead, but too short-lived. `proven_dead`: the probe says so too.
+    """
+    if token.suspect(now) and not wish:
+        return capped_wait(token.history, now)
+    # A token from the future says nothing about its age: it is young for `min_age` around its birth at most.
+    youth = timedelta(0) if proven_dead else min_age - abs(token.age(now))
+    return max(youth, caller_wait(token.history, now, min_age))
+
+
+def failure_wait(last: Intent | None, now: datetime) -> timedelta:
+    """How long to leave the vendor alone after a failed run; zero or less: not at all."""
+    if last is None or last.started_at is None or last.started_at > now:
+        return timedelta(0)
+    if last.history.failures + 1 < FREE_FAILURES:
+        return timedelta(0)
+    failing_for = last.started_at - (last.history.failing_since or last.started_at)
+    pause = min(max(failing_for / PAUSE_DIVISOR, FIRST_PAUSE), LONGEST_PAUSE)
+    return last.started_at + pause - now
+
+
+def quiet(record: Token | Intent | None, now: datetime) -> bool:
+    """Whether this stack has written few versions within a day."""
+    history = _of(record)
+    return history.failures + len(_of_a_day(history.caller_mints, now)) <= QUIET
+
+
+def has_room(kept: int, *, for_a_caller: bool) -> bool:
+    """Whether an intent and a token may still be written, when Secrets Manager keeps so many versions."""
+    return kept + _VERSIONS_OF_A_RUN <= VERSIONS_QUOTA - (CALLERS_LEAVE if for_a_caller else 0)
+
+
+def announced(
+    token: Token | None, *, failed: Intent | None, question: Intent | None, now: datetime, by_caller: bool
+) -> History:
+    """The history of an intent that is written now.
+
+    `failed` is the latest attempt, if it failed; `question` the unfinished one that is taken over: what callers
+    caused by it counts on, since it may have minted.
+    """
+    mints = _of(question or token).caller_mints
+    return History(
+        caller_mints=_of_a_day((*mints, now) if by_caller else mints, now),
+        failures=failed.history.failures + 1 if failed is not None else 0,
+        failing_since=(failed.history.failing_since or failed.started_at) if failed is not None else None,
+    )
+
+
+def _of(record: Token | Intent | None) -> History:
+    return record.history if record is not None else NO_HISTORY
+
+
+def _doublings(mints: list[datetime]) -> int:
+    level = 0
+    for earlier, later in pairwise(mints):
+        level = max(-1, level - (later - earlier) // HOUR) + 1
+    return level
+
+
+def _of_a_day(moments: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
+    kept = sorted(at for at in moments if timedelta(0) <= now - at < DAY)
+    return tuple(kept[-MOST_CALLER_MINTS[-1][1] :])

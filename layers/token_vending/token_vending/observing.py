@@ -1,0 +1,106 @@
+"""What a run sees before it decides: one reading of the labels, and the records that they lie on.
+
+DescribeSecret is the snapshot. Everything else is read by version id, and a version never changes, so the
+records belong to that snapshot however far a read lags behind. That the snapshot itself is not out of date is
+shown later, by `claiming`.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from token_vending.accounts import REFUSED_PREFIX
+from token_vending.due import lease_over
+from token_vending.errors import ConfigurationError
+from token_vending.ports import TokenStore
+from token_vending.requests import RefreshRequest, made_by
+from token_vending.token import Intent, Token
+
+CURRENT = "AWSCURRENT"
+LOCK = "MINTING"
+"""On the intent of the run that may mint. It stays there until that run is known to have minted nothing more."""
+INTENT = "INTENT"
+"""On the latest intent."""
+ABANDONED = "ABANDONED"
+"""On the intent of the last run that gave up alive, with its question open. Nobody waits for its lease."""
+
+
+class Observation(NamedTuple):
+    """`last` is the latest attempt that brought no token, if there was one since the last success.
+
+    `unfinished` is the intent that the lock lies on, unless the current token came of it. `leftover` is a version
+    that the lock lies on without any question: it is only to be released.
+    """
+
+    labels: Mapping[str, str]
+    token: Token | None
+    last: Intent | None
+    refused: bool
+    unfinished: Intent | None
+    leftover: str | None
+
+    def may_be_alive(self, now: datetime) -> bool:
+        """Whether the unfinished run may still be at work."""
+        run = self.unfinished
+        return run is not None and not lease_over(run, now) and self.labels.get(ABANDONED) != run.version
+
+    @property
+    def next_version(self) -> str:
+        """The version that the next intent has to have: it follows from this state, and from no other."""
+        return version_after(self.labels.get(CURRENT), self.labels.get(INTENT))
+
+
+def version_after(current: str | None, latest_intent: str | None) -> str:
+    """The one version id that an intent may have which answers this state: a UUID, as the service wants it."""
+    digest = hashlib.sha256(f"{current}/{latest_intent}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def observe(store: TokenStore, request: RefreshRequest) -> Observation:
+    """Reads the state: DescribeSecret, the current record, and an intent only if an attempt brought no token.
+
+    Raises StoreUnavailable, and ConfigurationError for a current record that is not ours, unless a person asks
+    for a mint all the same.
+    """
+    labels = store.labels()
+    token = _current_token(store, labels.get(CURRENT), request)
+    latest, holder = labels.get(INTENT), labels.get(LOCK)
+    last = _attempt(store, latest, token)
+    unfinished = last if holder == latest else _attempt(store, holder, token)
+    last = last or unfinished
+    refused = any(
+        last is not None and version == last.version
+        for label, version in labels.items()
+        if label.startswith(REFUSED_PREFIX)
+    )
+    return Observation(labels, token, last, refused, unfinished, holder if unfinished is None else None)
+
+
+def _current_token(store: TokenStore, version: str | None, request: RefreshRequest) -> Token | None:
+    if version is None:
+        return None
+    try:
+        record = store.read_version(version)
+    except ConfigurationError:
+        # A secret that somebody overwrote by hand: minting is right only if a person asks for it.
+        if not request.by_a_person:
+            raise
+        return None
+    # The first version of a secret is AWSCURRENT whatever labels were asked for, an intent included.
+    return record if isinstance(record, Token) else None
+
+
+def _attempt(store: TokenStore, version: str | None, token: Token | None) -> Intent | None:
+    """The intent of that version, unless it is finished or no intent at all."""
+    if version is None or (token is not None and (version == token.version or made_by(token.run, version))):
+        return None
+    try:
+        record = store.read_version(version)
+    except ConfigurationError:
+        # Nobody can be alive behind it, and nobody can say that nothing was minted under it.
+        return Intent(version, "unreadable", None, "")
+    if not isinstance(record, Intent) or record.finished_by(token):
+        return None
+    return record

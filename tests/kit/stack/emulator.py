@@ -1,0 +1,42 @@
+"""MiniStack, with what Lambda tells a function about a request to its URL put right.
+
+Runs in MiniStack's environment in place of `python -m ministack`. Of a request to a URL the emulator tells the function
+the ARN of the version (a direct invocation has the alias, as on AWS) and no identity. On AWS:
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
+"""
+
+from typing import Any
+
+# It is installed in an environment of its own.
+from ministack.app import main  # type: ignore[import-not-found]
+from ministack.core.router import extract_access_key_id  # type: ignore[import-not-found]
+from ministack.services import iam, lambda_svc  # type: ignore[import-not-found]
+
+find_function = lambda_svc._get_func_record_for_ref_in_scope
+build_event = lambda_svc._build_function_url_event
+
+
+def find_by_the_named_alias(reference: str, **scope: Any) -> Any:
+    """What was found, with the ARN that was named."""
+    function, config, name = find_function(reference, **scope)
+    qualifier = reference.partition(":")[2]
+    if config is not None and qualifier:
+        unqualified = ":".join(config["FunctionArn"].split(":")[:7])
+        config = {**config, "FunctionArn": f"{unqualified}:{qualifier}"}
+    return function, config, name
+
+
+def build_event_with_identity(*given: Any, **more: Any) -> Any:
+    """The event, with the user who has signed; the emulator has verified the signature by then."""
+    _, account, _, _, _, headers, *_ = given
+    event = build_event(*given, **more)
+    key = iam._access_keys.get(extract_access_key_id(headers))
+    if key is not None:
+        arn = f"arn:aws:iam::{account}:user/{key['UserName']}"
+        event["requestContext"]["authorizer"] = {"iam": {"userArn": arn}}
+    return event
+
+
+lambda_svc._get_func_record_for_ref_in_scope = find_by_the_named_alias
+lambda_svc._build_function_url_event = build_event_with_identity
+main()

@@ -1,0 +1,124 @@
+"""No caller can hurt the others, whatever it sends and however many there are: docs/reliability.md has the numbers."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.records import Record, note
+from tests.simulation.callers import (
+    ATTACKS,
+    HOUR,
+    Callers,
+    after_a_foreign_mint,
+    after_an_outage,
+    besieged,
+    crowd,
+    deployed,
+    everything,
+    fighting_back,
+    lagging,
+    signing_in,
+)
+from tests.simulation.faults import Kind
+from tests.simulation.secrets_manager import MAX_VERSIONS
+from tests.simulation.world import EMAIL
+from token_vending.history import CALLERS_LEAVE
+
+SECONDS_TO_HEAL = 10
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("size", [10, 50, 200, 1000])
+def test_a_crowd_of_any_size_writes_one_intent_and_one_token(size: int, record_property: Record) -> None:
+    seen = [
+        crowd(size, seed=seed, weather=weather)
+        for seed in range(max(1, 100 // size))
+        for weather in (lambda _: None, lagging(random.Random(seed)))
+    ]
+    assert {(one.versions, one.mints, one.works) for one in seen} == {(2, 1, True)}
+    note(
+        record_property,
+        "crowd",
+        size=size,
+        simulations=len(seen),
+        versions=max(one.versions for one in seen),
+        mints=max(one.mints for one in seen),
+    )
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "probe", "by_callers"),
+    [
+        (5, False, 0),
+        (5, True, 0),
+        (70, False, 0),
+        (70, False, 2),
+        (300, False, 0),
+        (1200, False, 0),
+    ],
+)
+def test_callers_go_on_in_seconds_after_a_foreign_sign_in(
+    age_seconds: int, *, probe: bool, by_callers: int, record_property: Record
+) -> None:
+    dead = after_a_foreign_mint(timedelta(seconds=age_seconds), probe=probe, by_callers=by_callers)
+    young = 0 if probe else max(0, 60 - age_seconds)
+    assert dead.total_seconds() <= young + SECONDS_TO_HEAL
+    note(
+        record_property,
+        "sign-in",
+        age_seconds=age_seconds,
+        probe=probe,
+        earlier_mints_for_callers=by_callers,
+        seconds_without_a_token=round(dead.total_seconds()),
+    )
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.UNREADABLE, Kind.WRONG_ADDRESS])
+@pytest.mark.parametrize("minutes", [2, 10, 30, 60, 360])
+def test_an_outage_with_a_dead_token_costs_callers_a_tenth_more_or_a_minute(
+    minutes: int, kind: Kind, record_property: Record
+) -> None:
+    outage = timedelta(minutes=minutes)
+    more = max(after_an_outage(outage, kind), after_an_outage(outage, kind, lag=True))
+    assert more <= max(MINUTE, outage / 10)
+    note(
+        record_property,
+        "outage",
+        minutes=minutes,
+        vendor=kind.value,
+        seconds_more=round(more.total_seconds()),
+    )
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_a_day_of_malice_stays_within_the_budget(attack: object, record_property: Record) -> None:
+    seen = besieged(attack)  # type: ignore[arg-type]
+    assert 0 < seen.mints_an_hour <= 6
+    assert 0 < seen.mints <= 30
+    assert seen.versions <= MAX_VERSIONS - CALLERS_LEAVE
+    if attack not in (fighting_back, everything):
+        # Nobody can win against somebody who signs in again as soon as we have.
+        assert seen.longest_dead <= HOUR + SECONDS_TO_HEAL * timedelta(seconds=1)
+    note(
+        record_property,
+        "siege",
+        attack=(attack.__doc__ or "").partition("\n")[0].rstrip("."),
+        mints_in_the_worst_hour=seen.mints_an_hour,
+        mints=seen.mints,
+        versions=seen.versions,
+        longest_without_a_token_seconds=round(seen.longest_dead.total_seconds()),
+    )
+
+
+def test_foreign_sign_ins_every_twenty_minutes_for_eight_hours_end_with_the_foreigner() -> None:
+    """The secret filled up after five hours, and the token came back 18 hours after the last sign-in."""
+    world = deployed()
+    callers = Callers(world)
+    for _ in range(24):
+        world.personr.mint_elsewhere(EMAIL)
+        ends = world.clock() + timedelta(minutes=20)
+        while world.clock() < ends:
+            callers.ask()
+    assert callers.until_it_works(timedelta(days=1)) <= HOUR
+    assert signing_in in ATTACKS

@@ -1,0 +1,97 @@
+"""What the last lines of a test run say beyond pytest's own: coverage, and whether docs/reliability.md still holds.
+
+Both are judged only after a run of all tests in which none failed. A fault there fails the run.
+"""
+
+import contextlib
+import difflib
+import io
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import coverage
+import pytest
+from coverage.exceptions import NoDataError
+
+from scripts import reliability
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ROOT / "pyproject.toml"
+DATA = ROOT / ".build" / "coverage"
+LAYERS = ROOT / "layers"
+
+_noted: list[tuple[str, object]] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps the rows that tests note for the page, from whichever worker."""
+    if report.when == "call" and report.passed:
+        _noted.extend(report.user_properties)
+
+
+def pytest_sessionfinish() -> None:
+    """A worker saves what it has counted before the controller ends it."""
+    counting = coverage.Coverage.current()
+    if "PYTEST_XDIST_WORKER" in os.environ and counting is not None:
+        counting.stop()
+        counting.save()
+        counting.get_data().close(force=True)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Prints what was found; called when the workers have ended."""
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or any(
+        config.getoption(name) for name in ("keyword", "markexpr", "deselect", "lf")
+    )
+    judged = not chosen and exitstatus == pytest.ExitCode.OK
+    faults: list[str] = []
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        terminalreporter.section("coverage of layers/, lines and branches")
+        measured = coverage.Coverage(config_file=str(SETTINGS))
+        measured.combine([str(DATA)])
+        terminalreporter.write(_missing(measured))
+        faults += _below_their_floors(measured) if judged else []
+        measured.get_data().close(force=True)
+    faults += _not_on_the_page() if judged else []
+    for fault in faults:
+        terminalreporter.write_line(f"FAULT  {fault}", red=True)
+    if faults:
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED  # type: ignore[union-attr]
+
+
+def _missing(measured: coverage.Coverage) -> str:
+    report = io.StringIO()
+    with contextlib.suppress(NoDataError):
+        measured.report(file=report)
+    return report.getvalue()
+
+
+def _below_their_floors(measured: coverage.Coverage) -> Iterator[str]:
+    floors = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))["tool"]["token-vending"]["coverage"]
+    known = {Path(file).resolve() for file in measured.get_data().measured_files()}
+    for source in sorted(LAYERS.rglob("token_*/**/*.py")):
+        if source not in known and source.stat().st_size:
+            yield f"{source.relative_to(ROOT)}: no test imports it"
+    found = measured.report(file=io.StringIO())
+    if found < floors["layers"]:
+        yield f"layers/: {found:.1f} % covered, the floor is {floors['layers']} %"
+    for module in floors["complete"]:
+        found = measured.report(file=io.StringIO(), include=[f"*/token_vending/{module}.py"])
+        if found < 100:
+            yield f"token_vending/{module}.py: {found:.1f} % covered, where everything must be"
+
+
+def _not_on_the_page() -> Iterator[str]:
+    page = reliability.PAGE.read_text(encoding="utf-8")
+    now = reliability.page(page, reliability.tables(_noted))
+    changed = list(
+        difflib.unified_diff(page.splitlines(), now.splitlines(), "the page", "the tests", "", "", 0)
+    )
+    if changed:
+        yield "\n".join(
+            [f"{reliability.PAGE.name} is not what the tests observed: make reliability", *changed]
+        )

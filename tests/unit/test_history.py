@@ -1,0 +1,132 @@
+"""The callers' budget, the pause after failures, and the room for versions: pure rules over what records carry."""
+
+import random
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.unit.made_up import DAY, MINUTE, NOW, SECOND, intent, token
+from token_vending.history import (
+    FREE_FAILURES,
+    announced,
+    caller_wait,
+    capped_wait,
+    failure_wait,
+    has_room,
+    quiet,
+)
+from token_vending.token import History, Intent
+
+HOUR = 60 * MINUTE
+
+
+def mints(*minutes_ago: float) -> History:
+    return History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "wait_minutes"),
+    [
+        ([], 0),
+        ([0], 1),
+        ([1], 0),
+        ([1, 0], 2),
+        ([3, 2, 0], 4),
+        ([7, 6, 4, 0], 8),
+        ([31, 30, 28, 24, 16, 0], 32),
+        ([63, 62, 60, 56, 48, 32, 0], 60),
+        # Each quiet hour takes one doubling back.
+        ([67, 66, 64, 60, 0], 8),
+        ([400, 0], 1),
+        # What lies in the future, or before the last day, does not count.
+        ([-1], 0),
+        ([24 * 60], 0),
+    ],
+)
+def test_the_pause_between_mints_for_callers_doubles(minutes_ago: list[float], wait_minutes: float) -> None:
+    assert caller_wait(mints(*minutes_ago), NOW, MINUTE) == wait_minutes * MINUTE
+
+
+def test_without_a_pause_six_an_hour_and_thirty_a_day_still_hold() -> None:
+    assert capped_wait(mints(50, 40, 30, 20, 10), NOW) == timedelta(0)
+    assert capped_wait(mints(50, 40, 30, 20, 10, 0), NOW) == 10 * MINUTE
+    thirty = mints(*range(1400, 1400 - 30 * 20, -20))
+    assert capped_wait(thirty, NOW) == 40 * MINUTE
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_caller_gets_more_than_six_mints_an_hour_and_thirty_a_day(seed: int) -> None:
+    dice = random.Random(seed)
+    now, taken = NOW, list[datetime]()
+    history = History()
+    while now < NOW + 3 * DAY:
+        if caller_wait(history, now, MINUTE) <= timedelta(0):
+            taken.append(now)
+            history = announced(token(history=history), failed=None, question=None, now=now, by_caller=True)
+        patience = dice.choice((0, 0, 1, 61, 200, 400))
+        now += max(caller_wait(history, now, MINUTE), SECOND) + patience * MINUTE
+    for window, most in ((HOUR, 6), (DAY, 30)):
+        assert max(sum(timedelta(0) <= at - first < window for at in taken) for first in taken) <= most
+
+
+def failed(failures: int, for_minutes: float, ago: timedelta = timedelta(0)) -> Intent:
+    """The last of so many runs that failed in a row, begun so long ago, so long after the first of them."""
+    started = NOW - ago
+    return intent(
+        started_at=started,
+        history=History(failures=failures - 1, failing_since=started - for_minutes * MINUTE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds"),
+    [
+        (None, 0),
+        (failed(FREE_FAILURES - 1, 600), 0),
+        (failed(FREE_FAILURES, 0), 45),
+        (failed(FREE_FAILURES, 9), 45),
+        (failed(FREE_FAILURES, 12), 60),
+        (failed(FREE_FAILURES, 120), 600),
+        (failed(FREE_FAILURES, 120, ago=4 * MINUTE), 360),
+        (failed(FREE_FAILURES, 10_000), 3600),
+        (intent(started_at=None, history=History(failures=99)), 0),
+        (intent(started_at=NOW + SECOND, history=History(failures=99)), 0),
+    ],
+)
+def test_the_pause_after_ten_failures_is_a_twelfth_of_the_time_they_took(
+    last: Intent | None, seconds: int
+) -> None:
+    assert failure_wait(last, NOW) == seconds * SECOND
+
+
+def test_failures_are_counted_from_record_to_record() -> None:
+    first = announced(token(), failed=None, question=None, now=NOW, by_caller=False)
+    assert (first.failures, first.failing_since) == (0, None)
+    began = intent(started_at=NOW, history=first)
+    second = announced(token(), failed=began, question=None, now=NOW + MINUTE, by_caller=False)
+    assert (second.failures, second.failing_since) == (1, NOW)
+    third = announced(token(), failed=intent(history=second), question=None, now=NOW + HOUR, by_caller=False)
+    assert (third.failures, third.failing_since) == (2, NOW)
+
+
+def test_what_callers_caused_counts_on_only_while_it_may_have_minted() -> None:
+    begun = announced(token(), failed=None, question=None, now=NOW, by_caller=True)
+    assert begun.caller_mints == (NOW,)
+    died = intent(history=begun)
+    later = NOW + MINUTE
+    taken_over = announced(token(), failed=died, question=died, now=later, by_caller=False)
+    assert taken_over.caller_mints == (NOW,)
+    minted_nothing = announced(token(), failed=died, question=None, now=later, by_caller=True)
+    assert minted_nothing.caller_mints == (later,)
+
+
+def test_callers_leave_room_for_ticks_and_persons() -> None:
+    assert [kept for kept in range(110) if has_room(kept, for_a_caller=False)] == list(range(99))
+    assert [kept for kept in range(110) if has_room(kept, for_a_caller=True)] == list(range(79))
+
+
+def test_a_stack_is_quiet_that_has_written_little() -> None:
+    assert quiet(None, NOW)
+    assert quiet(token(history=mints(*range(10))), NOW)
+    assert not quiet(token(history=mints(*range(11))), NOW)
+    assert not quiet(intent(history=History(failures=11)), NOW)
