@@ -22,7 +22,7 @@ TESTS = [
     f"tests/integration/{name}.py"
     for name in ("test_crash_matrix", "test_races", "test_faults", "test_vendor_tls")
 ]
-TESTS.append("tests/simulation/test_found_by_the_model.py")
+TESTS.append("tests/simulation/test_callers.py")
 PREFIX = "reliability:"
 
 type Row = dict[str, Any]

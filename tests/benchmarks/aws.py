@@ -21,9 +21,9 @@ from typing import Any, Self
 import trustme
 
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
+from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import LoopbackServer
-from tests.kit.stand_ins.secrets_manager import SecretsManager
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -28,9 +28,9 @@ from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 from botocore.config import Config
 
 from tests.benchmarks import report
+from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import Request, Response
-from tests.kit.stand_ins.secrets_manager import REGION, SecretsManager
 from token_client import TokenClient
 from token_client._direct import DirectInvoke
 

@@ -24,7 +24,7 @@ from scripts import cost
 from tests.benchmarks import report
 from tests.kit.runtime.artefacts import VEND, Artefact
 from tests.kit.runtime.function import LambdaFunction
-from tests.kit.stand_ins.secrets_manager import SecretsManager
+from tests.kit.secrets_manager.server import SecretsManager
 from token_client import TokenClient, TokenClientError
 from token_client._wire import parse_answer
 from token_client.testing import Answer, TokenRequest, VendingUnavailable

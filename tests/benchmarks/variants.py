@@ -19,7 +19,7 @@ from tests.benchmarks.aws import Aws
 from tests.kit.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
 from tests.kit.runtime.function import lambda_variables
 from tests.kit.runtime.function_url import CALLER
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.secrets_manager.server import ACCOUNT_ID
 
 RIVALS = Path(__file__).parent / "rivals"
 PREPARED = ROOT / ".build" / "benchmarks"

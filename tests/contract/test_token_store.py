@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.kit.stand_ins.secrets_manager import REGION, SecretsManager
+from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.simulation import (
     Process,
     SimulatedClient,

@@ -18,7 +18,7 @@ from tests.integration.world import CREDENTIALS, World
 from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.secrets_manager.server import ACCOUNT_ID
 from token_vending.audit import AuditEvent
 from token_vending.due import LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report

@@ -344,8 +344,10 @@ def test_without_the_url_door_nothing_of_it_is_left() -> None:
 def test_the_longest_list_of_callers_fits_into_lambdas_environment(stack: Stack) -> None:
     """4 KB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
     arn = "arn:aws-us-gov:service:us-gov-west-1:123456789012:function:"
+    parameters = cloudformation.source()["Parameters"]
     longest = {
-        "ALLOWED_CALLERS": "x" * cloudformation.source()["Parameters"]["AllowedCallers"]["MaxLength"],
+        "ALLOWED_CALLERS": "x" * parameters["AllowedCallers"]["MaxLength"],
+        "PROBE_URL": "x" * parameters["ProbeUrl"]["MaxLength"],
         "STACK_NAME": "x" * 128,
         "TOKEN_SECRET_ID": arn + "TokenSecret-AbCdEfGhIjKl-AbCdEf",
         "REFRESH_FUNCTION_NAME": arn + "x" * 64 + ":live",
@@ -620,6 +622,7 @@ def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[d
             [
                 "secretsmanager:GetSecretValue",
                 "secretsmanager:DescribeSecret",
+                "secretsmanager:ListSecretVersionIds",
                 "secretsmanager:PutSecretValue",
                 "secretsmanager:UpdateSecretVersionStage",
             ],

@@ -16,7 +16,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True)
 class Observed:
-    """A cell. Made by :func:`seen` and :func:`within`."""
+    """A cell. Made by :func:`seen`, :func:`within` and :func:`bounded`."""
 
     value: object
 
@@ -32,10 +32,16 @@ def seen(actual: object, *expected: object) -> Observed:
 
 
 def within(actual: int, least: int, most: int) -> Observed:
-    """The bounds, which `actual` keeps."""
+    """`actual`, which keeps these bounds."""
     assert least <= actual <= most, f"{actual}, where {least} to {most} were expected"
+    return Observed(actual)
+
+
+def bounded(actual: int, least: int, most: int) -> Observed:
+    """The bounds, which `actual` keeps, for what differs from run to run."""
     if least == most:
-        return Observed(actual)
+        return seen(actual, most)
+    within(actual, least, most)
     return Observed(f"{least} to {most}" if least else f"at most {most}")
 
 

@@ -11,7 +11,7 @@ from tests.infrastructure.cloudformation import REGION, Stack
 from tests.integration.iam import Ask, allowed
 from tests.integration.test_crash_matrix import REFRESH_SCENARIOS
 from tests.integration.world import CREDENTIALS, TOKEN, World
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.secrets_manager.server import ACCOUNT_ID
 
 TOKEN_SECRET, CREDENTIALS_SECRET = "${TokenSecret.Id}", "${CredentialsSecret.Id}"
 KEY, REFRESH_ALIAS, VEND_ALIAS, URL_ALIAS = (

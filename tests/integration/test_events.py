@@ -10,7 +10,7 @@ import pytest
 from tests.integration.world import World
 from tests.kit.runtime import Artefact
 from tests.kit.runtime.artefacts import ROOT, build_of_the_sources
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID
+from tests.kit.secrets_manager.server import ACCOUNT_ID
 
 EVENTS = ROOT / "events"
 EXAMPLE_VERSION = "3f1c2c1e-6a57-4d2b-9d55-0c6f1a9b8e70"

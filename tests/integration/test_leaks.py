@@ -180,7 +180,7 @@ def test_a_vendor_that_echoes_what_it_was_sent(world: World, name: str) -> None:
     assert found(shown(result), taints(world)) == set()
 
 
-@pytest.mark.parametrize("first", [1, 4, 7])
+@pytest.mark.parametrize("first", [1, 5, 6])
 def test_a_store_that_echoes_what_it_was_sent(world: World, first: int) -> None:
     too_old(world)
     message = f"not allowed: {DEFAULT_PASSWORD} {world.stored_token}"

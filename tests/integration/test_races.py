@@ -7,16 +7,15 @@ apart is the lock in the token secret alone.
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.integration.records import Observed, Record, note, seen, within
+from tests.integration.records import Observed, Record, note, seen
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, too_old
 from tests.integration.world import CREDENTIALS, MINT, TOKEN, World
 from tests.kit.runtime import Pending
-from tests.kit.stand_ins.secrets_manager import REGION
+from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.wire import delay, hold_after, hold_before
 from token_vending.refreshing import Refresher, Report
 from token_vending.requests import RefreshRequest
@@ -24,10 +23,8 @@ from token_vending.wiring import build_refresher
 
 CROWD = 50
 PROCESSES = 8
-AN_INTENT_EACH = CROWD + 1
-"""Versions that a crowd may write at the most: every run its intent, one the token. How many runs find another
-one at work, and write none, depends on the machine; the simulation bounds that.
-"""
+ONE_RUN = 2
+"""Versions: of any crowd one run writes its intent and its token, the others nothing."""
 
 
 @pytest.fixture
@@ -45,14 +42,13 @@ def version_count(world: World) -> int:
 
 
 def all_at_once(refresher: Refresher, events: list[dict[str, Any]]) -> list[Report]:
-    """One refresher an event, as if each had a process of its own, started at the same moment."""
+    """All started at the same moment. The refresher keeps nothing between runs, so one serves for all."""
     gate = threading.Barrier(len(events))
 
     def run(number: int, event: dict[str, Any]) -> Report:
-        mine = replace(refresher, unstored=None)
         request = RefreshRequest.parse(event, default_id=f"request-{number}")
         gate.wait(30)
-        return mine.run(request, lambda: 45.0)
+        return refresher.run(request, lambda: 45.0)
 
     with ThreadPoolExecutor(len(events)) as pool:
         return list(pool.map(run, range(len(events)), events))
@@ -61,12 +57,10 @@ def all_at_once(refresher: Refresher, events: list[dict[str, Any]]) -> list[Repo
 def race(
     world: World, refresher: Refresher, events: list[dict[str, Any]], what: str, record_property: Record
 ) -> list[str]:
-    """All events at once: one mint, no dead token at rest, and no more intents than their bound. The outcomes."""
+    """All events at once: one mint, no dead token at rest, one intent. The outcomes."""
     mints, versions = world.vendor.mint_count(), version_count(world)
     reports = all_at_once(refresher, events)
-    note_one_mint(
-        record_property, world, mints, what, within(version_count(world) - versions, 0, AN_INTENT_EACH)
-    )
+    note_one_mint(record_property, world, mints, what, seen(version_count(world) - versions, ONE_RUN))
     assert "MINTING" not in world.secrets.labels(TOKEN)
     return [str(report.outcome) for report in reports]
 
@@ -111,10 +105,8 @@ def test_fifty_rejections_through_the_vend_function_make_one_mint(
     # Whoever came before the new token was there was told to come back, everybody else got it.
     assert {answer.error_type for answer in answers} <= {None, "TokenUnavailable"}
     assert all(answer.payload["version"] != version for answer in answers if answer.ok)
-    written = version_count(world) - versions
-    assert written <= len(world.lambda_service.invocations) + 1
     what = f"{CROWD} callers reject one version through 4 vend processes"
-    note_one_mint(record_property, world, mints, what, within(written, 0, CROWD + 1))
+    note_one_mint(record_property, world, mints, what, seen(version_count(world) - versions, ONE_RUN))
 
 
 def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_property: Record) -> None:
@@ -126,8 +118,8 @@ def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_p
     with ThreadPoolExecutor(PROCESSES) as pool:
         results = list(pool.map(lambda _: world.tick(), range(PROCESSES)))
     assert {outcome(result) for result in results} <= {"refreshed", "fresh", "busy"}
-    what, versions = f"{PROCESSES} processes, every call delayed at random", version_count(world) - versions
-    note_one_mint(record_property, world, mints, what, within(versions, 0, PROCESSES + 1))
+    what, written = f"{PROCESSES} processes, every call delayed at random", version_count(world) - versions
+    note_one_mint(record_property, world, mints, what, seen(written, ONE_RUN))
 
 
 def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
@@ -135,7 +127,7 @@ def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
     mints = world.vendor.mint_count()
     before_lock, first_at_lock = hold_before()
     before_mint, second_at_mint = hold_before()
-    world.wire.inject(before_lock, operation="UpdateSecretVersionStage")
+    world.wire.inject(before_lock, operation="PutSecretValue")
     world.wire.inject(before_mint, operation=MINT)
     first = world.refresh.start({"id": "first"})
     assert isinstance(first, Pending)
@@ -151,7 +143,7 @@ def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
     assert world.holds()
 
 
-@pytest.mark.parametrize("place", range(1, 10))
+@pytest.mark.parametrize("place", range(1, 9))
 @pytest.mark.parametrize("hold", [hold_before, hold_after], ids=["before", "after"])
 def test_a_run_stopped_anywhere_and_another_one_meanwhile_leave_a_working_token(
     world: World, place: int, hold: Any
@@ -222,9 +214,9 @@ def test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded(
         assert world.holds()
         world.age_token(60)
     most = max(sum(1 for other in minted_at if start <= other < start + 60) for start in minted_at)
-    assert reasons == {"too_young_to_reject", "rejected", "foreign_minter"}
+    assert {"rejected", "foreign_minter"} <= reasons <= {"too_young_to_reject", "rejected", "foreign_minter"}
     assert world.wire.counts()[MINT] == len(minted_at)
     # An intent and a token a mint, and nothing for a rejection that is not believed.
     assert version_count(world) == 2 + 2 * len(minted_at)
     case = {"what": "a caller rejects the good token every minute for 3 hours: mints in any hour"}
-    note(record_property, "race", case, found=seen(most, 2))
+    note(record_property, "race", case, found=seen(most, 6))

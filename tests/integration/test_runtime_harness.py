@@ -12,8 +12,8 @@ from botocore.credentials import Credentials
 
 from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction, Pending, Principal
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.lambda_service import LambdaService
-from tests.kit.stand_ins.secrets_manager import REGION
 
 TOY = """
 import json, os, sys, time

@@ -9,7 +9,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.kit.stand_ins.secrets_manager import MAX_VERSIONS, PRUNE_AGE_SECONDS, REGION, SecretsManager
+from tests.kit.secrets_manager.rules import MAX_VERSIONS, PRUNE_AGE
+from tests.kit.secrets_manager.server import REGION, SecretsManager
 
 NAME = "token"
 
@@ -151,6 +152,6 @@ def test_versions_of_the_last_day_count_towards_a_quota_and_are_not_pruned(
     with pytest.raises(ClientError) as caught:
         put(client, "one too many")
     assert code(caught) == "LimitExceededException"
-    service.age(NAME, PRUNE_AGE_SECONDS + 1)
+    service.age(NAME, PRUNE_AGE.total_seconds() + 1)
     put(client, "a day later")
     assert len(service.destroyed(NAME)) == 1

@@ -11,8 +11,8 @@ from tests.benchmarks.door import Door, FunctionFailed
 from tests.benchmarks.variants import HTTP_EVENT
 from tests.kit.runtime.artefacts import VEND, Artefact, runtime_client_folder
 from tests.kit.runtime.function import lambda_variables
+from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 
 ACCESS_TOKEN = "bus|snapshot-5f2b8c1e9a7d4063-snapshot"
 CONTAINER_KEY = "ASIACONTAINER0000000"

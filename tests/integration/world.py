@@ -11,8 +11,8 @@ from typing import Any, Self
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
 from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.wire import Wire
 from tests.secret_texts import secret_texts
 
@@ -26,7 +26,7 @@ STORE = "secretsmanager"
 VENDOR = "vendor"
 LAMBDA = "lambda"
 LEASE_SECONDS = 55
-MIN_AGE_SECONDS = 900
+MIN_AGE_SECONDS = 60
 REFRESH_TIMEOUT_SECONDS = 45.0
 VEND_TIMEOUT_SECONDS = 10.0
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
@@ -253,13 +253,17 @@ class World:
         self.secrets.age(TOKEN, seconds)
 
 
-def _shift(record: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """Move every time in a stored record into the past, those in the text of its reason too."""
+def _shift(record: Any, seconds: float) -> Any:
+    """Move every time in a stored record into the past."""
 
     def earlier(found: re.Match[str]) -> str:
         moment = dt.datetime.fromisoformat(found[0]) - dt.timedelta(seconds=seconds)
         return moment.isoformat().replace("+00:00", "Z")
 
-    return {
-        name: _TIME.sub(earlier, value) if isinstance(value, str) else value for name, value in record.items()
-    }
+    if isinstance(record, str):
+        return _TIME.sub(earlier, record)
+    if isinstance(record, list):
+        return [_shift(value, seconds) for value in record]
+    if isinstance(record, dict):
+        return {name: _shift(value, seconds) for name, value in record.items()}
+    return record

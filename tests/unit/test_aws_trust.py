@@ -8,7 +8,7 @@ import trustme
 from botocore.httpsession import create_urllib3_context
 
 from scripts import build_artifact
-from tests.kit.stand_ins.secrets_manager import SecretsManager
+from tests.kit.secrets_manager.server import SecretsManager
 from token_vending.adapters import aws_trust
 from token_vending.adapters.aws_trust import AwsTrust
 from token_vending.adapters.signed_aws import SignedAws

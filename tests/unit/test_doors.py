@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.made_up import SECOND, SECRET, VERSION, aged, token
+from tests.unit.made_up import DAY, SECOND, SECRET, VERSION, aged, expiring, token
 from tests.unit.test_handing_out import NEWER, Counter
 from token_vending import doors
 from token_vending.audit import AuditEvent, Door, Outcome
@@ -228,8 +228,9 @@ def test_a_wrong_rejection_is_a_400(door: HttpDoor, fields: dict[str, Any]) -> N
     assert door.counter.shelf.started == []
 
 
-def test_a_wish_for_a_longer_life(door: HttpDoor) -> None:
-    response = door(http_event(queryStringParameters={"min_seconds": str(10**9)}))
+def test_a_wish_for_a_longer_life() -> None:
+    door = HttpDoor(expiring(DAY))
+    response = door(http_event(queryStringParameters={"min_seconds": str(7 * 86_400)}))
     assert response["statusCode"] == 200
     assert "Too short-lived" in door.line["warning"]
 
@@ -375,7 +376,7 @@ def test_a_token_by_direct_invoke() -> None:
             {"rejected_version": VERSION},
             aged(0 * SECOND),
             TokenUnavailable,
-            {"error": "TokenUnavailable", "retry_after": 900},
+            {"error": "TokenUnavailable", "retry_after": 60},
         ),
         ({}, ConfigurationError("x"), ConfigurationError, {"error": "ConfigurationError"}),
     ],

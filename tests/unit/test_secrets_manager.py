@@ -38,7 +38,7 @@ class Script:
             answer = self._answers[operation].pop(0)
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return {"ARN": "the-secret's", **answer}
 
         return call
 
@@ -99,6 +99,12 @@ def test_an_answer_without_a_version_is_none() -> None:
     subject, _ = store(get_secret_value=[{"SecretString": "{}"}])
     with pytest.raises(StoreUnavailable, match="without VersionId"):
         subject.read_version(VERSION)
+
+
+def test_an_answer_without_an_arn_is_none_of_secrets_managers() -> None:
+    subject = SecretsManagerStore(type("Odd", (), {"describe_secret": lambda *_, **__: {}})(), "the-secret")
+    with pytest.raises(StoreUnavailable, match="without ARN"):
+        subject.labels()
 
 
 def test_a_binary_secret_is_no_token() -> None:

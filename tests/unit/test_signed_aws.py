@@ -10,8 +10,8 @@ from typing import override
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.secrets_manager import SecretsManager
 from token_vending import wiring
 from token_vending.adapters import signed_aws
 from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager

@@ -19,7 +19,7 @@ from tests.integration.world import MIN_AGE_SECONDS, World
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECONDS
 from token_client._connections import CONNECT_SECONDS
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.secrets_manager import REGION
 from token_client import (
     CallerNotAllowed,
     ConfigurationError,

@@ -14,7 +14,7 @@ import requests
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
-from tests.kit.stand_ins.secrets_manager import REGION
+from tests.kit.secrets_manager.server import REGION
 from token_client import TokenClient, TokenUnavailable
 
 if TYPE_CHECKING:

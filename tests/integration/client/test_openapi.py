@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.integration.world import World
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER, Principal
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

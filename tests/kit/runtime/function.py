@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tests.kit.runtime.artefacts import Artefact, interpreter, runtime_client_folder
 from tests.kit.runtime.runtime_api import Invocation, RuntimeApi
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 
 INIT_LIMIT_SECONDS = 120.0
 SAVES_WITHIN_SECONDS = 30.0

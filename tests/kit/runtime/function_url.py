@@ -22,9 +22,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from tests.kit.stand_ins.lambda_service import Function
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.secrets_manager import ACCOUNT_ID, REGION
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/"

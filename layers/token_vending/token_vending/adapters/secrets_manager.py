@@ -230,7 +230,7 @@ def _call(
     operation: str, method: Callable[..., dict[str, Any]], secret_id: str, **arguments: object
 ) -> dict[str, Any]:
     try:
-        return method(SecretId=secret_id, **arguments)
+        answer = method(SecretId=secret_id, **arguments)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "ResourceNotFoundException":
@@ -244,3 +244,7 @@ def _call(
         raise translated from error
     except BotoCoreError as error:
         raise no_answer(operation, type(error).__name__) from error
+    if "ARN" not in answer:
+        # All of these operations promise it: without it this is no answer of Secrets Manager's.
+        raise answered_without(operation, "ARN")
+    return answer
