@@ -86,13 +86,18 @@ class Deployed:
         match value:
             case {"Ref": name} | {"Fn::GetAtt": [name, *_]} if name in self.unknown:
                 return f"arn:aws:x:{REGION}:{ACCOUNT}:{name}"
-            case {"Fn::Sub": str(text)} if any("${" + name in text for name in self.unknown):
-                return {"Fn::Sub": re.sub(rf"\$\{{({'|'.join(self.unknown)})(\.\w+)?\}}", r"\1", text)}
+            case {"Fn::Sub": [text, names]}:
+                return {"Fn::Sub": [self._without_unknown_in(text), self._without_unknown(names)]}
+            case {"Fn::Sub": text}:
+                return {"Fn::Sub": self._without_unknown_in(text)}
             case dict():
                 return {key: self._without_unknown(inner) for key, inner in value.items()}
             case list():
                 return [self._without_unknown(inner) for inner in value]
         return value
+
+    def _without_unknown_in(self, text: str) -> str:
+        return re.sub(rf"\$\{{({'|'.join(self.unknown)})(\.\w+)?\}}", r"\1", text)
 
 
 @pytest.fixture(scope="module", params=[{}, EVERYTHING], ids=["as it comes", "every parameter set"])
