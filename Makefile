@@ -196,7 +196,7 @@ format: setup  ## let ruff mend what it can
 
 .PHONY: bench
 bench: setup  ## measure the functions beside what else could have been written; writes docs/performance.md
-	@PYTHONPATH=layers/token_client:layers/token_vending $(RUN) -m tests.benchmarks $(ARGS)
+	@PYTHONPATH=layers/token_client:layers/token_vending $(RUN) -m bench $(ARGS)
 
 .PHONY: cost
 cost: setup  ## what callers cost a month, and where AWS's limits bite (ARGS='--callers 200 --help')

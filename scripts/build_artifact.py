@@ -1,8 +1,9 @@
 """Builds one artefact of the template into a folder: what `sam build` has each Makefile do.
 
-    build_artifact.py vending-layer FOLDER      python/: token_vending and what it runs on
+    build_artifact.py vending-layer FOLDER      python/: token_vending and what both functions run on
     build_artifact.py client-layer FOLDER       python/: token_client
-    build_artifact.py function NAME FOLDER      app.py of functions/NAME, and the hash of the template
+    build_artifact.py function NAME FOLDER      app.py of functions/NAME and the hash of the template; the refresh
+                                                function's with boto3
 
 The same sources give the same bytes, whenever and wherever they are built: modification times and
 the seed of string hashing are fixed, and the paths in the bytecode are those on Lambda. So `sam
@@ -13,12 +14,15 @@ against its source (PEP 552, unchecked): both come from one build.
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,11 @@ AWS_ROOTS = {
 }
 OLDER_AWS_ROOTS = {"Starfield Class 2 Certification Authority"}
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+# What the refresh function brings itself. botocore stays in the layer of both: two of them would leave it to the order
+# of the folders which one is taken.
+SDK = {"boto3", "s3transfer"}
+# The services that the refresh function has clients of.
+SERVICES = {"secretsmanager", "events"}
 # Kept of a package's metadata: what scanners recognise a package by, and its licence.
 KEPT_METADATA = re.compile(r"^(METADATA|licen[cs]es?|licen[cs]e.*|notice.*|copying.*)$", re.IGNORECASE)
 UNWANTED = ("__pycache__", "*.py[co]", "*.egg-info", "Makefile", "pyproject.toml")
@@ -68,12 +77,17 @@ def main() -> None:
 def build_vending_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_vending and the locked packages, and no native code."""
     python = _emptied(folder / "python")
-    _install_locked(python)
+    _install_locked(python, lambda name: name not in SDK)
     _prune_botocore(python / "botocore" / "data")
-    _prune_metadata(python)
-    shutil.rmtree(python / "bin", ignore_errors=True)
-    (python / ".lock").unlink(missing_ok=True)
-    _refuse_native_code(python)
+    # A page for browsers, and time zones by name: nothing here asks for them.
+    for asset in (python / "aws_lambda_powertools" / "event_handler" / "openapi" / "swagger_ui").glob(
+        "*.[!p]*"
+    ):
+        asset.unlink()
+    # It is under the Apache License 2.0 as botocore is, and has left the text out.
+    (signers,) = python.glob("aws_sdk_signers-*.dist-info")
+    shutil.copy(next(python.glob("botocore-*.dist-info/LICENSE.txt")), signers)
+    (python / "dateutil" / "zoneinfo" / "dateutil-zoneinfo.tar.gz").unlink()
     _copy(ROOT / "layers" / "token_vending" / "token_vending", python / "token_vending")
     write_aws_roots(
         python / "botocore" / "cacert.pem", python / "token_vending" / "adapters" / "aws-roots.pem"
@@ -89,7 +103,8 @@ def build_client_layer(folder: Path) -> None:
 
 
 def build_function(name: str, folder: Path) -> None:
-    """Afterwards folder holds the function's own modules; everything else is in the layer.
+    """Afterwards folder holds the function's own modules, and the SDK if it is the refresh function; everything
+    else is in the layer.
 
     The template's hash is part of the code, since SAM asks for a new version whenever the function's properties
     change, and Lambda refuses one when nothing that a version carries has: tags, reserved concurrency.
@@ -98,6 +113,11 @@ def build_function(name: str, folder: Path) -> None:
     if not (source / "app.py").is_file():
         sys.exit(f"{source / 'app.py'} is missing")
     _emptied(folder)
+    if name == "refresh":
+        _install_locked(folder, SDK.__contains__)
+        # Resources, which are not used, and their examples.
+        shutil.rmtree(folder / "boto3" / "data")
+        shutil.rmtree(folder / "boto3" / "examples")
     _copy(source, folder)
     (folder / "template.sha256").write_text(
         hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(), encoding="ascii"
@@ -105,21 +125,38 @@ def build_function(name: str, folder: Path) -> None:
     _finish(folder, folder, FUNCTION_PREFIX)
 
 
-def _install_locked(python: Path) -> None:
+def _install_locked(folder: Path, wanted: Callable[[str], bool]) -> None:
+    """Installs those of the locked packages that are wanted, and leaves nothing of the installer's."""
     options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     options += ["--python", sys.executable, "--python-version", "3.13"]
     options += ["--python-platform", LAYER_PLATFORM]
     # A copy, since what is changed here would change uv's cache through a hard link.
-    options += ["--link-mode", "copy", "--target", str(python)]
-    _run([str(UV), "pip", "install", *options, "--requirement", str(LAYER_LOCK)])
+    options += ["--link-mode", "copy", "--target", str(folder)]
+    pins = re.findall(r"^[a-z0-9-]+==.*(?:\n +.*)*", LAYER_LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as lock:
+        lock.write("\n".join(pin for pin in pins if wanted(pin.partition("==")[0])))
+        lock.flush()
+        _run([str(UV), "pip", "install", *options, "--requirement", lock.name])
+    _prune_metadata(folder)
+    shutil.rmtree(folder / "bin", ignore_errors=True)
+    (folder / ".lock").unlink(missing_ok=True)
+    _refuse_native_code(folder)
 
 
 def _prune_botocore(data: Path) -> None:
-    """Takes the descriptions of all services away: the functions make no client, they sign their calls."""
+    """Leaves the descriptions of our services, and in the older table of endpoints theirs, in every partition.
+
+    The endpoints themselves are made by rules that lie with each service, of partitions.json.
+    """
     for service in data.iterdir():
-        if service.is_dir():
+        if service.is_dir() and service.name not in SERVICES:
             shutil.rmtree(service)
-    (data / "endpoints.json").unlink()
+    table = data / "endpoints.json"
+    endpoints = json.loads(table.read_text(encoding="utf-8"))
+    for partition in endpoints["partitions"]:
+        known = partition["services"]
+        partition["services"] = {name: known[name] for name in sorted(SERVICES & known.keys())}
+    table.write_text(json.dumps(endpoints, separators=(",", ":")), encoding="utf-8")
 
 
 def write_aws_roots(every: Path, target: Path) -> None:

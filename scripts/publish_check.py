@@ -23,7 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ROOT / "docs" / "licences.md"
 SBOM = ROOT / ".build" / "sbom"
 SEMANTIC_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
-LAYERS = ("TokenVendingLayer", "TokenClientLayer")
+ARTEFACTS = {
+    "TokenVendingLayer": "TokenVendingLayer/python",
+    "RefreshFunction": "RefreshFunction",
+    "TokenClientLayer": "TokenClientLayer/python",
+}
+"""What ships packages, and the folder of its build that holds them."""
 LARGEST_UNZIPPED = 250 * 1024 * 1024
 """Lambda's limit for a function with its layers."""
 FREE_LICENCES = frozenset(
@@ -98,13 +103,12 @@ def version_faults(version: str, changelog: str, *, release: bool) -> Iterator[s
 
 
 def shipped(artifacts: Path) -> dict[str, list[metadata.Distribution]]:
-    """The packages in each layer, by layer, in order of their names."""
+    """The packages in each artefact, by artefact, in order of their names."""
     return {
-        layer: sorted(
-            metadata.distributions(path=[str(artifacts / layer / "python")]),
-            key=lambda found: found.name.lower(),
+        name: sorted(
+            metadata.distributions(path=[str(artifacts / folder)]), key=lambda found: found.name.lower()
         )
-        for layer in LAYERS
+        for name, folder in ARTEFACTS.items()
     }
 
 
@@ -124,12 +128,12 @@ def licence_of(package: metadata.Distribution) -> str:
 def licences_page(packages: dict[str, list[metadata.Distribution]]) -> str:
     """The text of docs/licences.md."""
     lines = [
-        "# What the layers ship",
+        "# What is shipped",
         "",
-        "Written by `make publish-check ARGS=--write` from the built layers. Each package's licence text lies in its",
-        "`.dist-info` folder in the layer; the SBOMs (CycloneDX) are written to `.build/sbom/`.",
+        "Written by `make publish-check ARGS=--write` from what is built. Each package's licence text lies in its",
+        "`.dist-info` folder beside it; the SBOMs (CycloneDX) are written to `.build/sbom/`.",
         "",
-        "| layer | package | version | licence |",
+        "| artefact | package | version | licence |",
         "|---|---|---|---|",
     ]
     for layer, found in packages.items():

@@ -224,6 +224,11 @@ def races(tables: dict[str, list[Row]]) -> str:
     return "\n" + table(["race", "found", "versions written"], rows)
 
 
+def rows_of(name: str, heads: Sequence[str]) -> Callable[[dict[str, list[Row]]], str]:
+    """A table whose columns are the rows' own values, in their order."""
+    return lambda tables: "\n" + table(heads, (list(row.values()) for row in tables[name]))
+
+
 PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
     "crashes": crashes,
     "vend crashes": vend_crashes,
@@ -233,6 +238,15 @@ PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
     "vendor faults": vendor_faults,
     "hand-out faults": hand_out_faults,
     "races": races,
+    "crowds": rows_of("crowd", ["callers", "simulations, half with reads that lag", "versions", "mints"]),
+    "sign-ins": rows_of(
+        "sign-in", ["killed at the age of, s", "probe", "earlier mints for callers", "s without a token"]
+    ),
+    "outages": rows_of("outage", ["the vendor is down for, min", "it answers", "s more without a token"]),
+    "sieges": rows_of(
+        "siege",
+        ["all day long", "mints in the worst hour", "mints", "versions", "longest time without a token, s"],
+    ),
 }
 
 

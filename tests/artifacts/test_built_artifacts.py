@@ -1,5 +1,6 @@
 """What `sam build` makes: complete, pure Python, compiled, and the same bytes every time."""
 
+import json
 import marshal
 import os
 import re
@@ -9,6 +10,8 @@ from email.parser import HeaderParser
 from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 
+import boto3
+import botocore
 import pytest
 
 from scripts import build
@@ -17,7 +20,9 @@ from tests.kit.stack.embedded import ROOT
 # PEP 552: bit 0, the bytecode names its source by hash; bit 1, the hash is checked at every import.
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 # Lambda's limit for a function with its layers is 250 MB; this is about what a cold start has to fetch.
-LARGEST_LAYER_BYTES = 20_000_000
+LARGEST_LAYER_BYTES = 11_000_000
+LARGEST_FUNCTION_BYTES = 1_500_000
+BOTOCORE_DATA = Path(botocore.__file__).with_name("data")
 
 type Tree = dict[str, tuple[bytes, int]]
 
@@ -42,52 +47,104 @@ def tree(folder: Path) -> Tree:
     }
 
 
+def held(folder: Path) -> dict[str, str]:
+    """Package → version."""
+    described = [HeaderParser().parsestr(path.read_text("utf-8")) for path in folder.glob("*/METADATA")]
+    return {re.sub(r"[-_.]+", "-", fields["Name"]).lower(): fields["Version"] for fields in described}
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_vending_layer_holds_what_the_lock_names_and_nothing_else(layer: Path) -> None:
+def test_layer_and_refresh_function_hold_what_the_lock_names_in_those_versions_and_nothing_else(
+    built: Path, layer: Path
+) -> None:
     lock = (ROOT / "requirements" / "layer.txt").read_text(encoding="utf-8")
     pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
-    described = [HeaderParser().parsestr(path.read_text("utf-8")) for path in layer.glob("*/METADATA")]
-    held = {re.sub(r"[-_.]+", "-", fields["Name"]).lower(): fields["Version"] for fields in described}
-    assert held == pins
+    in_layer, in_function = held(layer), held(built / "RefreshFunction")
+    assert in_function.keys() == {"boto3", "s3transfer"}
+    assert not in_layer.keys() & in_function.keys()
+    assert in_layer | in_function == pins
 
 
-def test_every_package_in_the_layer_keeps_its_licence(layer: Path) -> None:
-    without = [
-        folder.name
-        for folder in layer.glob("*.dist-info")
-        if not list(folder.rglob("*[Ll][Ii][Cc][Ee][Nn]*"))
-    ]
+def test_every_package_that_is_shipped_keeps_its_licence(built: Path) -> None:
+    packages = list(built.rglob("*.dist-info"))
+    assert len(packages) >= 10
+    without = [folder.name for folder in packages if not list(folder.rglob("*[Ll][Ii][Cc][Ee][Nn]*"))]
     assert without == []
 
 
-def test_the_layer_is_pure_python(layer: Path) -> None:
-    assert [path for path in files(layer) if path.suffix in {".so", ".pyd", ".dylib"}] == []
+def test_everything_is_pure_python(built: Path) -> None:
+    assert [path for path in files(built) if path.suffix in {".so", ".pyd", ".dylib"}] == []
 
 
-def test_the_layer_brings_no_boto3_and_only_the_services_that_are_spoken_to(layer: Path) -> None:
-    assert "boto3" not in names(layer)
+def test_the_layer_describes_the_services_of_the_refresh_function_alone(layer: Path) -> None:
     services = {path.name for path in (layer / "botocore" / "data").iterdir() if path.is_dir()}
-    assert services <= {"secretsmanager", "lambda"}
+    assert services == {"secretsmanager", "events"}
+
+
+# In every partition a region that the SDK knows, and one that it has never heard of.
+KNOWN = [
+    list(partition["regions"])[-1]
+    for partition in json.loads((BOTOCORE_DATA / "partitions.json").read_text())["partitions"]
+]
+REGIONS = [*KNOWN, *(f"{region}9" for region in KNOWN)]
+ENDPOINTS = """
+import boto3, itertools, sys
+from botocore.config import Config
+session = boto3.Session()
+for region, service, fips, dual in itertools.product(sys.argv[1:], ("secretsmanager", "events"), (0, 1), (0, 1)):
+    config = Config(region_name=region, use_fips_endpoint=bool(fips), use_dualstack_endpoint=bool(dual))
+    try:
+        client = session.client(service, config=config)
+        found = [client.meta.endpoint_url, client.meta.partition, client.meta.service_model.operation_names]
+    except Exception as error:
+        found = str(error)
+    print(region, service, fips, dual, found)
+"""
+
+
+def test_the_functions_own_sdk_finds_the_endpoints_that_the_whole_one_does(built: Path, layer: Path) -> None:
+    function = built / "RefreshFunction"
+    whole = Path(boto3.__file__).parents[1]
+    found, wanted = (
+        subprocess.run(
+            [sys.executable, "-S", "-c", ENDPOINTS, *REGIONS],
+            env={"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=100,
+        ).stdout.splitlines()
+        for paths in ((function, layer), (whole,))
+    )
+    assert len(found) == 8 * len(REGIONS) > 60
+    assert found == wanted
 
 
 def test_the_installer_leaves_nothing_of_its_own(layer: Path) -> None:
     assert {name for name in names(layer) if name.startswith(".")} | (names(layer) & {"bin"}) == set()
 
 
-def test_the_layer_stays_small(layer: Path) -> None:
+def test_what_a_cold_start_fetches_stays_small(built: Path, layer: Path) -> None:
     assert sum(path.stat().st_size for path in files(layer)) < LARGEST_LAYER_BYTES
+    assert sum(path.stat().st_size for path in files(built / "RefreshFunction")) < LARGEST_FUNCTION_BYTES
 
 
 def test_the_client_layer_holds_the_client_alone(built: Path) -> None:
     assert names(built / "TokenClientLayer" / "python") == {"token_client"}
 
 
-@pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
-def test_a_function_holds_its_handler_alone(built: Path, function: str) -> None:
-    assert names(built / function) == {"app.py", "template.sha256", "__pycache__"}
+@pytest.mark.parametrize(
+    ("function", "packages"),
+    [("RefreshFunction", {"boto3", "s3transfer"}), ("VendFunction", set())],
+)
+def test_a_function_holds_its_handler_and_only_the_refresh_function_the_sdk(
+    built: Path, function: str, packages: set[str]
+) -> None:
+    modules = {name for name in names(built / function) if not name.endswith(".dist-info")}
+    assert modules == {"app.py", "template.sha256", "__pycache__", *packages}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +172,9 @@ def test_the_shipped_bytecode_is_what_the_shipped_sources_compile_to(
     assert len([path for path in files(folder) if path.suffix == ".pyc"]) == len(sources) > 0
 
 
-@pytest.mark.parametrize("artifact", [["vending-layer"], ["client-layer"], ["function", "vend"]])
+@pytest.mark.parametrize(
+    "artifact", [["vending-layer"], ["client-layer"], ["function", "vend"], ["function", "refresh"]]
+)
 def test_the_same_sources_give_the_same_bytes_and_times(tmp_path: Path, artifact: list[str]) -> None:
     trees = []
     for seed, folder in (("1", tmp_path / "one"), ("2", tmp_path / "elsewhere" / "two")):

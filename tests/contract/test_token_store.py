@@ -26,7 +26,6 @@ from tests.simulation import (
     SimulatedSecretsManager,
 )
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
-from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
 from token_vending.errors import ConfigurationError, StoreUnavailable
 from token_vending.ports import AlreadyAnnounced, LabelHeld
 from token_vending.token import History, Intent, Token
@@ -71,20 +70,6 @@ def stand_in() -> Iterator[Service]:
         yield Service(client, "scratch", lambda content: server.put("scratch", content))
 
 
-def signed() -> Iterator[Service]:
-    """The stand-in again, through the client that the function itself uses."""
-    with SecretsManager() as server:
-        server.create("scratch")
-        environment = {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-        }
-        client = SignedSecretsManager(SignedAws(environment))
-        yield Service(client, "scratch", lambda content: server.put("scratch", content))
-
-
 def real() -> Iterator[Service]:
     client = boto3.client("secretsmanager")
     name = f"{os.environ['AWS_SAM_STACK_NAME']}-contract-{uuid.uuid4()}"
@@ -99,10 +84,10 @@ def real() -> Iterator[Service]:
         client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
-SERVICES = {"simulation": simulated, "stand-in": stand_in, "signed": signed, "real": real}
+SERVICES = {"simulation": simulated, "stand-in": stand_in, "real": real}
 
 
-HERE: list[Any] = ["simulation", "stand-in", "signed"]
+HERE: list[Any] = ["simulation", "stand-in"]
 if "AWS_SAM_STACK_NAME" in os.environ:
     HERE.append(pytest.param("real", marks=pytest.mark.live))
 
@@ -334,7 +319,7 @@ def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
         store.move_label("ABANDONED", to=mine, expected_on=None)
 
 
-@pytest.mark.parametrize("service", ["stand-in", "signed"], indirect=True)
+@pytest.mark.parametrize("service", ["stand-in"], indirect=True)
 def test_of_many_at_once_one_creates_the_intent(service: Service) -> None:
     store, mine = service.store, intent()
 

@@ -21,7 +21,7 @@ from token_client import _wire
 from token_vending import doors, errors
 from token_vending.callers import AllowedCallers
 from token_vending.errors import ConfigurationError, InvalidRequest, StoreUnavailable
-from token_vending.handing_out import TokenVendor
+from token_vending.handing_out import HandOutDesk
 from token_vending.requests import VendRequest, parse_rejection
 from token_vending.token import Intent, Token, utc_now
 
@@ -87,8 +87,8 @@ class Refresh:
         pass
 
 
-def vendor(content: Token | Intent | Exception | None) -> TokenVendor:
-    return TokenVendor(Store(content), Refresh(), utc_now)
+def vendor(content: Token | Intent | Exception | None) -> HandOutDesk:
+    return HandOutDesk(Store(content), Refresh(), utc_now)
 
 
 def nowhere(_event: AuditEvent) -> None:

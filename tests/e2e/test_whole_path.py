@@ -67,6 +67,29 @@ def test_a_forced_refresh_that_is_delivered_twice_mints_once(minted: EmbeddedSta
     assert minted.personr.mint_count() == mints + 1
 
 
+def test_a_rule_on_the_default_bus_hears_of_a_refresh(minted: EmbeddedStack) -> None:
+    events, queues = minted.client("events"), minted.client("sqs")
+    queue = queues.create_queue(QueueName="heard")["QueueUrl"]
+    attributes = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    events.put_rule(
+        Name="heard", EventPattern='{"source": ["token-vending"], "detail-type": ["TokenRefreshed"]}'
+    )
+    events.put_targets(Rule="heard", Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+    forced = minted.refresh({"id": "forced-to-be-heard-of", "force": True})
+    assert forced.payload["outcome"] == "refreshed"
+    (message,) = minted.wait_for(
+        "the event arrives", lambda: queues.receive_message(QueueUrl=queue).get("Messages"), 10
+    )
+    event = json.loads(message["Body"])
+    assert event["resources"] == [minted.outputs["TokenSecretArn"]]
+    assert {name: event["detail"][name] for name in ("stack", "version", "expires_at", "reason")} == {
+        "stack": "token-vending",
+        "version": forced.payload["version"],
+        "expires_at": forced.payload["expires_at"],
+        "reason": "forced",
+    }
+
+
 def test_a_new_deployment_leaves_the_token_alone(minted: EmbeddedStack) -> None:
     version = minted.current_version()
     minted.deploy({"CacheSeconds": "30"})

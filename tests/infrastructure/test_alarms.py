@@ -20,7 +20,7 @@ from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.secrets_manager.server import ACCOUNT_ID
 from token_vending.audit import AuditEvent
-from token_vending.due import LONGEST_PAUSE
+from token_vending.history import LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report
 
 MINUTE = timedelta(minutes=1)

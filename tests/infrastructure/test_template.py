@@ -640,6 +640,14 @@ def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[d
             "${EncryptionKey.Arn}",
             {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": token},
         ),
+        {
+            **allow(
+                "AnnounceWhatHappened",
+                "events:PutEvents",
+                f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default",
+            ),
+            "Condition": {"StringEqualsIfExists": {"events:source": "token-vending"}},
+        },
         allow("ReportFailure", "sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
         allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${RefreshLogGroup.Arn}"),
     ]

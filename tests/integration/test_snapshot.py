@@ -7,8 +7,8 @@ from typing import Any, override
 
 import pytest
 
-from tests.benchmarks.door import Door, FunctionFailed
-from tests.benchmarks.variants import HTTP_EVENT
+from bench.door import Door, FunctionFailed
+from bench.variants import HTTP_EVENT
 from tests.kit.runtime.artefacts import VEND, Artefact, runtime_client_folder
 from tests.kit.runtime.function import lambda_variables
 from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager

@@ -26,7 +26,7 @@ from tests.simulation.world import (
 )
 from token_vending.due import LEASE, Verdict
 from token_vending.errors import TokenVendingError, VendorUnavailable
-from token_vending.handing_out import TokenVendor
+from token_vending.handing_out import HandOutDesk
 from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 from token_vending.refreshing import Outcome, Report
 from token_vending.requests import RefreshRequest, VendRequest
@@ -382,7 +382,7 @@ class Model:
 
     # Inside --------------------------------------------------------------------------------------------
 
-    def _cold_vend(self) -> tuple[Process, TokenVendor]:
+    def _cold_vend(self) -> tuple[Process, HandOutDesk]:
         wire = Process(self.world.clock, self.world.personr)
         return wire, self.world.vendor(wire=wire)
 

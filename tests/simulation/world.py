@@ -27,7 +27,7 @@ from token_vending.accounts import Accounts
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.due import Rules
 from token_vending.errors import StoreUnavailable
-from token_vending.handing_out import TokenVendor
+from token_vending.handing_out import HandOutDesk
 from token_vending.observing import LOCK
 from token_vending.records import read_record
 from token_vending.refreshing import Refresher, Report
@@ -154,10 +154,10 @@ class World:
 
     def vendor(
         self, *, wire: Process | None = None, cache_for: timedelta = timedelta(seconds=300)
-    ) -> TokenVendor:
+    ) -> HandOutDesk:
         """A cold start of the vend function. What it starts is kept in `started.events`."""
         wire = wire or Process(self.clock, self.personr)
-        return TokenVendor(
+        return HandOutDesk(
             store=_Reader(SimulatedClient(self.secrets, wire)),
             refresh=self.started,
             clock=self.clock,

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation import SimulatedClock
 from tests.unit.made_up import DAY, MINUTE, NOW, SECOND, SECRET, VERSION, aged, expiring, intent, token
 from token_vending.errors import ConfigurationError, StoreUnavailable, TokenUnavailable, TokenVendingError
-from token_vending.handing_out import TokenVendor
+from token_vending.handing_out import HandOutDesk
 from token_vending.requests import VendRequest
 from token_vending.token import History, Intent, Token
 
@@ -53,7 +53,7 @@ class Counter:
     ) -> None:
         self.clock = SimulatedClock(NOW)
         self.shelf = Shelf(holds)
-        self.vendor = TokenVendor(self.shelf, self.shelf, self.clock, cache_for=cache_for)
+        self.vendor = HandOutDesk(self.shelf, self.shelf, self.clock, cache_for=cache_for)
 
     def ask(self, request: VendRequest = ANYTHING) -> Any:
         return self.vendor.hand_out(request)

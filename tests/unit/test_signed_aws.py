@@ -5,19 +5,31 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from copy import replace
+from datetime import datetime
 from typing import override
+from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.unit.made_up import token
 from token_vending import wiring
 from token_vending.adapters import signed_aws
-from token_vending.adapters.signed_aws import SignedAws, SignedSecretsManager
+from token_vending.adapters.signed_aws import SignedAws, SignedSecretReader
 from token_vending.errors import StoreUnavailable
+from token_vending.records import write_token
 
+# Connections are kept for as long as the process lives.
+pytestmark = [pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
+
+ARN = "arn:aws:lambda:eu-west-1:111122223333:function:refresh:live"
 
 
 class Troubled(SecretsManager):
@@ -37,7 +49,7 @@ class Troubled(SecretsManager):
 @pytest.fixture
 def secrets() -> Iterator[Troubled]:
     with Troubled() as running:
-        running.create("token", {"access_token": "x"})
+        running.create("token", write_token(token()))
         yield running
 
 
@@ -48,34 +60,41 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return taken
 
 
-def client(secrets: Troubled, attempts: int = 3) -> SignedSecretsManager:
+def reader(secrets: Troubled, attempts: int = 3) -> SignedSecretReader:
     aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url}, attempts=attempts)
-    return SignedSecretsManager(aws)
+    return SignedSecretReader(aws, "token")
 
 
 def throttled() -> Response:
     return Response.of_json({"__type": "ThrottlingException", "Message": "slow down"}, 400)
 
 
-def test_the_four_operations_answer_what_the_service_says(secrets: Troubled) -> None:
-    signed = client(secrets)
-    version = signed.get_secret_value(SecretId="token")["VersionId"]
-    assert signed.describe_secret(SecretId="token")["VersionIdsToStages"] == {version: ["AWSCURRENT"]}
-    new = "11111111-2222-4333-8444-555555555555"
-    signed.put_secret_value(
-        SecretId="token", SecretString="{}", ClientRequestToken=new, VersionStages=["LABEL"]
-    )
-    signed.update_secret_version_stage(
-        SecretId="token", VersionStage="LABEL", MoveToVersionId=version, RemoveFromVersionId=new
-    )
-    assert secrets.labels("token")["LABEL"] == version
+def test_a_token_is_read_as_it_lies_there(secrets: Troubled) -> None:
+    version = secrets.put("token", write_token(token()))
+    assert reader(secrets).read_current() == replace(token(), version=version)
 
 
-def test_an_error_of_the_service_is_a_client_error_with_its_code(secrets: Troubled) -> None:
-    with pytest.raises(ClientError) as caught:
-        client(secrets).get_secret_value(SecretId="no-such-secret")
-    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+def test_a_secret_that_is_not_there_holds_nothing(secrets: Troubled) -> None:
+    secrets.empty("token")
+    assert reader(secrets).read_current() is None
+
+
+@pytest.mark.parametrize("session", ["session/token+==", None])
+@pytest.mark.parametrize("url", ["https://secretsmanager.eu-west-1.amazonaws.com/", "http://127.0.0.1:4566/"])
+@pytest.mark.parametrize("path", ["", f"2015-03-31/functions/{quote(ARN, safe='')}/invocations"])
+def test_the_signature_is_the_one_that_botocore_makes(url: str, path: str, session: str | None) -> None:
+    keys = KEYS | ({"AWS_SESSION_TOKEN": session} if session else {})
+    headers = {"X-Amz-Target": "secretsmanager.GetSecretValue", "Content-Type": "application/x-amz-json-1.1"}
+    body = '{"SecretId": "tökèn"}'.encode()
+    ours = SignedAws(keys)._sign("secretsmanager", url + path, headers, body)
+    theirs = AWSRequest("POST", url + path, headers, body)
+    credentials = Credentials(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], session)
+    signer = SigV4Auth(credentials, "secretsmanager", "eu-west-1")
+    moment = datetime.strptime(f"{ours['X-Amz-Date']}+0000", "%Y%m%dT%H%M%SZ%z")
+    with patch("botocore.auth.get_current_datetime", lambda: moment):
+        signer.add_auth(theirs)
+    assert ours["Authorization"] == theirs.headers["Authorization"]
+    assert ours.get("X-Amz-Security-Token") == session
 
 
 @pytest.mark.parametrize("trouble", [throttled(), Response(500, b"oops"), Response(503, b"")])
@@ -83,7 +102,7 @@ def test_what_passes_by_itself_is_tried_again_after_a_pause(
     trouble: Response, secrets: Troubled, pauses: list[float]
 ) -> None:
     secrets.first = [trouble, trouble]
-    assert client(secrets).get_secret_value(SecretId="token")["SecretString"]
+    assert reader(secrets).read_current()
     assert secrets.asked == 3
     assert len(pauses) == 2
     assert all(0 <= pause <= 0.1 * 2**number for number, pause in enumerate(pauses))
@@ -91,37 +110,37 @@ def test_what_passes_by_itself_is_tried_again_after_a_pause(
 
 def test_it_gives_up_after_as_many_attempts_as_agreed(secrets: Troubled, pauses: list[float]) -> None:
     secrets.first = [throttled()] * 5
-    with pytest.raises(ClientError):
-        client(secrets, attempts=2).get_secret_value(SecretId="token")
+    with pytest.raises(StoreUnavailable, match="ThrottlingException"):
+        reader(secrets, attempts=2).read_current()
     assert secrets.asked == 2
 
 
 def test_a_refusal_is_not_tried_again(secrets: Troubled, pauses: list[float]) -> None:
     secrets.refuse("GetSecretValue")
-    with pytest.raises(ClientError):
-        client(secrets).get_secret_value(SecretId="token")
+    with pytest.raises(StoreUnavailable, match="AccessDenied"):
+        reader(secrets).read_current()
     assert secrets.asked == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null"])
 def test_a_success_that_is_no_answer_of_the_services_is_no_success(body: bytes, secrets: Troubled) -> None:
     secrets.first = [Response(200, body)]
-    with pytest.raises(StoreUnavailable, match="DescribeSecret"):
-        client(secrets).describe_secret(SecretId="token")
+    with pytest.raises(StoreUnavailable, match="GetSecretValue answered without VersionId"):
+        reader(secrets).read_current()
 
 
 def test_a_service_that_is_not_there_is_unavailable(pauses: list[float]) -> None:
     with Troubled() as gone:
-        signed = client(gone)
+        signed = reader(gone)
     with pytest.raises(StoreUnavailable, match="no usable answer"):
-        signed.get_secret_value(SecretId="token")
+        signed.read_current()
     assert len(pauses) == 2
 
 
 def test_redirects_are_not_followed(secrets: Troubled) -> None:
     secrets.first = [Response(307, b"", {"Location": secrets.url + "/elsewhere"})]
-    with pytest.raises(ClientError):
-        client(secrets).get_secret_value(SecretId="token")
+    with pytest.raises(StoreUnavailable, match="HTTP status 307"):
+        reader(secrets).read_current()
     assert secrets.asked == 1
 
 
@@ -202,7 +221,7 @@ def test_keys_that_cannot_be_fetched_make_the_store_unavailable_and_nothing_is_r
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
         }
         with pytest.raises(StoreUnavailable, match="credentials could not be fetched") as caught:
-            SignedSecretsManager(SignedAws(variables)).get_secret_value(SecretId="token")
+            SignedSecretReader(SignedAws(variables), "token").read_current()
     assert caught.value.retry_after
     assert "secret-of-the-endpoint" not in "".join(traceback.format_exception(caught.value))
     assert secrets.asked == 0
@@ -214,10 +233,10 @@ def test_an_endpoint_that_must_not_be_asked_for_keys_makes_the_store_unavailable
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
     }
     with pytest.raises(StoreUnavailable, match="credentials could not be fetched"):
-        SignedSecretsManager(SignedAws(variables)).get_secret_value(SecretId="token")
+        SignedSecretReader(SignedAws(variables), "token").read_current()
 
 
 def test_a_function_without_any_keys_says_so(secrets: Troubled) -> None:
     aws = SignedAws({"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url})
     with pytest.raises(StoreUnavailable, match="has no AWS credentials"):
-        SignedSecretsManager(aws).get_secret_value(SecretId="token")
+        SignedSecretReader(aws, "token").read_current()

@@ -21,7 +21,7 @@ from token_vending.errors import (
     TokenUnavailable,
     TokenVendingError,
 )
-from token_vending.handing_out import HandOut, TokenVendor
+from token_vending.handing_out import HandOut, HandOutDesk
 from token_vending.requests import VendRequest, parse_min_seconds, parse_rejection, show_name
 
 type Record = Callable[[AuditEvent], None]
@@ -51,7 +51,7 @@ def is_url(invoked_function_arn: str) -> bool:
     return invoked_function_arn.split(":")[7:] == ["url"]
 
 
-def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str | int]:
+def direct(event: object, desk: HandOutDesk, record: Record) -> dict[str, str | int]:
     """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
     audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
     try:
@@ -59,7 +59,7 @@ def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str 
             raise InvalidRequest("This alias takes direct requests. HTTP comes in through the alias url.")
         request = VendRequest.parse(event)
         audit = replace(audit, rejected_version=request.rejected_version)
-        given = vendor.hand_out(request)
+        given = desk.hand_out(request)
     except TokenVendingError as error:
         record(_failed(audit, error))
         raise error.on_the_wire() from None
@@ -67,7 +67,7 @@ def direct(event: object, vendor: TokenVendor, record: Record) -> dict[str, str 
     return given.answer()
 
 
-def http(event: object, vendor: TokenVendor, allowed: AllowedCallers, record: Record) -> Response:
+def http(event: object, desk: HandOutDesk, allowed: AllowedCallers, record: Record) -> Response:
     """The response to `GET /token` and `POST /token/rejections`.
 
     Raises an error of ours only for an event that no URL sends: it was invoked directly.
@@ -86,7 +86,7 @@ def http(event: object, vendor: TokenVendor, allowed: AllowedCallers, record: Re
             )
         wanted = request.parse()
         audit = replace(audit, rejected_version=wanted.rejected_version)
-        given = vendor.hand_out(wanted)
+        given = desk.hand_out(wanted)
     except _NoSuchRoute as missing:
         record(_failed(audit, missing.problem))
         return _problem(missing.problem, missing.status, missing.headers)

@@ -52,7 +52,7 @@ class _Copy(NamedTuple):
 
 
 @dataclass(slots=True)
-class TokenVendor:
+class HandOutDesk:
     """The use case. Lives as long as its process; Lambda gives it one request at a time."""
 
     store: "TokenReader"

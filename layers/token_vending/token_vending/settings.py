@@ -24,6 +24,7 @@ REFRESH_VARIABLES = (
     "MIN_AGE_SECONDS",
     "STANDBY_CREDENTIALS_SECRET_ID",
     "PROBE_URL",
+    "EVENT_BUS_NAME",
     "STACK_NAME",
 )
 VEND_VARIABLES = (
@@ -46,6 +47,7 @@ class RefreshSettings(NamedTuple):
     rules: "Rules"
     standby_credentials_secret_id: str | None
     probe_url: str | None
+    event_bus_name: str | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "RefreshSettings":
@@ -71,6 +73,7 @@ class RefreshSettings(NamedTuple):
             standby_credentials_secret_id=environment.get("STANDBY_CREDENTIALS_SECRET_ID", "").strip()
             or None,
             probe_url=probe_url,
+            event_bus_name=environment.get("EVENT_BUS_NAME", "").strip() or None,
         )
 
 

@@ -46,7 +46,8 @@ class _Telemetry:
     def __init__(self, function: str) -> None:
         self._log = Logger(service=function)
         self._metrics = Metrics(namespace=NAMESPACE)
-        self._metrics.set_default_dimensions(stack=stack_name(os.environ))
+        self.stack = stack_name(os.environ)
+        self._metrics.set_default_dimensions(stack=self.stack)
         self._request_id = ""
 
     @contextmanager
@@ -69,12 +70,13 @@ class RefreshTelemetry(_Telemetry):
 
     def __init__(self) -> None:
         super().__init__("refresh")
-        self._seconds_left: float | None = None
+        self.has_read = False
+        self.current: Token | None = None
 
     @contextmanager
     def run(self, request_id: str) -> Iterator[None]:
         """As for every function; a run that knows what the token has left tells it, failed or not."""
-        self._seconds_left = None
+        self.has_read, self.current = False, None
         with super().run(request_id):
             try:
                 yield
@@ -82,14 +84,14 @@ class RefreshTelemetry(_Telemetry):
                 self._tell_life()
 
     def seen(self, current: "Token | None") -> None:
-        """Takes note of the token that the store holds: without one, nothing is left."""
-        left = current.remaining(utc_now()).total_seconds() if current is not None else 0.0
-        self._seconds_left = max(0.0, left)
+        """Takes note of the token that the store holds."""
+        self.has_read, self.current = True, current
 
     def _tell_life(self) -> None:
-        if self._seconds_left is not None:
+        if self.has_read:
+            left = self.current.remaining(utc_now()).total_seconds() if self.current is not None else 0.0
             self._metrics.add_metric(
-                name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=self._seconds_left
+                name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=max(0.0, left)
             )
 
     def done(self, report: "Report") -> None:
@@ -117,6 +119,10 @@ class RefreshTelemetry(_Telemetry):
         self._count("RefreshFailed")
         if isinstance(error, CredentialsRefused):
             self._count("CredentialsLatched")
+
+    def not_announced(self, events: Iterable[str], problem: str) -> None:
+        """Events of a run that may not have been delivered: what they tell is in the log and the metrics too."""
+        self._log.warning("events were not delivered", events=list(events), problem=problem)
 
 
 class VendTelemetry(_Telemetry):

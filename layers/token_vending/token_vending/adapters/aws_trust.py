@@ -9,10 +9,8 @@ as with the SDK.
 """
 
 import os
+import ssl
 from collections.abc import Mapping
-
-from botocore.httpsession import get_cert_path
-from urllib3.util.ssl_ import create_urllib3_context
 
 from token_vending.errors import ConfigurationError
 
@@ -28,15 +26,16 @@ class AwsTrust:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        # No flags beyond the SDK's: urllib3's own (VERIFY_X509_STRICT, VERIFY_X509_PARTIAL_CHAIN) would refuse an
-        # operator's older authority that the SDK takes, and take an intermediate for a root.
-        self.context = create_urllib3_context(verify_flags=0)
-        self._widest: str | None = None
+        # No flags beyond the SDK's: those of `ssl.create_default_context` (VERIFY_X509_STRICT,
+        # VERIFY_X509_PARTIAL_CHAIN) would refuse an operator's older authority that the SDK takes, and take an
+        # intermediate for a root.
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._may_widen = False
         chosen = next((name for name in _BUNDLES if environment.get(name)), None)
         if chosen is not None:
             self._load(environment[chosen], f"{chosen} names no readable file of certificates.")
         elif os.path.exists(AWS_ROOTS):  # noqa: PTH110
-            self._widest = _every_authority()
+            self._may_widen = True
             self._load(
                 AWS_ROOTS, "The layer's aws-roots.pem holds no certificates: build and deploy it again."
             )
@@ -53,12 +52,14 @@ class AwsTrust:
 
     def widen(self) -> bool:
         """After a certificate was refused: trusts all that the SDK would. False if that was so already."""
-        if self._widest is None:
+        if not self._may_widen:
             return False
-        self.context.load_verify_locations(self._widest)
-        self._widest = None
+        self.context.load_verify_locations(_every_authority())
+        self._may_widen = False
         return True
 
 
 def _every_authority() -> str:
+    from botocore.httpsession import get_cert_path  # noqa: PLC0415 - takes longer than the whole hand-out's start
+
     return str(get_cert_path(True))  # noqa: FBT003 - botocore's signature

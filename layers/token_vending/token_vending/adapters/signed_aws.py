@@ -1,23 +1,21 @@
-"""Calls to AWS: urllib3 for the wire, botocore's own signer, nothing else of the SDK.
+"""The hand-out's two calls to AWS: AWS's stand-alone signer and Python's own HTTP client, no client of the SDK.
 
-Why not a botocore client: the functions need five operations of two services, and importing and building a
-client takes longer than everything else of a cold start together. docs/performance.md has the figures,
-docs/decisions the reasons. The signature is botocore's (`botocore.auth.SigV4Auth`); TLS is always verified.
+A caller waits for the cold start of the hand-out, and importing and building a client takes longer than everything
+else of it together (docs/performance.md; docs/decisions/0012). The signature is made by `aws_sdk_signers`, the
+package that AWS's SDKs sign with; TLS is always verified. The refresh function has a client of the SDK.
 """
 
 import json
+import select
 import ssl
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from random import SystemRandom
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
+from aws_sdk_signers import URI, AWSCredentialIdentity, AWSRequest, Field, Fields, SigV4Signer
 
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
 from token_vending.adapters.aws_trust import AwsTrust
@@ -26,8 +24,9 @@ from token_vending.records import read_record
 from token_vending.token import Intent, Token
 
 ATTEMPTS = 3
-TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
-"""Seconds. Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
+CONNECT_SECONDS = 1.0
+READ_SECONDS = 2.0
+"""Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
 ANSWER_SECONDS = 2.0
 """For the whole body: a socket's timeout starts anew with every byte that drips in."""
 MAX_BODY = 1024 * 1024
@@ -41,17 +40,6 @@ _THROTTLED = frozenset(
 _jitter = SystemRandom().uniform
 
 
-class Credentials(NamedTuple):
-    """What the signer reads. botocore's own class of this shape costs 7 % of a cold start to import."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-    def __repr__(self) -> str:
-        return f"Credentials(access_key={self.access_key!r})"
-
-
 class SignedAws:
     """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own.
 
@@ -59,13 +47,7 @@ class SignedAws:
     copy of a snapshot has others than the process that the snapshot was taken of.
     """
 
-    def __init__(
-        self,
-        environment: Mapping[str, str],
-        *,
-        attempts: int = ATTEMPTS,
-        timeout: urllib3.Timeout = TIMEOUT,
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], *, attempts: int = ATTEMPTS) -> None:
         self._environment = environment
         self._attempts = attempts
         self._from_container: Any = None
@@ -74,9 +56,7 @@ class SignedAws:
             import botocore.credentials  # noqa: F401, PLC0415
         self._region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
         self._trust = AwsTrust(environment)
-        self._pool = urllib3.PoolManager(
-            retries=False, timeout=timeout, maxsize=1, ssl_context=self._trust.context
-        )
+        self._connections: dict[str, HTTPConnection] = {}
 
     def post(  # noqa: PLR0913
         self,
@@ -97,7 +77,7 @@ class SignedAws:
             last = attempt + 1 == attempts
             try:
                 status, answer = self._send(service, path, headers, body)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except (HTTPException, OSError) as error:
                 if last:
                     raise no_answer(operation, type(error).__name__) from error
             else:
@@ -107,40 +87,68 @@ class SignedAws:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _send(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        try:
-            return self._send_signed(service, path, headers, body)
-        except urllib3.exceptions.SSLError as error:
-            untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args)
-            if not (untrusted and self._trust.widen()):
-                raise
-        # Nothing was sent yet, so this is still the same attempt.
-        return self._send_signed(service, path, headers, body)
-
-    def _send_signed(
-        self, service: str, path: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, bytes]:
-        request = AWSRequest(method="POST", url=self._endpoint(service) + path, headers=headers, data=body)
-        SigV4Auth(self._credentials(), service, self._region).add_auth(request)
-        prepared = request.prepare()
-        response = self._pool.request(
-            "POST",
-            prepared.url,
-            headers=dict(prepared.headers),
-            body=body,
-            redirect=False,
-            preload_content=False,
-        )
+        url = self._endpoint(service) + path
+        signed = self._sign(service, url, headers, body)
+        connection = self._connection(url)
         whole = False
         try:
+            self._open(connection)
+            connection.request("POST", urlsplit(url).path, body, signed)
+            response = connection.getresponse()
             received = _read_in_time(response)
             whole = len(received) <= MAX_BODY
             return response.status, bytes(received[:MAX_BODY])
         finally:
-            if whole:
-                response.release_conn()
-            else:
+            if not whole:
                 # What is still to come must not be taken for the next answer.
-                response.close()
+                connection.close()
+
+    def _sign(self, service: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        parts = urlsplit(url)
+        request = AWSRequest(
+            method="POST",
+            destination=URI(scheme=parts.scheme, host=parts.hostname or "", port=parts.port, path=parts.path),
+            fields=Fields(
+                [Field(name=name, values=[text]) for name, text in {"Host": parts.netloc, **headers}.items()]
+            ),
+            body=[body],
+        )
+        signed = SigV4Signer().sign(
+            request=request,
+            identity=self._credentials(),
+            properties={"region": self._region, "service": service},
+        )
+        return {field.name: field.as_string() for field in signed.fields}
+
+    def _connection(self, url: str) -> HTTPConnection:
+        parts = urlsplit(url)
+        connection = self._connections.get(parts.netloc)
+        if connection is None:
+            host = parts.hostname or ""
+            connection = (
+                HTTPSConnection(host, parts.port, timeout=CONNECT_SECONDS, context=self._trust.context)
+                if parts.scheme == "https"
+                else HTTPConnection(host, parts.port, timeout=CONNECT_SECONDS)
+            )
+            self._connections[parts.netloc] = connection
+        return connection
+
+    def _open(self, connection: HTTPConnection) -> None:
+        """Leaves one open as it is, if the other side has kept it."""
+        if connection.sock is not None:
+            if not select.select([connection.sock], [], [], 0)[0]:
+                return
+            # Something to read before anything was asked: the end, as a rule.
+            connection.close()
+        try:
+            connection.connect()
+        except ssl.SSLCertVerificationError:
+            connection.close()
+            if not self._trust.widen():
+                raise
+            # Nothing was sent yet, so this is still the same attempt.
+            connection.connect()
+        connection.sock.settimeout(READ_SECONDS)
 
     def _endpoint(self, service: str) -> str:
         specific = "AWS_ENDPOINT_URL_" + {"secretsmanager": "SECRETS_MANAGER", "lambda": "LAMBDA"}[service]
@@ -150,19 +158,25 @@ class SignedAws:
         suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
         return f"https://{service}.{self._region}.{suffix}"
 
-    def _credentials(self) -> Any:  # noqa: ANN401 - ours, or any of botocore's classes of that shape
+    def _credentials(self) -> AWSCredentialIdentity:
         key, secret = (
             self._environment.get("AWS_ACCESS_KEY_ID"),
             self._environment.get("AWS_SECRET_ACCESS_KEY"),
         )
         if key and secret:
-            return Credentials(key, secret, self._environment.get("AWS_SESSION_TOKEN"))
+            token = self._environment.get("AWS_SESSION_TOKEN")
+            return AWSCredentialIdentity(access_key_id=key, secret_access_key=secret, session_token=token)
         # Under SnapStart Lambda gives credentials through a container endpoint instead, and renews them there.
-        return self._container_credentials()
+        found = self._container_credentials()
+        return AWSCredentialIdentity(
+            access_key_id=found.access_key, secret_access_key=found.secret_key, session_token=found.token
+        )
 
     def _container_credentials(self) -> Any:  # noqa: ANN401
         """Raises StoreUnavailable: botocore has tried three times, and without keys there is no reading."""
-        from botocore.credentials import ContainerProvider  # noqa: PLC0415 - only this rare path needs it
+        # Only this rare path needs it.
+        from botocore.credentials import ContainerProvider  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         try:
             if self._from_container is None:
@@ -205,46 +219,6 @@ class SignedSecretReader:
         return read_record(version, content if isinstance(content, str) else None)
 
 
-class SignedSecretsManager:
-    """The operations that the refresh needs, in the form of botocore's client: what `SecretsManagerStore` takes.
-
-    Each answers AWS's JSON object, raises botocore's ClientError for an error of AWS's, and StoreUnavailable
-    when no usable answer came.
-    """
-
-    def __init__(self, aws: SignedAws) -> None:
-        self._aws = aws
-
-    def describe_secret(self, **arguments: object) -> dict[str, Any]:
-        return self._call("DescribeSecret", arguments)
-
-    def get_secret_value(self, **arguments: object) -> dict[str, Any]:
-        return self._call("GetSecretValue", arguments)
-
-    def put_secret_value(self, **arguments: object) -> dict[str, Any]:
-        return self._call("PutSecretValue", arguments)
-
-    def update_secret_version_stage(self, **arguments: object) -> dict[str, Any]:
-        return self._call("UpdateSecretVersionStage", arguments)
-
-    def list_secret_version_ids(self, **arguments: object) -> dict[str, Any]:
-        answer = self._call("ListSecretVersionIds", arguments)
-        for version in answer.get("Versions", []):
-            version["CreatedDate"] = datetime.fromtimestamp(version["CreatedDate"], UTC)
-        return answer
-
-    def _call(self, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-        status, body = _secrets_manager(self._aws, operation, arguments)
-        if status != 200:
-            error: Any = {"Error": {"Code": error_code(body)}, "ResponseMetadata": {"HTTPStatusCode": status}}
-            raise ClientError(error, operation)
-        answer = _object(body)
-        if "ARN" not in answer:
-            # All four promise it: without it this is no answer of Secrets Manager's.
-            raise answered_without(operation, "ARN")
-        return answer
-
-
 class LambdaRefreshStarter:
     """The refresh function, invoked asynchronously, as `ports.RefreshStarter`. `function` is a name or an ARN."""
 
@@ -273,7 +247,7 @@ def _secrets_manager(
     return aws.post("secretsmanager", operation, "/", headers, body, attempts=attempts)
 
 
-def _read_in_time(response: urllib3.BaseHTTPResponse) -> bytearray:
+def _read_in_time(response: HTTPResponse) -> bytearray:
     received = bytearray()
     deadline = time.monotonic() + ANSWER_SECONDS
     while len(received) <= MAX_BODY and (chunk := response.read1(MAX_BODY)):

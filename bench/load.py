@@ -1,6 +1,6 @@
 """A bounded load run: more and more callers with the real client, the built function, a strict Secrets Manager.
 
-    python -m tests.benchmarks.load     runs it and writes its table into docs/performance.md
+    python -m bench.load     runs it and writes its table into docs/performance.md
 
 Minutes are played as seconds: both caches keep the token for CACHE_SECONDS, so that they turn over many times in a
 run. What must come out is what scripts/cost.py says of the same numbers. Counting begins when every caller has had
@@ -20,8 +20,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bench import report
 from scripts import cost
-from tests.benchmarks import report
 from tests.kit.runtime.artefacts import VEND, Artefact
 from tests.kit.runtime.function import LambdaFunction
 from tests.kit.secrets_manager.server import SecretsManager

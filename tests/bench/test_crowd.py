@@ -1,6 +1,6 @@
 import pytest
 
-from tests.benchmarks.crowd import LIBRARIES, THREADS, one_round, served
+from bench.crowd import LIBRARIES, THREADS, one_round, served
 
 CLIENT, POWERTOOLS, CACHING = LIBRARIES
 pytestmark = [pytest.mark.slow]

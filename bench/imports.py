@@ -1,6 +1,6 @@
 """What the vend function imports when it starts cold, beyond what the runtime client has imported anyway.
 
-python -m tests.benchmarks.imports     writes the list anew (after a change that was meant)
+python -m bench.imports     writes the list anew (after a change that was meant)
 """
 
 import os
@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.aws import Aws
+from bench.variants import Variants
 from scripts import build
-from tests.benchmarks.aws import Aws
-from tests.benchmarks.variants import Variants
 from tests.kit.runtime.artefacts import VEND, interpreter
 
 PINNED = Path(__file__).with_name("vend_imports.txt")
@@ -21,8 +21,10 @@ _PROGRAM = """
 import sys, awslambdaric.bootstrap
 sys.stderr.write("the function\\n")
 import app
-class Context: aws_request_id = "1"
-for event in {events}: app.handler(event, Context())
+class Context:
+    aws_request_id = "1"
+    def __init__(self, alias): self.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:f:" + alias
+for event in {events}: app.handler(event, Context("url" if event else "live"))
 """
 
 

@@ -1,6 +1,6 @@
 """64 threads that want the token at once: the client beside two libraries that keep secrets in memory.
 
-    python -m tests.benchmarks.crowd     runs it and writes its table into docs/performance.md
+    python -m bench.crowd     runs it and writes its table into docs/performance.md
 
 *Cold*: nothing was asked yet. *Expired*: what is kept is too old, and a new version has been stored. The libraries
 read the secret themselves; the client asks the vending function. Lambda and Secrets Manager are stand-ins in a
@@ -27,7 +27,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 from botocore.config import Config
 
-from tests.benchmarks import report
+from bench import report
 from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import Request, Response
@@ -42,7 +42,7 @@ ROUND_TRIP_SECONDS = 0.03
 KEPT_SECONDS = 2
 EXPIRED_AFTER_SECONDS = 2.2
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class _SlowSecretsManager(SecretsManager):
@@ -96,7 +96,7 @@ def serve() -> None:
 def served() -> Iterator[dict[str, str]]:
     """The stand-ins in a process of their own, by service."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.crowd", "serve"],
+        [sys.executable, "-m", "bench.crowd", "serve"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
@@ -230,7 +230,7 @@ def table(found: dict[str, list[tuple[Rush, Rush]]]) -> str:
     rounds = len(next(iter(found.values())))
     lines = [
         (
-            f"Taken by `tests/benchmarks/crowd.py`, a part of `make bench`, on {report.now()[:10]}: {THREADS} threads, "
+            f"Taken by `bench/crowd.py`, a part of `make bench`, on {report.now()[:10]}: {THREADS} threads, "
             f"{ROUND_TRIP_SECONDS * 1000:g} ms a request, the most requests and the median time of {rounds} rounds, "
             f"all in turn; load average {os.getloadavg()[0]:.1f}."
         ),

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import report
-from tests.benchmarks.__main__ import ROUNDS, not_for_the_page
-from tests.benchmarks.variants import AWS_ROOTS, trusting
+from bench import report
+from bench.__main__ import ROUNDS, not_for_the_page
+from bench.variants import AWS_ROOTS, trusting
 
 
 def test_the_page_shows_what_was_measured() -> None:

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.aws import Aws
+from bench.aws import Aws
 from tests.kit.runtime.artefacts import REFRESH, ROOT, RUNTIME_CLIENT_MODULES, VEND
 from tests.kit.runtime.function import lambda_variables
 from tests.kit.runtime.function_url import CALLER
@@ -165,18 +165,32 @@ class Variants:
             rival(
                 "floor", "signer and log lines written by hand", "floor", with_bytecode, environment=few_roots
             ),
-            # Ours trust what their layer ships, and no bundle is named to them.
+            # The hand-out trusts what its layer ships, and no bundle is named to it.
             Variant("vend", "**vend**, direct invoke", vend, (self.layer,)),
             Variant("vend-http", "**vend**, HTTP", vend, (self.layer,), event=HTTP_EVENT),
             Variant("vend-no-bytecode", "**vend**, its bytecode taken away", bare[0], (bare[1],)),
-            Variant("refresh", "**refresh**, nothing due", refresh, (self.layer,)),
+            Variant("refresh", "**refresh**, nothing due", refresh, (self.layer,), environment=all_roots),
             Variant(
                 "refresh-mint",
                 "**refresh**, a whole refresh",
                 refresh,
                 (self.layer,),
                 event={"force": True},
+                environment=all_roots,
             ),
+        ]
+        plain = {
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws.addresses["plain_secrets_manager"],
+            "TOKEN_SECRET_ID": aws.addresses["plain_token"],
+        }
+        self.all += [
+            replace(
+                self[name],
+                name=f"{name}-plain",
+                label=f"{self[name].label}; AWS over plain HTTP",
+                environment={**self[name].environment, **plain},
+            )
+            for name in ("textbook", "boto3", "vend", "vend-http")
         ]
         self.warm_events: dict[str, Any] = {
             "vend": {},

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.benchmarks.imports import PINNED, pinned, vend_imports
+from bench.imports import PINNED, pinned, vend_imports
 
 
 @pytest.fixture(scope="module")
@@ -13,13 +13,13 @@ def test_the_hand_out_imports_nothing_that_was_not_agreed_on(imported: dict[str,
     costs = ", ".join(f"{name} {cost / 1000:.1f} ms" for name, cost in new.items())
     assert not new, (
         f"A cold start now also imports {costs}, {sum(new.values()) / 1000:.1f} ms in all. Import it where it is "
-        f"used, or agree to it: python -m tests.benchmarks.imports writes {PINNED.name}."
+        f"used, or agree to it: python -m bench.imports writes {PINNED.name}."
     )
 
 
 def test_the_list_of_agreed_imports_has_nothing_too_many(imported: dict[str, int]) -> None:
     gone = pinned() - imported.keys()
-    assert not gone, f"No longer imported: {', '.join(sorted(gone))}. python -m tests.benchmarks.imports"
+    assert not gone, f"No longer imported: {', '.join(sorted(gone))}. python -m bench.imports"
 
 
 @pytest.mark.parametrize(

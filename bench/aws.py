@@ -1,6 +1,7 @@
-"""Secrets Manager, Lambda's Invoke and the vendor over HTTPS, in a process of their own.
+"""Secrets Manager, Lambda's Invoke and the vendor over HTTPS, in a process of their own; Secrets Manager also over
+plain HTTP, where no list of authorities is read.
 
-    python -m tests.benchmarks.aws FOLDER
+    python -m bench.aws FOLDER
 
 Prints one JSON line with the addresses. FOLDER then holds ca.pem, the authority that the certificates
 are from and that exists only there. A process of their own, so that what serves a cold start does not share an
@@ -25,7 +26,7 @@ from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import LoopbackServer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _over_tls(server: LoopbackServer, context: ssl.SSLContext) -> str:
@@ -45,24 +46,16 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with SecretsManager() as secrets, LambdaService() as functions, PersonrServer() as vendor:
-        now = dt.datetime.now(dt.UTC)
-        credentials = secrets.create("credentials", {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
-        token = secrets.create(
-            "token",
-            {
-                "access_token": "bus|" + "1234567890abcdef" * 4,
-                "token_type": "Bearer",
-                "issued_at": _rfc3339(now - dt.timedelta(hours=2)),
-                "expires_at": _rfc3339(now + dt.timedelta(days=300)),
-                "user_id": "1234567890123x123456789012345678",
-                "credentials_version": secrets.version_of("credentials"),
-                "reason": "no_token",
-                "run": "run-0123456789abcdef0123456789abcdef",
-                "suspect_until": None,
-            },
-        )
+    with (
+        SecretsManager() as secrets,
+        SecretsManager() as plain,
+        LambdaService() as functions,
+        PersonrServer() as vendor,
+    ):
+        credentials, token = _fill(secrets)
         said = {
+            "plain_secrets_manager": plain.url,
+            "plain_token": _fill(plain)[1],
             "secrets_manager": _over_tls(secrets, context),
             "lambda": _over_tls(functions, context),
             "vendor": _over_tls(vendor, context) + "/api/1.1/wf",
@@ -73,6 +66,27 @@ def main() -> int:
         print(json.dumps(said), flush=True)  # noqa: T201 - the parent reads it
         ended.wait()
     return 0
+
+
+def _fill(secrets: SecretsManager) -> tuple[str, str]:
+    """The ARNs of the credentials and of the token."""
+    now = dt.datetime.now(dt.UTC)
+    credentials = secrets.create("credentials", {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+    token = secrets.create(
+        "token",
+        {
+            "access_token": "bus|" + "1234567890abcdef" * 4,
+            "token_type": "Bearer",
+            "issued_at": _rfc3339(now - dt.timedelta(hours=2)),
+            "expires_at": _rfc3339(now + dt.timedelta(days=300)),
+            "user_id": "1234567890123x123456789012345678",
+            "credentials_version": secrets.version_of("credentials"),
+            "reason": "no_token",
+            "run": "run-0123456789abcdef0123456789abcdef",
+            "suspect_until": None,
+        },
+    )
+    return credentials, token
 
 
 def _rfc3339(moment: dt.datetime) -> str:
@@ -89,7 +103,7 @@ class Aws:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.aws", str(self._folder)],
+            [sys.executable, "-m", "bench.aws", str(self._folder)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """Measures everything and writes the report: `make bench`.
 
-    python -m tests.benchmarks [--rounds N] [--invocations N] [--only-print | --anyway]
+    python -m bench [--rounds N] [--invocations N] [--only-print | --anyway]
 
 Takes a few minutes on an idle machine; on a busy one the ratios hold better than the times. The page is written only
 of a commit, and of enough rounds, unless told to be written anyway.
@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import crowd, load, report
+from bench.aws import Aws
+from bench.measure import cold, percentile, say, sizes, warm
+from bench.variants import Variants
 from scripts import build
-from tests.benchmarks import crowd, load, report
-from tests.benchmarks.aws import Aws
-from tests.benchmarks.measure import cold, percentile, say, sizes, warm
-from tests.benchmarks.variants import Variants
 from tests.kit.runtime.artefacts import REFRESH, VEND
 
 ROUNDS = 20
@@ -46,7 +46,7 @@ def main() -> int:
     if not arguments.only_print:
         report.FOLDER.mkdir(parents=True, exist_ok=True)
         (report.FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        from tests.benchmarks import plots  # noqa: PLC0415  a second to import
+        from bench import plots  # noqa: PLC0415  a second to import
 
         plots.plot(results, report.FOLDER)
         report.put_into_page("measurements", text)

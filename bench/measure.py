@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from tests.benchmarks.door import Door
-from tests.benchmarks.variants import Variant, Variants
+from bench.door import Door
+from bench.variants import Variant, Variants
 
 ARN = "arn:aws:lambda:eu-west-1:111122223333:function:measured:live"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.benchmarks.load import CACHE_SECONDS, ENVIRONMENTS, Run, run_with
+from bench.load import CACHE_SECONDS, ENVIRONMENTS, Run, run_with
 
 SECONDS = 4.0
 pytestmark = [pytest.mark.slow]
