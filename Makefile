@@ -13,7 +13,9 @@ PYTHON ?=
 BASE_PYTHON = "$$(PYTHON="$(PYTHON)" scripts/find-python)"
 UV := .build/uv/bin/uv
 ENVIRONMENTS := venv sam ministack awscli
-LOCKS := uv dev layer sam ministack awscli
+# Made by the verbs that need them.
+ON_DEMAND := checkov
+LOCKS := uv dev layer sam ministack awscli checkov
 VENV := .build/venv/bin
 RUN := $(VENV)/python
 SAM := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .build/sam/bin/sam
@@ -39,10 +41,11 @@ $(UV): requirements/uv.txt
 .build/sam/.installed: requirements/sam.txt
 .build/ministack/.installed: requirements/ministack.txt
 .build/awscli/.installed: requirements/awscli.txt
+.build/checkov/.installed: requirements/checkov.txt
 
 # Compiled at once: some machines forbid Python to write bytecode later, and the SAM CLI without
 # bytecode takes seconds longer at every start. Of two at once in one environment, uv lets one wait.
-$(ENVIRONMENTS:%=.build/%/.installed): .build/%/.installed: | $(UV)
+$(ENVIRONMENTS:%=.build/%/.installed) $(ON_DEMAND:%=.build/%/.installed): .build/%/.installed: | $(UV)
 	@echo "setup: $(@D)"
 	@$(UV) venv --quiet --allow-existing --python $(BASE_PYTHON) $(@D)
 	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(@D)/bin/python $<
@@ -138,7 +141,7 @@ safeguards: setup  ## take out the safeguards that scripts/mutants.py lists, one
 	@$(RUN) -m scripts.mutants
 
 .PHONY: check
-check: setup lint types imports template workflows locks  ## lints, types, import contracts, template, workflows, locks
+check: setup lint types imports template controls workflows locks  ## lints, types, import contracts, template, controls, workflows, locks
 
 .PHONY: lint
 lint: setup
@@ -154,9 +157,14 @@ imports: setup
 	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-logo
 
 .PHONY: template
-template: setup
+template: setup  ## lint the template, and its transformed self for every region and partition (docs/regions.md)
 	@.build/sam/bin/cfn-lint template.yaml examples/*/*.yaml
+	@$(RUN) -m scripts.regions $(ARGS)
 	@for template in template.yaml examples/*/template.yaml; do $(SAM) validate --lint --template "$$template"; done
+
+.PHONY: controls
+controls: setup .build/checkov/.installed  ## checkov and AWS Control Tower's rules on the transformed template (the table in SECURITY.md)
+	@$(RUN) -m scripts.controls $(ARGS)
 
 .PHONY: workflows
 workflows: setup

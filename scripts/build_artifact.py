@@ -3,7 +3,8 @@
     build_artifact.py vending-layer FOLDER      python/: token_vending and what both functions run on
     build_artifact.py client-layer FOLDER       python/: token_client
     build_artifact.py node-client-layer FOLDER  nodejs/node_modules/: @token-vending/client
-    build_artifact.py function NAME FOLDER      app.py of functions/NAME; the refresh function's with boto3
+    build_artifact.py function NAME FOLDER      app.py of functions/NAME and the hash of the template; the refresh
+                                                function's with boto3
 
 The same sources give the same bytes, whenever and wherever they are built: modification times and
 the seed of string hashing are fixed, and the paths in the bytecode are those on Lambda. So `sam
@@ -13,6 +14,7 @@ against its source (PEP 552, unchecked): both come from one build.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "template.yaml"
 LAYER_LOCK = ROOT / "requirements" / "layer.txt"
 LAYER_PLATFORM = "aarch64-manylinux2014"
 LAYER_PREFIX = "/opt/python"
@@ -116,6 +119,9 @@ def build_node_client_layer(folder: Path) -> None:
 def build_function(name: str, folder: Path) -> None:
     """Afterwards folder holds the function's own modules, and the SDK if it is the refresh function; everything
     else is in the layer.
+
+    The template's hash is part of the code, since SAM asks for a new version whenever the function's properties
+    change, and Lambda refuses one when nothing that a version carries has: tags, reserved concurrency.
     """
     source = ROOT / "functions" / name
     if not (source / "app.py").is_file():
@@ -127,6 +133,9 @@ def build_function(name: str, folder: Path) -> None:
         shutil.rmtree(folder / "boto3" / "data")
         shutil.rmtree(folder / "boto3" / "examples")
     _copy(source, folder)
+    (folder / "template.sha256").write_text(
+        hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(), encoding="ascii"
+    )
     _finish(folder, folder, FUNCTION_PREFIX)
 
 

@@ -91,6 +91,8 @@ class Scenario:
     vend_cache_seconds: float = 300
     provisioned: int = 0
     snap_start: bool = False
+    shared: bool = False
+    """The key is another stack's (KmsKeyArn), and there is no dashboard (DashboardEnabled=false)."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ def price(name: str) -> float:
     return float(PRICES["prices"][name]["dollars"])
 
 
+def watching(scenario: Scenario) -> Watching:
+    """What watches the scenario's stack."""
+    return replace(WATCHING, dashboards=0) if scenario.shared else WATCHING
+
+
 def monthly(scenario: Scenario) -> dict[str, float]:
     """Dollars a month for each thing, of this product."""
     rates = load(scenario)
@@ -152,9 +159,10 @@ def monthly(scenario: Scenario) -> dict[str, float]:
         "the hand-out and the ticks (Lambda)": (vends + TICKS_A_MONTH) * price("lambda_request")
         + seconds * MEMORY_GB * price("lambda_gb_second"),
         "two secrets and their calls": 2 * price("secret_month") + secret_calls * price("secret_call"),
-        "the key and its calls": price("kms_key_month") + decryptions * price("kms_request"),
+        "the key and its calls": (not scenario.shared) * price("kms_key_month")
+        + decryptions * price("kms_request"),
         "audit lines and logs": (vends + TICKS_A_MONTH) * LOG_BYTES / 1e9 * price("log_gb"),
-        "metrics, alarms, the dashboard": WATCHING.monthly(),
+        "metrics, alarms, the dashboard": watching(scenario).monthly(),
         "the schedule": TICKS_A_MONTH * price("scheduler_tick"),
         "provisioned concurrency": scenario.provisioned
         * MEMORY_GB
@@ -279,6 +287,16 @@ def page() -> str:
             "model knows no number."
         ),
     ]
+    first = STANDING["5 callers, a call a minute"]
+    further = sum(monthly(replace(first, shared=True)).values())
+    lines += [
+        "",
+        (
+            "A further stack that uses the first one's key (`KmsKeyArn`) and has no dashboard "
+            f"(`DashboardEnabled=false`) costs ${sum(monthly(first).values()) - further:.2f} less (`--shared`): "
+            f"${further:.2f} a month with five callers."
+        ),
+    ]
     names = list(alternatives(Scenario()))
     lines += ["", f"| $ a month | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for name, scenario in STANDING.items():
@@ -375,6 +393,7 @@ def main() -> int:
     parser.add_argument("--vend-cache", type=_amount, default=usual.vend_cache_seconds, help="seconds")
     parser.add_argument("--provisioned", type=_count, default=0, help="environments kept ready")
     parser.add_argument("--snap-start", action="store_true", help="with SnapStart, without its restores")
+    parser.add_argument("--shared", action="store_true", help="another stack's key, and no dashboard")
     parser.add_argument("--write-page", action="store_true", help="write docs/performance.md instead")
     arguments = parser.parse_args()
     if arguments.write_page:
@@ -388,6 +407,7 @@ def main() -> int:
             arguments.vend_cache,
             arguments.provisioned,
             arguments.snap_start,
+            arguments.shared,
         )
     )
     return 0

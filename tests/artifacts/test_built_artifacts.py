@@ -144,7 +144,7 @@ def test_a_function_holds_its_handler_and_only_the_refresh_function_the_sdk(
     built: Path, function: str, packages: set[str]
 ) -> None:
     modules = {name for name in names(built / function) if not name.endswith(".dist-info")}
-    assert modules == {"app.py", "__pycache__", *packages}
+    assert modules == {"app.py", "template.sha256", "__pycache__", *packages}
 
 
 def test_the_node_client_layer_holds_the_package_where_lambda_looks_for_it(built: Path) -> None:

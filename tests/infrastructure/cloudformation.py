@@ -20,6 +20,32 @@ TEMPLATE = ROOT / "template.yaml"
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 STACK = "tokens"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9a3f1e-0000-4000-8000-000000000000"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
+EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
+STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
+COMPANY = {
+    "KmsKeyArn": KEY,
+    "EncryptLogsAndQueues": "true",
+    "PermissionsBoundaryArn": BOUNDARY,
+    "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
+    "AlarmTopicArn": TOPIC,
+    "DashboardEnabled": "false",
+}
+"""What companies ask for before anything else."""
+EVERYTHING = {
+    **COMPANY,
+    "CredentialsSecretArn": EXISTING,
+    "StandbyCredentialsSecretArn": STANDBY,
+    "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
+    "AlarmEmail": "night@example.com",
+    "ReservedRefreshConcurrency": "1",
+    "ReservedVendConcurrency": "20",
+    "VendProvisionedConcurrency": "2",
+}
+"""Every parameter that adds something."""
 _PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",
@@ -65,10 +91,20 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 class Stack:
-    """What a deployment with these parameters would create. Parameters left out keep their defaults."""
+    """What a deployment with these parameters would create. Parameters left out keep their defaults.
 
-    def __init__(self, parameters: Mapping[str, str] | None = None, path: Path = TEMPLATE) -> None:
+    `pseudo` replaces pseudo parameters, e.g. {"AWS::Partition": "aws-cn"}.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, str] | None = None,
+        path: Path = TEMPLATE,
+        *,
+        pseudo: Mapping[str, str] | None = None,
+    ) -> None:
         template = source(path)
+        self._pseudo = _PSEUDO | dict(pseudo or {})
         self._parameters = {
             name: str(spec.get("Default", "")) for name, spec in template["Parameters"].items()
         }
@@ -76,6 +112,7 @@ class Stack:
         assert not unknown, f"no such parameters: {sorted(unknown)}"
         self._parameters |= parameters or {}
         self._lists = {n for n, s in template["Parameters"].items() if s["Type"] == "CommaDelimitedList"}
+        self._numbers = {n for n, s in template["Parameters"].items() if s["Type"] == "Number"}
         transformed = _transform(path, tuple(sorted(self._parameters.items())))
         self._conditions: dict[str, Any] = transformed.get("Conditions", {})
         self.resources: dict[str, dict[str, Any]] = {
@@ -166,7 +203,7 @@ class Stack:
             return _ABSENT
         if name in self._lists:
             return self._parameters[name].split(",")
-        return self._parameters.get(name, _PSEUDO.get(name, "${" + name + "}"))
+        return self._parameters.get(name, self._pseudo.get(name, "${" + name + "}"))
 
     def _substitute(self, value: Any) -> str:
         text, names = (value, {}) if isinstance(value, str) else value
@@ -178,6 +215,60 @@ class Stack:
             return "${" + name + "}" if "." in name else str(self._reference(name))
 
         return re.sub(r"\$\{([^!}]+)\}", replace, text)
+
+
+class Decided(Stack):
+    """The transformed template with parameters and conditions decided, for the tools that read templates.
+
+    What only a deployment knows (resources, the region, the partition) stays a reference.
+    """
+
+    def template(self) -> dict[str, Any]:
+        """A template without parameters and conditions."""
+        resources = {
+            name: {key: value for key, value in resource.items() if key != "Condition"}
+            for name, resource in self.resources.items()
+        }
+        outputs = {name: {"Value": value} for name, value in self.outputs.items()}
+        return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources, "Outputs": outputs}
+
+    def _call(self, function: str, value: Any) -> Any:
+        if function in ("Fn::If", "Ref"):
+            return super()._call(function, value)
+        if function == "Fn::Sub":
+            return self._substituted(value)
+        known = value if function == "Fn::GetAtt" else self._resolve(value)
+        if function == "Fn::GetAtt" or "Fn::" in str(known) or "'Ref'" in str(known):
+            return {function: known}
+        return super()._call(function, known)
+
+    def _test(self, expression: Any) -> bool:
+        # A condition may look at the partition: the one that was named, else that of most regions.
+        match expression:
+            case {"Fn::Equals": [{"Ref": name}, value]} if name in self._pseudo:
+                return self._pseudo[name] == str(value)
+        return super()._test(expression)
+
+    def _reference(self, name: str) -> Any:
+        if name in self._numbers:
+            return int(self._parameters[name])
+        if name == "AWS::NoValue" or name in self._parameters:
+            return super()._reference(name)
+        return {"Ref": name}
+
+    def _substituted(self, value: Any) -> Any:
+        text, given = (value, {}) if isinstance(value, str) else value
+        names = {name: self._resolve(inner) for name, inner in given.items()}
+
+        def known(match: re.Match[str]) -> str:
+            found = names.get(match[1], self._parameters.get(match[1]))
+            return found if isinstance(found, str) else match[0]
+
+        text = re.sub(r"\$\{([^!}]+)\}", known, text)
+        left = {name: inner for name, inner in names.items() if not isinstance(inner, str)}
+        if "${" not in text:
+            return text
+        return {"Fn::Sub": [text, left] if left else text}
 
 
 @functools.cache

@@ -102,6 +102,15 @@ def test_the_page_of_licences_names_every_package_that_is_pinned() -> None:
     assert {name.replace("_", "-").lower(): version for name, version in rows} == pinned
 
 
+def test_what_a_guided_deployment_writes_is_not_tracked() -> None:
+    """A tracked samconfig.toml with the user's own answers in it stops `git pull`."""
+    assert "/samconfig.toml" in (ROOT / ".gitignore").read_text().splitlines()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    assert "samconfig.toml" not in tracked.splitlines()
+
+
 # ------------------------------------------------------------------------------------------------- workflow
 
 

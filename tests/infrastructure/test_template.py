@@ -3,27 +3,40 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts import build_artifact
 from tests.infrastructure import cloudformation
-from tests.infrastructure.cloudformation import ACCOUNT, REGION, STACK, Stack
+from tests.infrastructure.cloudformation import (
+    ACCOUNT,
+    BOUNDARY,
+    COMPANY,
+    EVERYTHING,
+    EXISTING,
+    KEY,
+    REGION,
+    STACK,
+    STANDBY,
+    TOPIC,
+    Stack,
+)
 from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
-EXISTING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hr/personr-AbCdEf"
-STANDBY = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:hr/standby-GhIjKl"
 VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 
 PARAMETERS = {
     "PersonrBaseUrl", "CredentialsSecretArn", "ScheduleExpression", "RenewBeforeDays", "MaxAgeDays",
     "MinAgeSeconds", "CacheSeconds", "AllowedCallers", "CallerAccountIds", "AlarmEmail", "LogRetentionDays",
     "ReservedRefreshConcurrency", "ReservedVendConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl", "UrlDoor",
+    "VpcSubnetIds", "VpcSecurityGroupIds", "PermissionsBoundaryArn", "KmsKeyArn", "AlarmTopicArn", "DashboardEnabled",
 }  # fmt: skip
 OUTPUTS = {
     "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
-    "CredentialsSecretArn", "TokenClientLayerArn", "TokenClientNodeLayerArn", "CallerPolicyArn",
+    "CredentialsSecretArn", "TokenClientLayerArn", "TokenClientNodeLayerArn", "CallerPolicyArn", "AlarmTopicArn",
     "UrlCallerPolicyArn", "DashboardUrl",
 }  # fmt: skip
 
@@ -37,17 +50,13 @@ def stack() -> Stack:
 @pytest.fixture(scope="module")
 def full_stack() -> Stack:
     """With everything that a parameter can add."""
-    return Stack(
-        {
-            "CredentialsSecretArn": EXISTING,
-            "StandbyCredentialsSecretArn": STANDBY,
-            "CallerAccountIds": "111111111111,222222222222,333333333333,444444444444,555555555555",
-            "AlarmEmail": "night@example.com",
-            "ReservedRefreshConcurrency": "1",
-            "ReservedVendConcurrency": "20",
-            "VendProvisionedConcurrency": "2",
-        }
-    )
+    return Stack({name: value for name, value in EVERYTHING.items() if name not in COMPANY})
+
+
+@pytest.fixture(scope="module")
+def company_stack() -> Stack:
+    """Under the rules of a company: its key, topic, boundary and network."""
+    return Stack(COMPANY)
 
 
 CALLER_PATTERNS = [
@@ -227,13 +236,23 @@ OTHER_VALUES = {
     "CompositeAlarm": "false",
     "SchedulePeriodSeconds": "60",
     "LogRetentionDays": "30",
+    "Release": "2",
     "LogLevel": "DEBUG",
     "ReservedRefreshConcurrency": "1",
     "VendSnapStart": "PublishedVersions",
     "VendProvisionedConcurrency": "1",
+    **COMPANY,
+}
+# What a parameter needs beside it to have an effect.
+GIVEN_WITH = {
+    "VpcSecurityGroupIds": {
+        "VpcSubnetIds": "subnet-0123456789abcdef0",
+        "VpcSecurityGroupIds": "sg-0123456789abcdef9",
+    },
+    "EncryptLogsAndQueues": {"KmsKeyArn": KEY},
 }
 # Properties of the function itself, which a version does not carry.
-UNVERSIONED = {"ReservedConcurrentExecutions"}
+UNVERSIONED = {"ReservedConcurrentExecutions", "Tags"}
 
 
 def test_every_parameter_is_tried_with_another_value() -> None:
@@ -241,15 +260,14 @@ def test_every_parameter_is_tried_with_another_value() -> None:
 
 
 @pytest.mark.parametrize("parameter", OTHER_VALUES)
-def test_a_parameter_that_reaches_a_function_changes_the_number_of_the_settings(
-    stack: Stack, parameter: str
-) -> None:
+def test_a_parameter_that_reaches_a_function_changes_the_number_of_the_settings(parameter: str) -> None:
     """SAM itself publishes no version for it, and the alias would go on with the old value."""
 
     def versioned(of: Stack, function: str) -> dict[str, Any]:
         return {k: v for k, v in of.properties(function).items() if k not in UNVERSIONED}
 
-    other = Stack({parameter: OTHER_VALUES[parameter]})
+    other = Stack({**GIVEN_WITH.get(parameter, {}), parameter: OTHER_VALUES[parameter]})
+    stack = Stack(GIVEN_WITH.get(parameter, {}))
     reaches = any(versioned(stack, f) != versioned(other, f) for f in ("RefreshFunction", "VendFunction"))
     assert (stack.properties("Settings")["Content"] != other.properties("Settings")["Content"]) is reaches
 
@@ -351,17 +369,21 @@ def test_a_secret_is_created_without_a_value_and_with_our_key(stack: Stack, name
     assert properties["KmsKeyId"] == "${EncryptionKey.Arn}"
 
 
-@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenSecret", "EncryptionKey"])
+@pytest.mark.parametrize(
+    "name", ["CredentialsSecret", "TokenSecret", "EncryptionKey", "RefreshLogGroup", "VendLogGroup"]
+)
 def test_what_cannot_be_made_again_outlives_the_stack(stack: Stack, name: str) -> None:
-    assert stack.resources[name]["DeletionPolicy"] == "Retain"
+    # Of a creation that fails, nothing stays behind: the key would cost a dollar a month.
+    assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
 
 
 def test_the_key_rotates_and_only_the_account_administers_it(stack: Stack) -> None:
     key = stack.properties("EncryptionKey")
     assert key["EnableKeyRotation"] is True
-    (statement,) = key["KeyPolicy"]["Statement"]
-    assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    administrators, no_grants = key["KeyPolicy"]["Statement"]
+    assert administrators["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    assert (no_grants["Effect"], no_grants["Action"]) == ("Deny", "kms:CreateGrant")
 
 
 @pytest.mark.parametrize("name", ["RefreshFailureQueue", "ScheduleFailureQueue"])
@@ -369,6 +391,204 @@ def test_a_queue_is_encrypted_and_keeps_its_messages_for_a_fortnight(stack: Stac
     queue = stack.properties(name)
     assert queue["SqsManagedSseEnabled"] is True
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "resource"),
+    [
+        ("RefreshFailureQueuePolicy", "${RefreshFailureQueue.Arn}"),
+        ("ScheduleFailureQueuePolicy", "${ScheduleFailureQueue.Arn}"),
+        ("AlarmTopicPolicy", "${AlarmTopic}"),
+    ],
+)
+def test_queues_and_topic_refuse_who_comes_without_tls(stack: Stack, policy: str, resource: str) -> None:
+    statement = stack.statements(policy)["TlsOnly"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert (statement["Resource"], statement["Condition"]) == (resource, TLS_ONLY)
+
+
+def test_the_alarms_of_this_account_may_publish_to_the_topic(stack: Stack) -> None:
+    """A topic policy replaces the one that lets the owner's services in."""
+    statement = stack.statements("AlarmTopicPolicy")["Alarms"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+# -------------------------------------------------------------------------------- regions, partitions, names
+
+
+def test_kms_is_told_the_service_by_the_name_it_has_in_every_partition() -> None:
+    """`kms:ViaService` ends in amazonaws.com in China too, where host names do not."""
+    china = Stack(
+        pseudo={"AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1", "AWS::URLSuffix": "amazonaws.com.cn"}
+    )
+    for role in ("RefreshRole", "VendRole"):
+        conditions = [s.get("Condition", {}).get("StringEquals", {}) for s in china.statements(role).values()]
+        named = {c["kms:ViaService"] for c in conditions if "kms:ViaService" in c}
+        assert named == {"secretsmanager.cn-north-1.amazonaws.com"}
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+    ],
+)
+def test_the_dashboard_is_in_the_console_of_its_partition(partition: str, region: str, host: str) -> None:
+    stack = Stack(pseudo={"AWS::Partition": partition, "AWS::Region": region})
+    assert stack.outputs["DashboardUrl"].startswith(f"https://{host}/cloudwatch/home?region={region}#")
+
+
+def test_the_longest_name_that_a_stack_can_have_fits_everywhere() -> None:
+    stack = Stack(pseudo={"AWS::StackName": "s" * 128})
+    # https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html; the linter knows the other limits.
+    assert len(stack.properties("AlarmTopic")["DisplayName"]) <= 100
+    for name in ("RefreshFunction", "VendFunction"):
+        assert len(stack.properties(name)["Description"]) <= 256 - len("4294967295")
+
+
+# ------------------------------------------------------------------------------------- what companies demand
+
+
+def test_what_companies_demand_has_no_effect_by_default(stack: Stack) -> None:
+    assert [n for n in ("RefreshFunction", "VendFunction") if "VpcConfig" in stack.properties(n)] == []
+    assert [n for n, role in stack.of_type("AWS::IAM::Role").items() if "PermissionsBoundary" in role] == []
+    assert [n for n, group in stack.of_type("AWS::Logs::LogGroup").items() if "KmsKeyId" in group] == []
+    assert [n for n, queue in stack.of_type("AWS::SQS::Queue").items() if "KmsMasterKeyId" in queue] == []
+    assert {"EncryptionKey", "EncryptionKeyAlias", "AlarmTopic", "Dashboard"} <= stack.resources.keys()
+
+
+def test_an_existing_key_encrypts_secrets_logs_and_queues_and_no_other_is_made(company_stack: Stack) -> None:
+    assert not company_stack.resources.keys() & {"EncryptionKey", "EncryptionKeyAlias"}
+    for type_name, name in (
+        ("AWS::SecretsManager::Secret", "KmsKeyId"),
+        ("AWS::Logs::LogGroup", "KmsKeyId"),
+        ("AWS::SQS::Queue", "KmsMasterKeyId"),
+    ):
+        assert [found[name] for found in company_stack.of_type(type_name).values()] == [KEY, KEY], type_name
+    for role, sids in (
+        ("RefreshRole", ["DecryptSecrets", "EncryptToken", "EncryptFailure"]),
+        ("VendRole", ["DecryptToken"]),
+        ("ScheduleRole", ["EncryptFailure"]),
+    ):
+        statements = company_stack.statements(role)
+        assert [statements[sid]["Resource"] for sid in sids] == [KEY] * len(sids), role
+
+
+def test_an_existing_key_leaves_logs_and_queues_alone_unless_it_is_told() -> None:
+    stack = Stack({"KmsKeyArn": KEY})
+    assert "KmsKeyId" not in stack.properties("VendLogGroup")
+    assert stack.properties("RefreshFailureQueue")["SqsManagedSseEnabled"] is True
+    assert "EncryptFailure" not in stack.statements("RefreshRole")
+
+
+def test_a_boundary_bounds_every_role(company_stack: Stack) -> None:
+    roles = company_stack.of_type("AWS::IAM::Role").values()
+    assert {role.get("PermissionsBoundary") for role in roles} == {BOUNDARY}
+
+
+def test_an_existing_topic_gets_every_alarm_and_no_other_is_made(company_stack: Stack) -> None:
+    assert not company_stack.resources.keys() & {"AlarmTopic", "AlarmTopicPolicy"}
+    assert company_stack.outputs["AlarmTopicArn"] == TOPIC
+    for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+        for name, alarm in company_stack.of_type(kind).items():
+            assert {*alarm.get("AlarmActions", ()), *alarm.get("OKActions", ())} <= {TOPIC}, name
+
+
+def test_an_address_is_subscribed_to_the_existing_topic() -> None:
+    stack = Stack({"AlarmTopicArn": TOPIC, "AlarmEmail": "night@example.com"})
+    assert stack.properties("AlarmSubscription")["TopicArn"] == TOPIC
+
+
+def test_without_a_dashboard_there_is_no_address_of_one(company_stack: Stack) -> None:
+    assert "Dashboard" not in company_stack.resources
+    assert "DashboardUrl" not in company_stack.outputs
+
+
+@pytest.mark.parametrize("function", ["RefreshFunction", "VendFunction"])
+def test_both_functions_stand_in_the_vpc(company_stack: Stack, function: str) -> None:
+    assert company_stack.properties(function)["VpcConfig"] == {
+        "SubnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+    }
+
+
+@pytest.mark.parametrize("role", ["RefreshRole", "VendRole"])
+def test_lambda_may_connect_a_function_to_the_vpc_and_its_code_may_not(
+    company_stack: Stack, role: str
+) -> None:
+    statements = company_stack.statements(role)
+    assert "ec2:CreateNetworkInterface" in statements["ConnectToVpc"]["Action"]
+    assert statements["NoNetworkForTheCode"] == {
+        "Sid": "NoNetworkForTheCode",
+        "Effect": "Deny",
+        "Action": "ec2:*",
+        "Resource": "*",
+        "Condition": {
+            "ArnLike": {"lambda:SourceFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*"}
+        },
+    }
+
+
+def test_logs_are_kept_for_a_year(stack: Stack) -> None:
+    assert {group["RetentionInDays"] for group in stack.of_type("AWS::Logs::LogGroup").values()} == {"365"}
+
+
+# ---------------------------------------------------------------------------------- what an update publishes
+
+
+class Lambda:
+    """PublishVersion as AWS documents it: of a function that has not changed since the last one, there is none.
+
+    CloudFormation says "A version for this Lambda function exists" then, and the deployment fails.
+    """
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, str]] = []
+
+    def publish(self, stack: Stack, code: str) -> bool:
+        """Whether a version is made of this code and these properties."""
+        carried = {k: v for k, v in stack.properties("VendFunction").items() if k not in UNVERSIONED}
+        state = (code, json.dumps(carried, sort_keys=True))
+        if self.published[-1:] == [state]:
+            return False
+        self.published.append(state)
+        return True
+
+
+def test_a_deployment_that_was_rolled_back_can_be_repeated_under_another_release() -> None:
+    """The version that it published stays, being retained, and the same function is no news to Lambda."""
+    aws = Lambda()
+    assert aws.publish(Stack(), "1.0.0")
+    assert aws.publish(Stack(), "1.1.0"), "the deployment that is then rolled back"
+    assert not aws.publish(Stack(), "1.1.0"), "the trap"
+    assert aws.publish(Stack({"Release": "2"}), "1.1.0")
+
+
+@pytest.mark.parametrize("edited", ["Tags", "ReservedConcurrentExecutions"])
+def test_an_edit_of_what_no_version_carries_can_be_deployed(
+    edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SAM asks for a version after every edit of a function; the built code then has to be another."""
+
+    def code(template: str) -> str:
+        (tmp_path / "template.yaml").write_text(template)
+        monkeypatch.setattr(build_artifact, "TEMPLATE", tmp_path / "template.yaml")
+        build_artifact.build_function("vend", tmp_path / "built")
+        files = sorted(file for file in (tmp_path / "built").rglob("*") if file.is_file())
+        return repr([file.read_bytes() for file in files])
+
+    text = cloudformation.TEMPLATE.read_text()
+    aws = Lambda()
+    assert aws.publish(Stack(), code(text))
+    assert not aws.publish(Stack(), code(text))
+    assert aws.publish(Stack(), code(text.replace("      CodeUri: functions/vend", f"      {edited}: 1", 1)))
 
 
 # ------------------------------------------------------------------------------------------------- schedule
@@ -567,11 +787,14 @@ def test_each_caller_account_gets_each_door_by_itself_and_both_layers(count: int
             {"FunctionName": url, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
         )
     ]
-    layers = stack.of_type("AWS::Lambda::LayerVersionPermission").values()
-    assert [layer["Principal"] for layer in layers] == [
+    layers = stack.of_type("AWS::Lambda::LayerVersionPermission")
+    assert [layer["Principal"] for layer in layers.values()] == [
         account for account in accounts for _layer in range(2)
     ]
-    assert len({layer["LayerVersionArn"] for layer in layers}) == 2
+    assert len({layer["LayerVersionArn"] for layer in layers.values()}) == 2
+    # A removed account loses it, and a new version of the layer takes no older one away from anybody.
+    assert {stack.resources[name].get("DeletionPolicy", "Delete") for name in layers} == {"Delete"}
+    assert {stack.resources[name]["UpdateReplacePolicy"] for name in layers} == {"Retain"}
 
 
 def test_the_patterns_of_callers_reach_the_function_as_one_list() -> None:

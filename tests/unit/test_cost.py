@@ -49,6 +49,11 @@ def test_nobody_calling_costs_the_standing_charges_only() -> None:
     assert sum(cost.monthly(replace(USUAL, callers=0)).values()) == pytest.approx(9.9, abs=0.5)
 
 
+def test_a_further_stack_saves_the_key_and_the_dashboard() -> None:
+    saved = sum(cost.monthly(USUAL).values()) - sum(cost.monthly(replace(USUAL, shared=True)).values())
+    assert saved == pytest.approx(1 + 3)
+
+
 def test_an_alternative_has_the_refresh_and_what_watches_it_and_nothing_of_the_hand_out() -> None:
     idle = cost.alternatives(replace(USUAL, callers=0))
     # 4 metrics, 4 alarms, a composite alarm and a dashboard.

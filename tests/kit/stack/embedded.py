@@ -24,6 +24,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 
 from scripts import build
+from tests.infrastructure import cloudformation
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
@@ -148,7 +149,15 @@ class EmbeddedStack:
             with self._step("start the AWS emulator (MiniStack)"):
                 opening.enter_context(self.ministack)
                 self.client("s3").create_bucket(Bucket=BUCKET)
-            self._template = str(artifacts / "template.yaml")
+            template = deployable(cloudformation.source(artifacts / "template.yaml"), artifacts)
+            # They refuse plain HTTP, and MiniStack speaks nothing else (tests/e2e/test_an_upgrade.py has them).
+            resources = {
+                n: r for n, r in template["Resources"].items() if r["Type"] != "AWS::SQS::QueuePolicy"
+            }
+            self._template = str(self.ministack.folder / "template.json")
+            Path(self._template).write_text(
+                json.dumps({**template, "Resources": resources}), encoding="utf-8"
+            )
             with self._step("deploy the template (sam deploy)"):
                 self.deploy()
             self._empty_the_secrets()
@@ -411,6 +420,16 @@ class EmbeddedStack:
 
 def _session(access_key_id: str, secret_access_key: str) -> boto3.Session:
     return boto3.Session(access_key_id, secret_access_key, region_name=REGION, aws_account_id=ACCOUNT_ID)
+
+
+def deployable(template: dict[str, Any], artifacts: Path) -> dict[str, Any]:
+    """The SAM template with its code at the built artefacts, wherever it is written to."""
+    for name, resource in template["Resources"].items():
+        for uri in resource.get("Properties", {}).keys() & {"CodeUri", "ContentUri"}:
+            resource["Properties"][uri] = str(artifacts / name)
+    # What the Serverless Application Repository wants names files beside the template.
+    template.pop("Metadata", None)
+    return template
 
 
 @contextlib.contextmanager

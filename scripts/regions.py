@@ -1,0 +1,126 @@
+"""Lints the transformed template for every region and partition that cfn-lint has resource schemas of: `make template`.
+
+    regions.py            check, and that docs/regions.md says what was found
+    regions.py --write    write docs/regions.md anew
+
+cfn-lint on the SAM source does not see which types the transform makes. Here SAM's own transform has run and the
+conditions are decided, once as the template comes, once with every parameter set, once without the URL.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cfnlint
+from botocore.session import Session
+from cfnlint.helpers import REGIONS
+
+from tests.infrastructure.cloudformation import EVERYTHING, Decided
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "regions.md"
+URL = "AWS::Lambda::Url"
+MISSING_TYPE = "E3006"
+# What an update replaces may be kept although a deleted stack does not leave it behind.
+NOT_ASKED = {"W3011"}
+
+type Findings = dict[str, set[str]]
+"""By region: what cfn-lint says."""
+
+
+def variants() -> dict[str, dict[str, str]]:
+    """Values of the parameters, by name of the variant."""
+    return {"as it comes": {}, "every parameter set": EVERYTHING, "without the URL": {"UrlDoor": "false"}}
+
+
+def partitions(regions: Iterable[str] = tuple(REGIONS)) -> dict[str, list[str]]:
+    """The regions of each partition."""
+    session, found = Session(), defaultdict(list)
+    for region in regions:
+        found[session.get_partition_for_region(region)].append(region)
+    return dict(sorted(found.items()))
+
+
+def decided(parameters: dict[str, str], partition: str = "aws") -> dict[str, Any]:
+    """The transformed template."""
+    return Decided(parameters, pseudo={"AWS::Partition": partition}).template()
+
+
+def lint(template: str, regions: list[str]) -> Findings:
+    """What cfn-lint has to say of a template without conditions."""
+    found: Findings = defaultdict(set)
+    for match in cfnlint.lint(template, regions=regions):
+        if match.rule.id in NOT_ASKED:
+            continue
+        where = [region for region in regions if f"'{region}'" in match.message] or regions
+        for region in where:
+            message = match.message.replace(f" in '{region}'", "")
+            found[region].add(f"{match.rule.id} {'/'.join(map(str, match.path))}: {message}")
+    return found
+
+
+def faults_and_places_without_url() -> tuple[list[str], set[str]]:
+    """What stops a deployment that does without the URL, or with it for another reason; where there is no URL."""
+    faults, without = set(), set()
+    for name, parameters in variants().items():
+        # Of most partitions the template is the same.
+        regions_of: dict[str, list[str]] = defaultdict(list)
+        for partition, regions in partitions().items():
+            regions_of[json.dumps(decided(parameters, partition))] += regions
+        for template, regions in regions_of.items():
+            has_url = f'"{URL}"' in template
+            for region, findings in lint(template, regions).items():
+                for finding in findings:
+                    if has_url and finding.startswith(MISSING_TYPE) and URL in finding:
+                        without.add(region)
+                    else:
+                        faults.add(f"{region}, {name}: {finding}")
+    return sorted(faults), without
+
+
+def page(without_url: set[str]) -> str:
+    """The text of docs/regions.md."""
+    lines = [
+        "# Regions",
+        "",
+        "Written by `make template ARGS=--write`: the transformed template against cfn-lint's resource schemas, as it",
+        "comes, with every parameter set and without the URL. In each region listed here it has no other fault than a",
+        f"missing `{URL}`; where that is missing, deploy with `UrlDoor=false`: callers then invoke the function.",
+        "A schema says that a type exists. That the service answers is seen by deploying.",
+        "",
+        "| partition | regions with both doors | with direct invoke only (`UrlDoor=false`) |",
+        "|---|---|---|",
+    ]
+    for partition, regions in partitions().items():
+        cells = (", ".join(sorted(part)) for part in (set(regions) - without_url, set(regions) & without_url))
+        lines.append(f"| {partition} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _faults(*, write: bool) -> Iterator[str]:
+    faults, without_url = faults_and_places_without_url()
+    yield from faults
+    if write:
+        PAGE.write_text(page(without_url), encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page(without_url):
+        yield "docs/regions.md is not what cfn-lint says: make template ARGS=--write"
+
+
+def main() -> int:
+    """0 if the template can be deployed in every region and the page says where the URL can be had."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="write docs/regions.md anew")
+    faults = list(_faults(write=parser.parse_args().write))
+    for fault in faults:
+        print(f"FAULT  {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
