@@ -142,7 +142,7 @@ def test_a_rejection_and_its_healing(world: World) -> None:
     assert world.holds()
 
 
-def test_refused_credentials(world: World) -> None:
+def test_refused_credentials_leave_no_secret_in_what_is_shown(world: World) -> None:
     world.vendor.set_password("another one")
     for _ in range(2):
         assert found(shown(world.tick()), taints(world)) == set()

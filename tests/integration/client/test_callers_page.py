@@ -108,7 +108,7 @@ def test_the_template_is_the_examples() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_lambda() -> None:
+def test_the_pages_lambda_handler_works() -> None:
     handler = run_python("lambda")["handler"]
 
     assert works(handler({"id": 5}, None))
@@ -125,7 +125,7 @@ def test_by_hand_with_a_dead_token(world: World) -> None:
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("name", ONE_CALL)
-def test_one_call(name: str) -> None:
+def test_each_way_on_the_page_makes_one_working_call(name: str) -> None:
     names = run_python(name)
     if "session" in names:
         names["session"].close()
@@ -134,11 +134,11 @@ def test_one_call(name: str) -> None:
     assert (answer.status if name == "url" else answer.status_code) == 200
 
 
-def test_a_callers_own_tests() -> None:
+def test_the_pages_example_of_a_callers_own_tests_passes() -> None:
     run_python("testing")
 
 
-def test_another_account() -> None:
+def test_the_page_names_another_accounts_function_by_its_alias() -> None:
     assert ":live" in repr(run_python("another-account")["personr"])
 
 
@@ -161,7 +161,7 @@ def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
     assert [s["Resource"].rpartition(":")[2] for s in policy["Statement"]] == ["live", "url", "url"]
 
 
-def test_the_aws_cli(world: World, environment: Mapping[str, str]) -> None:
+def test_the_pages_aws_cli_recipe_works(world: World, environment: Mapping[str, str]) -> None:
     needs("aws", "jq", "curl")
 
     finished = run_bash("aws-cli", environment)
@@ -181,7 +181,7 @@ def test_the_aws_cli_says_why_not(world: World, environment: Mapping[str, str]) 
     assert json.loads(finished.stderr)["error"] == "ConfigurationError"
 
 
-def test_curl(world: World, environment: Mapping[str, str]) -> None:
+def test_the_pages_curl_recipe_works(world: World, environment: Mapping[str, str]) -> None:
     needs("curl", "jq")
 
     finished = run_bash("curl", environment)

@@ -100,7 +100,7 @@ def test_the_direct_invoke_and_the_answer_it_shows(with_aws: Mapping[str, str]) 
     assert list(answer) == list(json.loads(block("json", "access_token")))
 
 
-def test_curl(with_aws: Mapping[str, str]) -> None:
+def test_the_pages_curl_recipe_works(with_aws: Mapping[str, str]) -> None:
     needs("curl")
     function = block("sh", "aws lambda invoke").partition("\n\n")[0]
 
