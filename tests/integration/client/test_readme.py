@@ -20,7 +20,7 @@ from .test_callers_page import environment, in_process, needs, works
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.integration.world import World
+    from tests.integration.world import Stage
 
 __all__ = ["environment", "in_process"]  # fixtures
 
@@ -83,7 +83,7 @@ def shell(text: str, environment: Mapping[str, str]) -> str:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_three_lines_of_python(world: World) -> None:
+def test_the_three_lines_of_python(world: Stage) -> None:
     lines = block("python", "TokenClient()")
     assert lines.count(VENDOR) == 1
     names: dict[str, Any] = {}
