@@ -87,7 +87,7 @@ def test_a_store_that_fails_from_a_call_on(
     mints = stage.vendor.mint_count()
     stage.wire.reset_log()
     stage.wire.inject(LASTING[name][0](), upstream=STORE, nth=first, times=None)
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     if first < PUT_TOKEN:
         run = seen(outcome(result), "StoreUnavailable", "ConfigurationError")
         assert stage.wire.counts()[MINT] == 0
@@ -153,7 +153,7 @@ def test_a_minted_token_is_stored_as_soon_as_the_store_takes_it(
     mints = stage.vendor.mint_count()
     # Six answers are three of the SDK's own retries: the run itself must not give up.
     stage.wire.inject(aws_error("InternalServiceError", 500), upstream=STORE, nth=PUT_TOKEN, times=6)
-    result = stage.refresh.invoke({}, timeout_seconds=30)
+    result = stage.refresh.invoke({}, told_seconds=30)
     run = seen(outcome(result), "refreshed")
     assert stage.vendor.mint_count() == mints + 1
     assert stage.holds()
@@ -166,11 +166,11 @@ def test_a_store_that_refuses_connections(stage: Stage, when: str, record_proper
     mints = stage.vendor.mint_count()
     if when == "from the start":
         stage.wire.refuse_connections(STORE)
-        result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+        result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     else:
         fault, hold = hold_after()
         stage.wire.inject(fault, operation=MINT)
-        pending = stage.refresh.start({}, timeout_seconds=SHORT_RUN_SECONDS)
+        pending = stage.refresh.start({}, told_seconds=SHORT_RUN_SECONDS)
         assert isinstance(pending, Pending)
         assert hold.wait()
         stage.wire.refuse_connections(STORE)
@@ -261,7 +261,7 @@ def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
     mints = stage.vendor.mint_count()
     stage.vendor.always(scenario)
     stage.wire.reset_log()
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     requests, during = stage.wire.counts()[MINT], stage.vendor.mint_count() - mints
     # How many tries fit into a run depends on the jitter of its pauses; each of them mints, or none.
     tries = (1, 4) if error == UNAVAILABLE else (1, 1)
@@ -285,7 +285,7 @@ def test_a_vendor_that_refuses_connections_was_not_asked(stage: Stage, record_pr
     too_old(stage)
     mints = stage.vendor.mint_count()
     stage.wire.refuse_connections(VENDOR)
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     stage.wire.accept_connections(VENDOR)
     assert "nothing was sent" in result.problem["message"]
     ended = {
@@ -323,7 +323,7 @@ def test_what_the_vendor_does_once_costs_nothing_but_time(
     too_old(stage)
     stage.wire.reset_log()
     stage.vendor.script(scenario)
-    result = stage.refresh.invoke({}, timeout_seconds=15)
+    result = stage.refresh.invoke({}, told_seconds=15)
     run = seen(outcome(result), "refreshed")
     assert stage.holds()
     note(

@@ -154,7 +154,7 @@ def test_refused_credentials_leave_no_secret_in_what_is_shown(world: Stage) -> N
 def test_every_fault_of_the_vendor(world: Stage, name: str) -> None:
     too_old(world)
     world.vendor.always(LASTING_AT_THE_VENDOR[name][0])
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
 
@@ -175,7 +175,7 @@ ECHOES = {
 def test_a_vendor_that_echoes_what_it_was_sent(world: Stage, name: str) -> None:
     too_old(world)
     world.vendor.always(ECHOES[name])
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
 
@@ -187,7 +187,7 @@ def test_a_store_that_echoes_what_it_was_sent(world: Stage, first: int) -> None:
     world.wire.inject(
         aws_error("AccessDeniedException", message=message), upstream=STORE, nth=first, times=None
     )
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
     world.wire.clear_faults()

@@ -49,7 +49,7 @@ def assert_nothing_is_sent(url: str, trusted: Path, fault: str, record: Record) 
         itself = dict(world.refresh.environment)
         world.refresh.environment.update(base_url_of(url, trusted))
         world.refresh.go_cold()
-        result = world.refresh.invoke({}, timeout_seconds=RUN_SECONDS)
+        result = world.refresh.invoke({}, told_seconds=RUN_SECONDS)
         assert "nothing was sent" in result.problem["message"]
         assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
         failed = {
