@@ -90,7 +90,7 @@ smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFR
 
 .PHONY: year
 year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
-	@PYTHONPATH=layers/token_vending $(RUN) -m scripts.year
+	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year
 
 .PHONY: publish-check
 publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/

@@ -16,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from samtranslator.yaml_helper import yaml_parse
+
 from scripts import build
-from tests.infrastructure import cloudformation
 
 ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ROOT / "docs" / "licences.md"
@@ -63,9 +64,15 @@ NOT_ON_THE_LIST = ("AWS::AppConfig::", "AWS::Scheduler::")
 was last looked at: AWS Support adds types on request. `sam deploy` does not care."""
 
 
+def source() -> dict[str, Any]:
+    """The template as it is written."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    return parsed
+
+
 def application() -> dict[str, Any]:
     """The repository's metadata in the template."""
-    found: dict[str, Any] = cloudformation.source()["Metadata"]["AWS::ServerlessRepo::Application"]
+    found: dict[str, Any] = source()["Metadata"]["AWS::ServerlessRepo::Application"]
     return found
 
 
@@ -216,7 +223,7 @@ def main() -> int:
     ]
     if not LICENCES.is_file() or LICENCES.read_text(encoding="utf-8") != licences_page(packages):
         faults.append("docs/licences.md is not what the layers hold: make publish-check ARGS=--write")
-    types = {resource["Type"] for resource in cloudformation.source()["Resources"].values()}
+    types = {resource["Type"] for resource in source()["Resources"].values()}
     needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
     print(f"{found['Name']} {found['SemanticVersion']}: whoever deploys it acknowledges {' '.join(needed)}")
     unlisted = sorted(name for name in types if name.startswith(NOT_ON_THE_LIST))

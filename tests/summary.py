@@ -31,8 +31,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _noted.extend(report.user_properties)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
-    """A worker saves what it has counted before the controller ends it."""
+    """A worker saves what it has counted before it tells the controller that it has finished."""
     counting = coverage.Coverage.current()
     if "PYTEST_XDIST_WORKER" in os.environ and counting is not None:
         counting.stop()
@@ -43,7 +44,9 @@ def pytest_sessionfinish() -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Prints what was found; called when the workers have ended."""
+    """Prints what was found, when the workers have ended; they come here too, and are not the ones to say it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or any(
         config.getoption(name) for name in ("keyword", "markexpr", "deselect", "lf")
     )

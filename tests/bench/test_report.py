@@ -13,7 +13,7 @@ def test_the_page_shows_what_was_measured() -> None:
     assert report.tables(results) in report.PAGE.read_text(encoding="utf-8")
 
 
-def test_both_plots_are_there() -> None:
+def test_the_performance_page_shows_both_plots() -> None:
     text = report.PAGE.read_text(encoding="utf-8")
     for name in ("cold.svg", "warm.svg"):
         assert f"(performance/{name})" in text

@@ -14,7 +14,7 @@ import pytest
 
 from tests.infrastructure.cloudformation import ROOT, STACK, Stack
 from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
-from tests.integration.world import CREDENTIALS, World
+from tests.integration.world import CREDENTIALS, Stage
 from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
@@ -42,7 +42,7 @@ class Night:
     """A stack in its account over simulated hours: the functions are real, the platform is imitated."""
 
     def __init__(self, stack: Stack, environment: Mapping[str, str] | None = None) -> None:
-        self.world = World(environment={"STACK_NAME": STACK, **(environment or {})})
+        self.world = Stage(environment={"STACK_NAME": STACK, **(environment or {})})
         self.alarms = Alarms(stack)
         self.now = datetime(2026, 11, 24, tzinfo=UTC)
         self._read: dict[str, int] = {}

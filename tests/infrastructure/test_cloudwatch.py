@@ -38,7 +38,7 @@ def judge(points: str, missing: str, needed: int) -> AlarmState:
         ("- - X - -", ALARM, OK, RETAINED),
     ],
 )
-def test_three_out_of_three(
+def test_an_alarm_of_three_datapoints_out_of_three_changes_state_as_cloudwatch_says(
     points: str, breaching: AlarmState, not_breaching: AlarmState, ignore: AlarmState
 ) -> None:
     assert judge(points, "breaching", 3) is breaching
@@ -56,7 +56,9 @@ def test_three_out_of_three(
         ("- - - X -", ALARM, OK),
     ],
 )
-def test_two_out_of_three(points: str, breaching: AlarmState, not_breaching: AlarmState) -> None:
+def test_an_alarm_of_two_datapoints_out_of_three_changes_state_as_cloudwatch_says(
+    points: str, breaching: AlarmState, not_breaching: AlarmState
+) -> None:
     assert judge(points, "breaching", 2) is breaching
     assert judge(points, "notBreaching", 2) is not_breaching
 
@@ -74,7 +76,7 @@ def test_a_change_of_state_is_kept_once() -> None:
     ("alarming", "expected"),
     [(set(), OK), ({"A"}, ALARM), ({"B"}, ALARM), ({"B", "C"}, OK), ({"C"}, OK), ({"A", "B", "C"}, ALARM)],
 )
-def test_a_composites_rule(alarming: set[str], expected: AlarmState) -> None:
+def test_a_composite_alarm_follows_its_rule(alarming: set[str], expected: AlarmState) -> None:
     composite = CompositeAlarm("c", 'ALARM("${A}") OR (ALARM("${B}") AND NOT ALARM("${C}"))', pages=True)
     composite.evaluate({name: ALARM if name in alarming else OK for name in "ABC"}, NOW)
     assert composite.state is expected

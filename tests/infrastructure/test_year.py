@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from scripts import year as simulated
 from tests.simulation import CREDENTIALS
+from tests.simulation import year as simulated
 from token_vending.token import utc_now
 
 QUIET, VENDOR_DOWN, PASSWORD_EXPIRES, FOREIGN_MINTER, NO_CALLS, CONTROL = simulated.SCENARIOS

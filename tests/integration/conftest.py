@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.world import World
+from tests.integration.world import Stage
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with World() as made:
+def world() -> Iterator[Stage]:
+    with Stage() as made:
         yield made

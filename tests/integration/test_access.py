@@ -10,7 +10,7 @@ from tests.infrastructure.cloudformation import ACCOUNT as STACK_ACCOUNT
 from tests.infrastructure.cloudformation import REGION, Stack
 from tests.integration.iam import Ask, allowed
 from tests.integration.test_crash_matrix import REFRESH_SCENARIOS
-from tests.integration.world import CREDENTIALS, TOKEN, World
+from tests.integration.world import CREDENTIALS, TOKEN, Stage
 from tests.kit.secrets_manager.server import ACCOUNT_ID
 
 TOKEN_SECRET, CREDENTIALS_SECRET = "${TokenSecret.Id}", "${CredentialsSecret.Id}"
@@ -46,19 +46,19 @@ OVER_HTTP = [
 ]
 
 
-def asks_of(world: World) -> set[tuple[str, str]]:
+def asks_of(world: Stage) -> set[tuple[str, str]]:
     """The (action, resource) pairs that Secrets Manager was asked for, in the template's names."""
     names = {world.token_arn: TOKEN_SECRET, world.credentials_arn: CREDENTIALS_SECRET}
     return {(f"secretsmanager:{call.operation}", names[call.secret_id]) for call in world.secrets.calls}
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with World() as made:
+def world() -> Iterator[Stage]:
+    with Stage() as made:
         yield made
 
 
-def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: World) -> None:
+def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: Stage) -> None:
     asked: set[tuple[str, str]] = set()
     for scenario in REFRESH_SCENARIOS.values():
         world.start_over()
@@ -77,7 +77,7 @@ def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets
     assert granted == asked, "nothing is granted that no run asks for"
 
 
-def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: World) -> None:
+def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: Stage) -> None:
     world.start_over()
     version = world.mint_first()
     world.secrets.calls.clear()
@@ -242,7 +242,7 @@ def session(account: str = ACCOUNT_ID, role: str = "orders-service", partition: 
 
 
 @pytest.mark.parametrize("caller", [session(role="reports-service"), None])
-def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, caller: str | None) -> None:
+def test_who_is_not_listed_gets_403_and_an_audit_line(world: Stage, caller: str | None) -> None:
     world.start_over()
     world.mint_first()
     before = len(_audits(world))
@@ -256,7 +256,7 @@ def test_who_is_not_listed_gets_403_and_an_audit_line(world: World, caller: str 
 
 @pytest.mark.parametrize("qualifier", ["live", "1", None])
 def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_http_event(
-    world: World, qualifier: str | None
+    world: Stage, qualifier: str | None
 ) -> None:
     world.start_over()
     version = world.mint_first()
@@ -271,13 +271,13 @@ def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_ht
     assert [line for line in lines if "caller" in line] == []
 
 
-def test_a_direct_request_through_the_alias_of_the_url_is_an_invalid_request(world: World) -> None:
+def test_a_direct_request_through_the_alias_of_the_url_is_an_invalid_request(world: Stage) -> None:
     world.start_over()
     world.mint_first()
     assert world.request({}).error_type == "InvalidRequest"
 
 
-def test_who_is_listed_gets_the_token(world: World) -> None:
+def test_who_is_listed_gets_the_token(world: Stage) -> None:
     world.start_over()
     world.mint_first()
     for arn in (session(), LISTED):
@@ -286,7 +286,7 @@ def test_who_is_listed_gets_the_token(world: World) -> None:
     assert world.secrets.version_of(CREDENTIALS) != world.secrets.version_of(TOKEN)
 
 
-def _audits(world: World) -> list[dict[str, Any]]:
+def _audits(world: Stage) -> list[dict[str, Any]]:
     return [record["audit"] for record in world.vend.log_records if "audit" in record]
 
 

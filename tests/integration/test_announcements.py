@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.integration.test_crash_matrix import too_old
-from tests.integration.world import VENDOR, World
+from tests.integration.world import VENDOR, Stage
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 from tests.kit.stand_ins.wire import answer
 
@@ -36,15 +36,15 @@ class Bus(LoopbackServer):
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[World, Bus]]:
+def shared() -> Iterator[tuple[Stage, Bus]]:
     with Bus() as bus:
         environment = {"EVENT_BUS_NAME": "default", "AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
-        with World(environment=environment) as world:
+        with Stage(environment=environment) as world:
             yield world, bus
 
 
 @pytest.fixture
-def stage(shared: tuple[World, Bus]) -> World:
+def stage(shared: tuple[Stage, Bus]) -> Stage:
     world, bus = shared
     world.start_over()
     bus.calls.clear()
@@ -53,7 +53,7 @@ def stage(shared: tuple[World, Bus]) -> World:
 
 
 @pytest.fixture
-def bus(shared: tuple[World, Bus]) -> Bus:
+def bus(shared: tuple[Stage, Bus]) -> Bus:
     return shared[1]
 
 
@@ -81,7 +81,7 @@ def events(bus: Bus) -> dict[str, dict[str, Any]]:
     return details
 
 
-def test_a_refresh_is_announced_with_its_version_and_reason(stage: World, bus: Bus) -> None:
+def test_a_refresh_is_announced_with_its_version_and_reason(stage: Stage, bus: Bus) -> None:
     too_old(stage)
     bus.calls.clear()
     result = stage.tick()
@@ -98,14 +98,14 @@ def test_a_refresh_is_announced_with_its_version_and_reason(stage: World, bus: B
     assert bus.calls[0][0]["Resources"] == [stage.token_arn]
 
 
-def test_a_tick_with_a_good_token_announces_nothing(stage: World, bus: Bus) -> None:
+def test_a_tick_with_a_good_token_announces_nothing(stage: Stage, bus: Bus) -> None:
     stage.mint_first()
     bus.calls.clear()
     assert stage.tick().payload["outcome"] == "fresh"
     assert bus.calls == []
 
 
-def test_refused_credentials_without_a_token_are_two_events_in_one_call(stage: World, bus: Bus) -> None:
+def test_refused_credentials_without_a_token_are_two_events_in_one_call(stage: Stage, bus: Bus) -> None:
     stage.vendor.set_password("another one")
     assert stage.tick().error_type == "CredentialsRefused"
     told = events(bus)
@@ -117,7 +117,7 @@ def test_refused_credentials_without_a_token_are_two_events_in_one_call(stage: W
     assert events(bus).keys() == {"TokenMissing"}
 
 
-def test_refused_credentials_with_a_good_token_are_one_event_that_names_it(stage: World, bus: Bus) -> None:
+def test_refused_credentials_with_a_good_token_are_one_event_that_names_it(stage: Stage, bus: Bus) -> None:
     too_old(stage)
     bus.calls.clear()
     stage.vendor.set_password("another one")
@@ -127,7 +127,7 @@ def test_refused_credentials_with_a_good_token_are_one_event_that_names_it(stage
     assert told["CredentialsRefused"]["version"] == stage.version
 
 
-def test_an_expired_token_that_cannot_be_replaced_is_missing(stage: World, bus: Bus) -> None:
+def test_an_expired_token_that_cannot_be_replaced_is_missing(stage: Stage, bus: Bus) -> None:
     version = stage.mint_first()
     stage.age_token(366 * 86_400)
     bus.calls.clear()
@@ -155,7 +155,7 @@ BAD: dict[str, Callable[[Request], Response | None]] = {
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_a_bad_bus_is_asked_once_and_changes_no_run(how: str, stage: World, bus: Bus) -> None:
+def test_a_bad_bus_is_asked_once_and_changes_no_run(how: str, stage: Stage, bus: Bus) -> None:
     bus.reply = BAD[how]
     lines = stage.refresh.logs.count("events were not delivered")
     assert stage.tick().payload["outcome"] == "refreshed"
@@ -164,7 +164,7 @@ def test_a_bad_bus_is_asked_once_and_changes_no_run(how: str, stage: World, bus:
     assert stage.refresh.logs.count("events were not delivered") == lines + 1
 
 
-def test_a_bus_that_hangs_is_left_long_before_it_answers(stage: World, bus: Bus) -> None:
+def test_a_bus_that_hangs_is_left_long_before_it_answers(stage: Stage, bus: Bus) -> None:
     def hang(_request: Request) -> None:
         stage.wire.stopping.wait(HANGS_SECONDS)
 
@@ -175,7 +175,7 @@ def test_a_bus_that_hangs_is_left_long_before_it_answers(stage: World, bus: Bus)
     assert len(bus.calls) == 1
 
 
-def test_a_run_with_no_time_to_spare_announces_nothing(stage: World, bus: Bus) -> None:
+def test_a_run_with_no_time_to_spare_announces_nothing(stage: Stage, bus: Bus) -> None:
     result = stage.refresh.invoke({}, timeout_seconds=4)
     assert result.payload["outcome"] == "refreshed", result
     assert bus.calls == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.world import CREDENTIALS, TOKEN, World
+from tests.integration.world import CREDENTIALS, TOKEN, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 
 COLON_EMAIL = "service:account@example.com"
@@ -27,7 +27,7 @@ COLON_EMAIL = "service:account@example.com"
     ],
 )
 def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> None:
-    with World(credentials=credentials) as world:
+    with Stage(credentials=credentials) as world:
         result = world.tick()
         assert result.error_type == "ConfigurationError", result
         assert named in result.problem["message"]
@@ -41,7 +41,7 @@ def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> N
 
 
 def test_username_serves_for_email() -> None:
-    with World(credentials={"username": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}) as world:
+    with Stage(credentials={"username": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}) as world:
         assert world.tick().payload["outcome"] == "refreshed"
 
 
@@ -49,7 +49,7 @@ def test_username_serves_for_email() -> None:
     "base_url", ["http://enterprise.personr.co/api/1.1/wf", "ftp://127.0.0.1/x", "nonsense", "https://"]
 )
 def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None:
-    with World(environment={"PERSONR_BASE_URL": base_url}) as world:
+    with Stage(environment={"PERSONR_BASE_URL": base_url}) as world:
         result = world.tick()
         assert result.error_type == "ConfigurationError", result
         assert "PERSONR_BASE_URL" in result.problem["message"]
@@ -69,7 +69,7 @@ def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None
         (None, "object"),
     ],
 )
-def test_a_bad_refresh_event_is_an_invalid_request(world: World, event: Any, named: str) -> None:
+def test_a_bad_refresh_event_is_an_invalid_request(world: Stage, event: Any, named: str) -> None:
     result = world.refresh.invoke(event)
     assert result.error_type == "InvalidRequest", result
     assert named in result.problem["message"]
@@ -84,7 +84,7 @@ def test_a_bad_refresh_event_is_an_invalid_request(world: World, event: Any, nam
         ({"min_seconds": "1"}, "min_seconds"),
     ],
 )
-def test_a_bad_vend_event_is_an_invalid_request(world: World, event: Any, named: str) -> None:
+def test_a_bad_vend_event_is_an_invalid_request(world: Stage, event: Any, named: str) -> None:
     world.mint_first()
     result = world.vend.invoke(event)
     assert result.error_type == "InvalidRequest", result
@@ -95,7 +95,7 @@ def test_a_bad_vend_event_is_an_invalid_request(world: World, event: Any, named:
 @pytest.mark.parametrize(
     "edited", ["oops", json.dumps([1]), json.dumps({"access_token": "x"}), json.dumps({"a": 1})]
 )
-def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: World, edited: str) -> None:
+def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: Stage, edited: str) -> None:
     version = world.mint_first()
     edited_version = world.secrets.put(TOKEN, edited)
     before = world.secrets.snapshot()
@@ -112,7 +112,7 @@ def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: World, edited
     assert world.version not in (version, edited_version)
 
 
-def test_refused_credentials_are_sent_once(world: World) -> None:
+def test_refused_credentials_are_sent_once(world: Stage) -> None:
     world.vendor.set_password("another one")
     assert world.tick().error_type == "CredentialsRefused"
     assert world.tick().payload["outcome"] == "refused"

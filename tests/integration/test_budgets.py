@@ -1,9 +1,9 @@
 """How many calls each path makes, counted at the wire."""
 
-from tests.integration.world import MIN_AGE_SECONDS, MINT, World
+from tests.integration.world import MIN_AGE_SECONDS, MINT, Stage
 
 
-def test_a_fresh_tick_makes_three_aws_calls_and_none_to_the_vendor(world: World) -> None:
+def test_a_fresh_tick_makes_three_aws_calls_and_none_to_the_vendor(world: Stage) -> None:
     world.mint_first()
     result = world.tick()
     assert result.payload["outcome"] == "fresh", result
@@ -11,7 +11,7 @@ def test_a_fresh_tick_makes_three_aws_calls_and_none_to_the_vendor(world: World)
     assert world.vendor_calls == 0
 
 
-def test_a_refresh_makes_eight_aws_calls_and_one_mint(world: World) -> None:
+def test_a_refresh_makes_eight_aws_calls_and_one_mint(world: Stage) -> None:
     world.mint_first()
     world.age_token(22 * 86_400)
     result = world.tick()
@@ -22,7 +22,7 @@ def test_a_refresh_makes_eight_aws_calls_and_one_mint(world: World) -> None:
     assert world.holds()
 
 
-def test_the_first_mint_keeps_the_same_budget(world: World) -> None:
+def test_the_first_mint_keeps_the_same_budget(world: Stage) -> None:
     result = world.tick()
     assert result.payload["outcome"] == "refreshed", result
     assert world.store_calls <= 8, world.wire.counts()
@@ -30,7 +30,7 @@ def test_the_first_mint_keeps_the_same_budget(world: World) -> None:
     assert world.holds()
 
 
-def test_a_hand_out_makes_one_aws_call_and_a_cached_one_none(world: World) -> None:
+def test_a_hand_out_makes_one_aws_call_and_a_cached_one_none(world: Stage) -> None:
     version = world.mint_first()
     first = world.ask()
     assert first.payload["version"] == version
@@ -42,7 +42,7 @@ def test_a_hand_out_makes_one_aws_call_and_a_cached_one_none(world: World) -> No
     assert world.vendor_calls == 0
 
 
-def test_a_rejection_heals_in_one_mint(world: World) -> None:
+def test_a_rejection_heals_in_one_mint(world: Stage) -> None:
     version = world.mint_first()
     world.vendor.mint_elsewhere()
     assert not world.holds()

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.records import Observed, Record, note, seen
-from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, World
+from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, Stage
 from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.runtime import LambdaFunction, Pending, Result
 from tests.kit.runtime.function import KILLED
@@ -49,8 +49,8 @@ class Scenario:
     """A run to be killed: how it comes about, its event, and the calls it makes, in order."""
 
     calls: tuple[str, ...]
-    prepare: Callable[[World], None]
-    event: Callable[[World], dict[str, Any]] = field(default=lambda _: {})
+    prepare: Callable[[Stage], None]
+    event: Callable[[Stage], dict[str, Any]] = field(default=lambda _: {})
     mints: int = 1
     """How many mints it makes when nothing fails."""
     refused: bool = False
@@ -61,42 +61,42 @@ class Scenario:
     """How many runs in a row have failed before it."""
 
 
-def no_token(_: World) -> None:
+def no_token(_: Stage) -> None:
     pass
 
 
-def too_old(world: World) -> None:
+def too_old(world: Stage) -> None:
     world.mint_first()
     world.age_token(22 * DAY)
 
 
-def dead_by_a_foreign_mint(world: World) -> None:
+def dead_by_a_foreign_mint(world: Stage) -> None:
     world.mint_first()
     world.age_token(MIN_AGE_SECONDS + 1)
     world.vendor.mint_elsewhere()
 
 
-def left_unfinished(world: World) -> None:
+def left_unfinished(world: Stage) -> None:
     """A run minted and died, a while ago: the stored token is dead, the lock lies on its intent."""
     too_old(world)
     world.vendor.mint_elsewhere()
     leave_lock(world, run="run-that-died")
 
 
-def left_finished(world: World) -> None:
+def left_finished(world: Stage) -> None:
     """A run stored its token and died before it took its lock away."""
     world.mint_first()
     leave_lock(world, run=str((world.stored or {})["run"]))
 
 
-def given_up(world: World) -> None:
+def given_up(world: Stage) -> None:
     """A run minted, could not tell, and gave up alive a moment ago: its lease is over before its time."""
     too_old(world)
     world.vendor.mint_elsewhere()
     leave_lock(world, run="run-that-gave-up", seconds_ago=3, labels=("INTENT", "MINTING", "ABANDONED"))
 
 
-def turned_away_ten_times(world: World) -> None:
+def turned_away_ten_times(world: Stage) -> None:
     """Ten runs in a row have failed and taken their lock away, and the pause after the last one is over."""
     too_old(world)
     leave_lock(
@@ -109,7 +109,7 @@ def turned_away_ten_times(world: World) -> None:
 
 
 def leave_lock(
-    world: World,
+    world: Stage,
     *,
     run: str,
     seconds_ago: float = LEASE_SECONDS + 5,
@@ -121,22 +121,22 @@ def leave_lock(
     world.secrets.put(TOKEN, intent, labels)
 
 
-def wrong_password(world: World) -> None:
+def wrong_password(world: Stage) -> None:
     """Somebody changed the password at the vendor. The old token still works."""
     too_old(world)
     world.vendor.set_password(NEW_PASSWORD)
 
 
-def working(world: World) -> None:
+def working(world: Stage) -> None:
     world.mint_first()
 
 
-def expired(world: World) -> None:
+def expired(world: Stage) -> None:
     world.mint_first()
     world.age_token(366 * DAY)
 
 
-def current_version(world: World) -> dict[str, Any]:
+def current_version(world: Stage) -> dict[str, Any]:
     return {"rejected_version": world.version}
 
 
@@ -179,31 +179,31 @@ def _points(scenarios: dict[str, Scenario]) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[World]:
-    with World() as made:
+def shared() -> Iterator[Stage]:
+    with Stage() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def shared_by_two() -> Iterator[World]:
+def shared_by_two() -> Iterator[Stage]:
     """With two service accounts."""
-    with World(standby=True) as made:
+    with Stage(standby=True) as made:
         yield made
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest) -> World:
+def stage(request: pytest.FixtureRequest) -> Stage:
     """A new state around what the last test left running: every start of a process counts here."""
     callspec = getattr(request.node, "callspec", None)
     scenario = REFRESH_SCENARIOS.get(callspec.params.get("name", "")) if callspec is not None else None
     two = scenario is not None and scenario.standby
-    world: World = request.getfixturevalue("shared_by_two" if two else "shared")
+    world: Stage = request.getfixturevalue("shared_by_two" if two else "shared")
     world.start_over()
     return world
 
 
 @pytest.mark.parametrize("name", REFRESH_SCENARIOS)
-def test_the_matrix_has_every_call_of_a_run(stage: World, name: str) -> None:
+def test_the_matrix_has_every_call_of_a_run(stage: Stage, name: str) -> None:
     scenario = REFRESH_SCENARIOS[name]
     scenario.prepare(stage)
     event, mints = scenario.event(stage), stage.vendor.mint_count()
@@ -215,7 +215,7 @@ def test_the_matrix_has_every_call_of_a_run(stage: World, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "place", "moment"), points(REFRESH_SCENARIOS))
 def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
-    stage: World, name: str, place: int, moment: Moment, record_property: Record
+    stage: Stage, name: str, place: int, moment: Moment, record_property: Record
 ) -> None:
     scenario = REFRESH_SCENARIOS[name]
     scenario.prepare(stage)
@@ -243,7 +243,7 @@ def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
 @pytest.mark.parametrize("moment", [Moment.LOST, Moment.LANDS], ids=["lost", "lands"])
 @pytest.mark.parametrize("place", range(1, len(REFRESH) + 1))
 def test_a_command_killed_and_not_retried_is_finished_by_the_next_tick(
-    stage: World, place: int, moment: Moment
+    stage: Stage, place: int, moment: Moment
 ) -> None:
     """Nobody retries a person's synchronous invoke, and nothing but the intent says that it was under way."""
     scenario = REFRESH_SCENARIOS["forced by a person"]
@@ -256,7 +256,7 @@ def test_a_command_killed_and_not_retried_is_finished_by_the_next_tick(
 
 @pytest.mark.parametrize("name", REFRESH_SCENARIOS)
 def test_a_run_killed_after_its_last_call_is_not_served_twice(
-    stage: World, name: str, record_property: Record
+    stage: Stage, name: str, record_property: Record
 ) -> None:
     scenario = REFRESH_SCENARIOS[name]
     scenario.prepare(stage)
@@ -288,7 +288,7 @@ def test_a_run_killed_after_its_last_call_is_not_served_twice(
 
 @pytest.mark.parametrize("place", range(3, len(REFRESH) + 1))
 def test_a_redelivery_before_the_lease_is_over_does_not_mint_beside_a_run_that_may_live(
-    stage: World, place: int
+    stage: Stage, place: int
 ) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
@@ -319,7 +319,7 @@ VEND_SCENARIOS = {
 
 @pytest.mark.parametrize(("name", "place", "moment"), points(VEND_SCENARIOS))
 def test_a_killed_hand_out_is_put_right_by_the_callers_next_try(
-    stage: World, name: str, place: int, moment: Moment, record_property: Record
+    stage: Stage, name: str, place: int, moment: Moment, record_property: Record
 ) -> None:
     scenario = VEND_SCENARIOS[name]
     start_vend(stage)
@@ -347,7 +347,7 @@ def test_a_killed_hand_out_is_put_right_by_the_callers_next_try(
 
 
 @pytest.mark.parametrize("name", VEND_SCENARIOS)
-def test_the_matrix_has_every_call_of_a_hand_out(stage: World, name: str) -> None:
+def test_the_matrix_has_every_call_of_a_hand_out(stage: Stage, name: str) -> None:
     scenario = VEND_SCENARIOS[name]
     start_vend(stage)
     scenario.prepare(stage)
@@ -360,12 +360,12 @@ def test_the_matrix_has_every_call_of_a_hand_out(stage: World, name: str) -> Non
 # --- how -------------------------------------------------------------------------------------------------------
 
 
-def start_vend(world: World) -> None:
+def start_vend(world: Stage) -> None:
     """Get the function's start over with while there is no token, so that what is killed is the request alone."""
     assert world.ask(nonsense=1).error_type == "InvalidRequest"
 
 
-def kill_at(world: World, function: LambdaFunction, event: Any, place: int, moment: Moment) -> None:
+def kill_at(world: Stage, function: LambdaFunction, event: Any, place: int, moment: Moment) -> None:
     """Start the function and kill it at its call number `place`."""
     fault, hold = hold_after() if moment is Moment.AFTER else hold_before()
     world.wire.reset_log()
@@ -382,7 +382,7 @@ def kill_at(world: World, function: LambdaFunction, event: Any, place: int, mome
     world.wire.clear_faults()
 
 
-def state_of_token(world: World) -> str:
+def state_of_token(world: Stage) -> str:
     """What a caller would find: `works`, `dead` or `none`."""
     if world.stored_token is None:
         return "none"
@@ -397,7 +397,7 @@ def outcome(result: Result) -> str:
 class Before:
     """The state before the run that is killed, to compare with what the following runs make of it."""
 
-    def __init__(self, world: World, scenario: Scenario) -> None:
+    def __init__(self, world: Stage, scenario: Scenario) -> None:
         self._world = world
         self._scenario = scenario
         self._mints = world.vendor.mint_count()

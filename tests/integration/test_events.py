@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.world import World
+from tests.integration.world import Stage
 from tests.kit.runtime import Artefact
 from tests.kit.runtime.artefacts import ROOT, build_of_the_sources
 from tests.kit.secrets_manager.server import ACCOUNT_ID
@@ -24,23 +24,23 @@ def event(name: str, version: str | None = None) -> Any:
 
 
 @pytest.fixture
-def built() -> Iterator[World]:
+def built() -> Iterator[Stage]:
     if build_of_the_sources() is None:
         # `make test` has just built: there, a build that is missing or old is a failure.
         (pytest.fail if os.environ.get("REQUIRE_BUILD") else pytest.skip)("run `make build` first")
     caller = event("http-vend")["requestContext"]["authorizer"]["iam"]["userArn"].split("/")[1]
     environment = {"ALLOWED_CALLERS": f"arn:aws:iam::123456789012:role/{caller}"}
-    with World(environment=environment, artefact=Artefact.built) as made:
+    with Stage(environment=environment, artefact=Artefact.built) as made:
         yield made
 
 
-def check_schedule_tick(world: World) -> None:
+def check_schedule_tick(world: Stage) -> None:
     assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "refreshed"
     assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "fresh"
     assert world.holds()
 
 
-def check_forced_refresh(world: World) -> None:
+def check_forced_refresh(world: Stage) -> None:
     world.mint_first()
     # Without an id of its own the file can be sent again, after the next leak.
     for mints in (2, 3):
@@ -48,17 +48,17 @@ def check_forced_refresh(world: World) -> None:
         assert world.vendor.mint_count() == mints
 
 
-def check_plain_tick(world: World) -> None:
+def check_plain_tick(world: Stage) -> None:
     assert world.refresh.invoke(event("plain-tick")).payload["outcome"] == "refreshed"
     assert world.refresh.invoke(event("plain-tick")).payload["outcome"] == "fresh"
 
 
-def check_direct_vend(world: World) -> None:
+def check_direct_vend(world: Stage) -> None:
     version = world.mint_first()
     assert world.vend.invoke(event("direct-vend")).payload["version"] == version
 
 
-def check_direct_vend_rejected(world: World) -> None:
+def check_direct_vend_rejected(world: Stage) -> None:
     version = world.mint_first()
     assert world.vend.invoke(event("direct-vend-rejected")).payload["version"] == version
     result = world.vend.invoke(event("direct-vend-rejected", version))
@@ -66,7 +66,7 @@ def check_direct_vend_rejected(world: World) -> None:
     assert [one.event for one in world.lambda_service.invocations] == [{"rejected_version": version}]
 
 
-def check_http_vend(world: World) -> None:
+def check_http_vend(world: Stage) -> None:
     version = world.mint_first()
     answer = world.request(event("http-vend")).payload
     assert answer["statusCode"] == 200, answer
@@ -75,13 +75,13 @@ def check_http_vend(world: World) -> None:
     assert json.loads(answer["body"])["access_token"] == world.stored_token
 
 
-def check_http_conditional(world: World) -> None:
+def check_http_conditional(world: Stage) -> None:
     version = world.mint_first()
     assert world.request(event("http-conditional")).payload["statusCode"] == 200
     assert world.request(event("http-conditional", version)).payload["statusCode"] == 304
 
 
-def check_http_rejection(world: World) -> None:
+def check_http_rejection(world: Stage) -> None:
     version = world.mint_first()
     assert world.request(event("http-rejection")).payload["statusCode"] == 200
     answer = world.request(event("http-rejection", version)).payload
@@ -90,7 +90,7 @@ def check_http_rejection(world: World) -> None:
     assert json.loads(answer["body"])["error"] == "TokenUnavailable"
 
 
-CHECKS: dict[str, Callable[[World], None]] = {
+CHECKS: dict[str, Callable[[Stage], None]] = {
     "schedule-tick": check_schedule_tick,
     "plain-tick": check_plain_tick,
     "forced-refresh": check_forced_refresh,
@@ -103,7 +103,7 @@ CHECKS: dict[str, Callable[[World], None]] = {
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("*.json")))
-def test_the_event_does_what_its_name_says(built: World, name: str) -> None:
+def test_the_event_does_what_its_name_says(built: Stage, name: str) -> None:
     CHECKS[name](built)
 
 
@@ -111,7 +111,7 @@ def test_every_event_is_checked() -> None:
     assert {path.stem for path in EVENTS.glob("*.json")} == set(CHECKS)
 
 
-def test_a_principal_that_is_not_listed_is_refused(built: World) -> None:
+def test_a_principal_that_is_not_listed_is_refused(built: Stage) -> None:
     built.mint_first()
     stranger = event("http-vend")
     arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/someone-else/session"

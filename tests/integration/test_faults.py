@@ -13,7 +13,7 @@ import pytest
 from tests.integration.records import Observed, Record, bounded, note, seen
 from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import outcome, start_vend, too_old
-from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, World
+from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Pending, Result
@@ -40,14 +40,14 @@ SHORT_RUN_SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[World]:
+def shared() -> Iterator[Stage]:
     # Without a cache every hand-out reads the store.
-    with World(environment={"CACHE_SECONDS": "0"}) as made:
+    with Stage(environment={"CACHE_SECONDS": "0"}) as made:
         yield made
 
 
 @pytest.fixture
-def stage(shared: World) -> World:
+def stage(shared: Stage) -> Stage:
     shared.start_over()
     return shared
 
@@ -81,13 +81,13 @@ LASTING: dict[str, tuple[Callable[[], Fault], tuple[int, ...]]] = {
     ("name", "first"), [(name, first) for name, (_, places) in LASTING.items() for first in places]
 )
 def test_a_store_that_fails_from_a_call_on(
-    stage: World, name: str, first: int, record_property: Record
+    stage: Stage, name: str, first: int, record_property: Record
 ) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
     stage.wire.reset_log()
     stage.wire.inject(LASTING[name][0](), upstream=STORE, nth=first, times=None)
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     if first < PUT_TOKEN:
         run = seen(outcome(result), "StoreUnavailable", "ConfigurationError")
         assert stage.wire.counts()[MINT] == 0
@@ -108,7 +108,7 @@ def test_a_store_that_fails_from_a_call_on(
     note(record_property, "store", {"fault": name, "first": first}, **ended, **mended(stage, mints))
 
 
-def mended(world: World, mints: int) -> dict[str, Observed]:
+def mended(world: Stage, mints: int) -> dict[str, Observed]:
     """What the next run makes of it. A token that could not be stored is minted anew."""
     world.let_lease_pass()
     following = seen(outcome(world.tick()), "refreshed", "fresh")
@@ -130,7 +130,7 @@ PASSING: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_single_fault_of_the_store_costs_nothing_but_time(
-    stage: World, name: str, record_property: Record
+    stage: Stage, name: str, record_property: Record
 ) -> None:
     stage.mint_first()
     runs = []
@@ -147,13 +147,13 @@ def test_a_single_fault_of_the_store_costs_nothing_but_time(
 
 
 def test_a_minted_token_is_stored_as_soon_as_the_store_takes_it(
-    stage: World, record_property: Record
+    stage: Stage, record_property: Record
 ) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
     # Six answers are three of the SDK's own retries: the run itself must not give up.
     stage.wire.inject(aws_error("InternalServiceError", 500), upstream=STORE, nth=PUT_TOKEN, times=6)
-    result = stage.refresh.invoke({}, timeout_seconds=30)
+    result = stage.refresh.invoke({}, told_seconds=30)
     run = seen(outcome(result), "refreshed")
     assert stage.vendor.mint_count() == mints + 1
     assert stage.holds()
@@ -161,16 +161,16 @@ def test_a_minted_token_is_stored_as_soon_as_the_store_takes_it(
 
 
 @pytest.mark.parametrize("when", ["from the start", "after the mint"])
-def test_a_store_that_refuses_connections(stage: World, when: str, record_property: Record) -> None:
+def test_a_store_that_refuses_connections(stage: Stage, when: str, record_property: Record) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
     if when == "from the start":
         stage.wire.refuse_connections(STORE)
-        result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+        result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     else:
         fault, hold = hold_after()
         stage.wire.inject(fault, operation=MINT)
-        pending = stage.refresh.start({}, timeout_seconds=SHORT_RUN_SECONDS)
+        pending = stage.refresh.start({}, told_seconds=SHORT_RUN_SECONDS)
         assert isinstance(pending, Pending)
         assert hold.wait()
         stage.wire.refuse_connections(STORE)
@@ -191,7 +191,7 @@ def test_a_hang_of_the_store_at_any_call_ends_in_the_kill_and_is_mended(record_p
     """Lambda's timeout kills for certain. The worlds wait side by side, so that it takes one timeout in all."""
 
     def hang_at(place: int, fault: Fault) -> tuple[dict[str, object], dict[str, Observed]]:
-        with World() as world:
+        with Stage() as world:
             too_old(world)
             mints = world.vendor.mint_count()
             world.wire.reset_log()
@@ -254,14 +254,14 @@ LASTING_AT_THE_VENDOR: dict[str, tuple[Scenario, str]] = {
 
 @pytest.mark.parametrize("name", LASTING_AT_THE_VENDOR)
 def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
-    stage: World, name: str, record_property: Record
+    stage: Stage, name: str, record_property: Record
 ) -> None:
     scenario, error = LASTING_AT_THE_VENDOR[name]
     too_old(stage)
     mints = stage.vendor.mint_count()
     stage.vendor.always(scenario)
     stage.wire.reset_log()
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     requests, during = stage.wire.counts()[MINT], stage.vendor.mint_count() - mints
     # How many tries fit into a run depends on the jitter of its pauses; each of them mints, or none.
     tries = (1, 4) if error == UNAVAILABLE else (1, 1)
@@ -281,11 +281,11 @@ def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
     note(record_property, "vendor", {"fault": name}, **ended, may_have_minted=suspect, next=following)
 
 
-def test_a_vendor_that_refuses_connections_was_not_asked(stage: World, record_property: Record) -> None:
+def test_a_vendor_that_refuses_connections_was_not_asked(stage: Stage, record_property: Record) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
     stage.wire.refuse_connections(VENDOR)
-    result = stage.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     stage.wire.accept_connections(VENDOR)
     assert "nothing was sent" in result.problem["message"]
     ended = {
@@ -318,12 +318,12 @@ def test_a_vendor_that_refuses_connections_was_not_asked(stage: World, record_pr
     ],
 )
 def test_what_the_vendor_does_once_costs_nothing_but_time(
-    stage: World, name: str, scenario: Scenario, record_property: Record
+    stage: Stage, name: str, scenario: Scenario, record_property: Record
 ) -> None:
     too_old(stage)
     stage.wire.reset_log()
     stage.vendor.script(scenario)
-    result = stage.refresh.invoke({}, timeout_seconds=15)
+    result = stage.refresh.invoke({}, told_seconds=15)
     run = seen(outcome(result), "refreshed")
     assert stage.holds()
     note(
@@ -335,7 +335,7 @@ def test_what_the_vendor_does_once_costs_nothing_but_time(
     )
 
 
-def test_refused_credentials_leave_the_old_token_alone(stage: World, record_property: Record) -> None:
+def test_refused_credentials_leave_the_old_token_alone(stage: Stage, record_property: Record) -> None:
     too_old(stage)
     mints = stage.vendor.mint_count()
     stage.vendor.set_password("another one")
@@ -382,7 +382,7 @@ AT_THE_HAND_OUT: dict[str, Callable[[], Fault]] = {
 
 
 @pytest.mark.parametrize("name", AT_THE_HAND_OUT)
-def test_a_store_that_cannot_be_read(stage: World, name: str, record_property: Record) -> None:
+def test_a_store_that_cannot_be_read(stage: Stage, name: str, record_property: Record) -> None:
     stage.mint_first()
     stage.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
     cold = seen(told(stage, stage.ask()), "StoreUnavailable, retry later")
@@ -395,7 +395,7 @@ def test_a_store_that_cannot_be_read(stage: World, name: str, record_property: R
     note(record_property, "hand-out", {"fault": name}, cold=cold, copy=copy, rejecting=rejecting)
 
 
-def told(world: World, answer: Result) -> str:
+def told(world: Stage, answer: Result) -> str:
     """What a caller is told."""
     if answer.ok:
         return f"a {'working' if world.vendor.is_live(answer.payload['access_token']) else 'dead'} token"
@@ -406,7 +406,7 @@ def told(world: World, answer: Result) -> str:
 @pytest.mark.parametrize(
     "name", ["throttled", "internal error (500)", "connection reset", "a byte at a time"]
 )
-def test_a_single_fault_is_not_seen_by_the_caller(stage: World, name: str, record_property: Record) -> None:
+def test_a_single_fault_is_not_seen_by_the_caller(stage: Stage, name: str, record_property: Record) -> None:
     fault = drip(0.3) if name == "a byte at a time" else AT_THE_HAND_OUT[name]()
     start_vend(stage)
     stage.mint_first()
@@ -425,7 +425,7 @@ def test_a_single_fault_is_not_seen_by_the_caller(stage: World, name: str, recor
     note(record_property, "hand-out", {"fault": f"{name}, once"}, cold=cold, copy=copy, rejecting=rejecting)
 
 
-def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(stage: World) -> None:
+def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(stage: Stage) -> None:
     start_vend(stage)
     version = stage.mint_first()
     stage.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": _in_seconds(4)})
@@ -449,7 +449,7 @@ START_FAULTS: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("name", START_FAULTS)
 def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
-    stage: World, name: str, record_property: Record
+    stage: Stage, name: str, record_property: Record
 ) -> None:
     stage.mint_first()
     version = stage.version
@@ -476,7 +476,7 @@ def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
     )
 
 
-def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stage: World) -> None:
+def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stage: Stage) -> None:
     stage.mint_first()
     stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, times=None)
     answered = stage.request(http_event(session())).payload

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict
 
 from tests.integration.test_access import LISTED, http_event, session
-from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import API_PATH, DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.runtime.artefacts import ROOT
 from token_vending.adapters.personr import MAX_BODY, PersonrVendor, _Answer, _read_mint
@@ -54,7 +54,7 @@ class Context:
 class Functions:
     """Both functions in this process, and the world around them."""
 
-    world: World
+    world: Stage
     refresh: ModuleType
     vend: ModuleType
     output: io.StringIO
@@ -74,7 +74,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def functions() -> Iterator[Functions]:
-    with World() as world, redirect_stdout(io.StringIO()) as output:
+    with Stage() as world, redirect_stdout(io.StringIO()) as output:
         variables = {
             name: value
             for function in (world.refresh, world.vend)

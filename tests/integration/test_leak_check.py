@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import CREDENTIALS, TOKEN, World
+from tests.integration.world import CREDENTIALS, TOKEN, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.stand_ins.lambda_service import Invocation
 
@@ -15,11 +15,11 @@ NEXT_PASSWORD = "the next password"
 BY_HAND = "bus|put-there-by-hand"
 
 
-def basic(world: World) -> str:
+def basic(world: Stage) -> str:
     return base64.b64encode(f"{DEFAULT_EMAIL}:{DEFAULT_PASSWORD}".encode()).decode()
 
 
-SECRETS: dict[str, Callable[[World], str | None]] = {
+SECRETS: dict[str, Callable[[Stage], str | None]] = {
     "live token": lambda world: world.vendor.mint_elsewhere(),
     "dead token": lambda world: world.vendor.ever_minted[0],
     "token that somebody put there": lambda _: BY_HAND,
@@ -30,7 +30,7 @@ SECRETS: dict[str, Callable[[World], str | None]] = {
 }
 
 
-def lived_through(world: World) -> None:
+def lived_through(world: Stage) -> None:
     world.mint_first()
     world.vendor.mint_elsewhere()
     for password in (NEXT_PASSWORD, DEFAULT_PASSWORD):
@@ -41,7 +41,7 @@ def lived_through(world: World) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_world_fails_that_has_logged(name: str) -> None:
-    world = World()
+    world = Stage()
     with pytest.raises(AssertionError, match="secret texts") as failure, world:  # noqa: PT012 - the end fails
         lived_through(world)
         secret = SECRETS[name](world) or ""
@@ -50,13 +50,13 @@ def test_a_world_fails_that_has_logged(name: str) -> None:
 
 
 def test_a_world_fails_that_has_put_a_secret_into_a_queue() -> None:
-    world = World()
+    world = Stage()
     with pytest.raises(AssertionError, match="secret texts"), world:  # noqa: PT012 - the end fails
         event = {"id": DEFAULT_PASSWORD}
         world.lambda_service.failed_events.append(Invocation("refresh", "live", "Event", event, "request"))
 
 
 def test_a_world_without_a_leak_ends_well() -> None:
-    with World() as world:
+    with Stage() as world:
         lived_through(world)
     assert "refreshed" in world.logs

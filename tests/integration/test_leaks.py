@@ -16,7 +16,7 @@ import pytest
 from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, too_old
 from tests.integration.test_faults import AT_THE_HAND_OUT, LASTING_AT_THE_VENDOR, SHORT_RUN_SECONDS
-from tests.integration.world import CREDENTIALS, STORE, TOKEN, VENDOR, World
+from tests.integration.world import CREDENTIALS, STORE, TOKEN, VENDOR, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, Scenario
 from tests.kit.runtime import Result
 from tests.kit.stand_ins.wire import aws_error
@@ -32,7 +32,7 @@ DEBUG = {
 }
 
 
-def taints(world: World) -> dict[str, str]:
+def taints(world: Stage) -> dict[str, str]:
     """What must not be seen: form → a name that can be printed."""
     secrets = {
         "password": DEFAULT_PASSWORD,
@@ -92,13 +92,13 @@ def without_its_token(result: Result) -> str:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with World(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
+def world() -> Iterator[Stage]:
+    with Stage(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(world: World) -> Iterator[None]:
+def nothing_leaks(world: Stage) -> Iterator[None]:
     world.start_over()
     yield
     forbidden = taints(world)
@@ -121,7 +121,7 @@ def nothing_leaks(world: World) -> Iterator[None]:
             assert request.headers["authorization"].startswith("Basic ")
 
 
-def test_a_mint_a_renewal_and_a_hand_out(world: World) -> None:
+def test_a_mint_a_renewal_and_a_hand_out(world: Stage) -> None:
     assert found(shown(world.tick()), taints(world)) == set()
     world.age_token(22 * 86_400)
     assert found(shown(world.tick()), taints(world)) == set()
@@ -134,7 +134,7 @@ def test_a_mint_a_renewal_and_a_hand_out(world: World) -> None:
     assert found(without_its_token(over_http), taints(world)) == set()
 
 
-def test_a_rejection_and_its_healing(world: World) -> None:
+def test_a_rejection_and_its_healing(world: Stage) -> None:
     dead_by_a_foreign_mint(world)
     refused = world.ask(rejected_version=world.version)
     world.lambda_service.settle()
@@ -142,7 +142,7 @@ def test_a_rejection_and_its_healing(world: World) -> None:
     assert world.holds()
 
 
-def test_refused_credentials(world: World) -> None:
+def test_refused_credentials_leave_no_secret_in_what_is_shown(world: Stage) -> None:
     world.vendor.set_password("another one")
     for _ in range(2):
         assert found(shown(world.tick()), taints(world)) == set()
@@ -151,10 +151,10 @@ def test_refused_credentials(world: World) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in LASTING_AT_THE_VENDOR if "hang" not in name and "drip" not in name]
 )
-def test_every_fault_of_the_vendor(world: World, name: str) -> None:
+def test_every_fault_of_the_vendor(world: Stage, name: str) -> None:
     too_old(world)
     world.vendor.always(LASTING_AT_THE_VENDOR[name][0])
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
 
@@ -172,22 +172,22 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("name", ECHOES)
-def test_a_vendor_that_echoes_what_it_was_sent(world: World, name: str) -> None:
+def test_a_vendor_that_echoes_what_it_was_sent(world: Stage, name: str) -> None:
     too_old(world)
     world.vendor.always(ECHOES[name])
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
 
 
 @pytest.mark.parametrize("first", [1, 5, 6])
-def test_a_store_that_echoes_what_it_was_sent(world: World, first: int) -> None:
+def test_a_store_that_echoes_what_it_was_sent(world: Stage, first: int) -> None:
     too_old(world)
     message = f"not allowed: {DEFAULT_PASSWORD} {world.stored_token}"
     world.wire.inject(
         aws_error("AccessDeniedException", message=message), upstream=STORE, nth=first, times=None
     )
-    result = world.refresh.invoke({}, timeout_seconds=SHORT_RUN_SECONDS)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     assert not result.ok
     assert found(shown(result), taints(world)) == set()
     world.wire.clear_faults()
@@ -196,7 +196,7 @@ def test_a_store_that_echoes_what_it_was_sent(world: World, first: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["answer is no JSON", "answer is cut off", "connection reset"])
-def test_a_hand_out_without_a_store(world: World, name: str) -> None:
+def test_a_hand_out_without_a_store(world: Stage, name: str) -> None:
     world.mint_first()
     world.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
     assert found(shown(world.ask()), taints(world)) == set()
@@ -211,7 +211,7 @@ def test_a_hand_out_without_a_store(world: World, name: str) -> None:
         json.dumps({"intent": DEFAULT_PASSWORD, "started_at": DEFAULT_PASSWORD, "reason": DEFAULT_PASSWORD}),
     ],
 )
-def test_a_token_secret_that_somebody_filled_by_hand(world: World, content: str) -> None:
+def test_a_token_secret_that_somebody_filled_by_hand(world: Stage, content: str) -> None:
     world.mint_first()
     world.secrets.put(TOKEN, content, ("AWSCURRENT", "MINTING"))
     assert found(shown(world.tick()), taints(world)) == set()
@@ -229,7 +229,7 @@ def test_a_token_secret_that_somebody_filled_by_hand(world: World, content: str)
         json.dumps([DEFAULT_EMAIL, DEFAULT_PASSWORD]),
     ],
 )
-def test_credentials_that_cannot_be_used(world: World, content: str) -> None:
+def test_credentials_that_cannot_be_used(world: Stage, content: str) -> None:
     world.secrets.put(CREDENTIALS, content)
     assert found(shown(world.tick()), taints(world)) == set()
 
@@ -258,7 +258,7 @@ CONFUSED: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CONFUSED)
-def test_a_caller_that_sends_the_token_where_it_does_not_belong(world: World, name: str) -> None:
+def test_a_caller_that_sends_the_token_where_it_does_not_belong(world: Stage, name: str) -> None:
     world.mint_first()
     token = world.stored_token or ""
     result = (world.request if name.startswith("HTTP") else world.vend.invoke)(CONFUSED[name](token))
@@ -266,13 +266,13 @@ def test_a_caller_that_sends_the_token_where_it_does_not_belong(world: World, na
 
 
 @pytest.mark.parametrize("field", ["id", "scheduled_time", "rejected_version", "force", "token"])
-def test_an_operator_that_sends_the_token_where_it_does_not_belong(world: World, field: str) -> None:
+def test_an_operator_that_sends_the_token_where_it_does_not_belong(world: Stage, field: str) -> None:
     world.mint_first()
     result = world.refresh.invoke({field: world.stored_token})
     assert found(shown(result), taints(world)) == set()
 
 
-def test_a_process_that_is_killed_or_breaks_dumps_nothing(world: World) -> None:
+def test_a_process_that_is_killed_or_breaks_dumps_nothing(world: Stage) -> None:
     too_old(world)
     world.vendor.always(Scenario(hang=True))
     assert not world.refresh.invoke({}, timeout_seconds=1.0).ok
@@ -280,7 +280,7 @@ def test_a_process_that_is_killed_or_breaks_dumps_nothing(world: World) -> None:
 
 
 def test_libraries_at_debug_level_in_this_process_write_no_secret(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they would write of whole requests is kept down by the telemetry module, whatever the root says."""
     world.mint_first()

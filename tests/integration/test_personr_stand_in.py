@@ -100,7 +100,7 @@ def test_a_late_mint_kills_the_token_minted_meanwhile(vendor: PersonrServer) -> 
     assert not vendor.is_live(token)
 
 
-def test_records_hold_no_credentials(vendor: PersonrServer) -> None:
+def test_personrs_stand_in_keeps_no_credentials_in_its_records(vendor: PersonrServer) -> None:
     token = mint(vendor).json()["response"]["token"]
     whoami(vendor, token)
     text = repr(vendor.seen)
@@ -132,7 +132,9 @@ def test_another_process_can_kill_the_token(vendor: PersonrServer) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else "",
 )
-def test_scripted_misbehaviour(vendor: PersonrServer, scenario: Scenario, status: int, minted: int) -> None:
+def test_personrs_stand_in_misbehaves_as_it_is_told(
+    vendor: PersonrServer, scenario: Scenario, status: int, minted: int
+) -> None:
     vendor.script(scenario)
     assert mint(vendor).status == status
     assert vendor.mint_count() == minted

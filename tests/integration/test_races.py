@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.records import Observed, Record, note, seen
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, too_old
-from tests.integration.world import CREDENTIALS, MINT, TOKEN, World
+from tests.integration.world import CREDENTIALS, MINT, TOKEN, Stage
 from tests.kit.runtime import Pending
 from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.wire import delay, hold_after, hold_before
@@ -28,7 +28,7 @@ ONE_RUN = 2
 
 
 @pytest.fixture
-def refresher(world: World, monkeypatch: pytest.MonkeyPatch) -> Refresher:
+def refresher(world: Stage, monkeypatch: pytest.MonkeyPatch) -> Refresher:
     """The refresh use case on its real adapters, in this process: fifty of it are cheap."""
     for name, value in world.refresh.environment.items():
         if name not in ("PATH", "LANG", "TZ"):
@@ -37,7 +37,7 @@ def refresher(world: World, monkeypatch: pytest.MonkeyPatch) -> Refresher:
     return build_refresher()
 
 
-def version_count(world: World) -> int:
+def version_count(world: Stage) -> int:
     return len(world.secrets.versions(TOKEN))
 
 
@@ -55,7 +55,7 @@ def all_at_once(refresher: Refresher, events: list[dict[str, Any]]) -> list[Repo
 
 
 def race(
-    world: World, refresher: Refresher, events: list[dict[str, Any]], what: str, record_property: Record
+    world: Stage, refresher: Refresher, events: list[dict[str, Any]], what: str, record_property: Record
 ) -> list[str]:
     """All events at once: one mint, no dead token at rest, one intent. The outcomes."""
     mints, versions = world.vendor.mint_count(), version_count(world)
@@ -65,13 +65,13 @@ def race(
     return [str(report.outcome) for report in reports]
 
 
-def note_one_mint(record: Record, world: World, mints: int, what: str, versions: Observed) -> None:
+def note_one_mint(record: Record, world: Stage, mints: int, what: str, versions: Observed) -> None:
     assert world.holds()
     note(record, "race", {"what": what}, found=seen(world.vendor.mint_count() - mints, 1), versions=versions)
 
 
 def test_fifty_rejections_at_once_make_one_mint(
-    world: World, refresher: Refresher, record_property: Record
+    world: Stage, refresher: Refresher, record_property: Record
 ) -> None:
     dead_by_a_foreign_mint(world)
     events = [{"rejected_version": world.version}] * CROWD
@@ -80,7 +80,7 @@ def test_fifty_rejections_at_once_make_one_mint(
 
 
 def test_fifty_deliveries_of_the_schedule_at_once_make_one_mint(
-    world: World, refresher: Refresher, record_property: Record
+    world: Stage, refresher: Refresher, record_property: Record
 ) -> None:
     too_old(world)
     events = [{"id": "tick-1"}] * (CROWD // 2) + [{"id": "tick-2"}] * (CROWD // 2)
@@ -89,13 +89,13 @@ def test_fifty_deliveries_of_the_schedule_at_once_make_one_mint(
 
 
 def test_fifty_first_mints_at_once_make_one(
-    world: World, refresher: Refresher, record_property: Record
+    world: Stage, refresher: Refresher, record_property: Record
 ) -> None:
     race(world, refresher, [{}] * CROWD, f"{CROWD} runs at once on an empty secret", record_property)
 
 
 def test_fifty_rejections_through_the_vend_function_make_one_mint(
-    world: World, record_property: Record
+    world: Stage, record_property: Record
 ) -> None:
     dead_by_a_foreign_mint(world)
     version, mints, versions = world.version, world.vendor.mint_count(), version_count(world)
@@ -109,7 +109,7 @@ def test_fifty_rejections_through_the_vend_function_make_one_mint(
     note_one_mint(record_property, world, mints, what, seen(version_count(world) - versions, ONE_RUN))
 
 
-def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_property: Record) -> None:
+def test_processes_at_once_with_a_slow_wire_make_one_mint(world: Stage, record_property: Record) -> None:
     too_old(world)
     mints, versions = world.vendor.mint_count(), version_count(world)
     chance = random.Random(1)
@@ -122,7 +122,7 @@ def test_processes_at_once_with_a_slow_wire_make_one_mint(world: World, record_p
     note_one_mint(record_property, world, mints, what, seen(written, ONE_RUN))
 
 
-def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
+def test_of_two_runs_that_both_saw_no_lock_one_mints(world: Stage) -> None:
     too_old(world)
     mints = world.vendor.mint_count()
     before_lock, first_at_lock = hold_before()
@@ -146,7 +146,7 @@ def test_of_two_runs_that_both_saw_no_lock_one_mints(world: World) -> None:
 @pytest.mark.parametrize("place", range(1, 9))
 @pytest.mark.parametrize("hold", [hold_before, hold_after], ids=["before", "after"])
 def test_a_run_stopped_anywhere_and_another_one_meanwhile_leave_a_working_token(
-    world: World, place: int, hold: Any
+    world: Stage, place: int, hold: Any
 ) -> None:
     """Two refresh functions without reserved concurrency, interleaved at every call."""
     too_old(world)
@@ -169,7 +169,7 @@ def test_a_run_stopped_anywhere_and_another_one_meanwhile_leave_a_working_token(
 
 
 def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
-    world: World, record_property: Record
+    world: Stage, record_property: Record
 ) -> None:
     world.mint_first()
     chance = random.Random(2)
@@ -201,7 +201,7 @@ def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
 
 
 def test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded(
-    world: World, record_property: Record
+    world: Stage, record_property: Record
 ) -> None:
     world.mint_first()
     minted_at: list[int] = []

@@ -13,7 +13,7 @@ import trustme
 
 from tests.integration.records import Record, note, seen
 from tests.integration.test_crash_matrix import outcome, too_old
-from tests.integration.world import MINT, TOKEN, World
+from tests.integration.world import MINT, TOKEN, Stage
 from tests.kit.personr import API_PATH, PersonrServer
 
 RUN_SECONDS = 4.0
@@ -43,13 +43,13 @@ def base_url_of(url: str, trusted: Path) -> dict[str, str]:
 
 def assert_nothing_is_sent(url: str, trusted: Path, fault: str, record: Record) -> None:
     """To that address, while the stored token is due; and the next run, to the vendor itself, mints."""
-    with World() as world:
+    with Stage() as world:
         too_old(world)
         mints = world.vendor.mint_count()
         itself = dict(world.refresh.environment)
         world.refresh.environment.update(base_url_of(url, trusted))
         world.refresh.go_cold()
-        result = world.refresh.invoke({}, timeout_seconds=RUN_SECONDS)
+        result = world.refresh.invoke({}, told_seconds=RUN_SECONDS)
         assert "nothing was sent" in result.problem["message"]
         assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
         failed = {
@@ -68,7 +68,7 @@ def assert_nothing_is_sent(url: str, trusted: Path, fault: str, record: Record) 
 
 def test_a_vendor_with_a_good_certificate_is_trusted(authority: trustme.CA, trusted: Path) -> None:
     good = server_context(authority.issue_cert("127.0.0.1"))
-    with PersonrServer(tls=good) as vendor, World(environment=base_url_of(vendor.url, trusted)) as world:
+    with PersonrServer(tls=good) as vendor, Stage(environment=base_url_of(vendor.url, trusted)) as world:
         assert world.tick().payload["outcome"] == "refreshed"
         assert vendor.is_live(world.stored_token)
 

@@ -40,7 +40,7 @@ def call(wire: Wire, path: str = "/x", timeout: float = 5) -> int:
         return pool.request("GET", wire.url("counter") + path).status
 
 
-def test_calls_are_counted(wire: Wire) -> None:
+def test_the_wire_counts_calls(wire: Wire) -> None:
     call(wire)
     call(wire)
     call(wire, "/y")

@@ -32,7 +32,7 @@ VEND_TIMEOUT_SECONDS = 10.0
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 
 
-class World:
+class Stage:
     """One service account's stack with everything real but AWS and the vendor, which are stand-ins.
 
     The functions reach all of them through :class:`Wire` only, so that it counts every call and can break any.

@@ -104,7 +104,7 @@ def test_who_is_listed_may_ask(pattern: str, arn: str) -> None:
 
 
 @pytest.mark.parametrize(("pattern", "arn"), DENIED)
-def test_nobody_else_may(pattern: str, arn: str | None) -> None:
+def test_a_caller_that_no_pattern_matches_is_not_allowed(pattern: str, arn: str | None) -> None:
     assert not allow(pattern, arn)
 
 

@@ -126,7 +126,7 @@ def test_a_direct_event_through_the_alias_of_the_url_is_refused(event: Any) -> N
 # HTTP ----------------------------------------------------------------------------------------------------
 
 
-def test_a_token_over_http(door: HttpDoor) -> None:
+def test_get_token_over_http_answers_with_the_token(door: HttpDoor) -> None:
     response = door(http_event())
     assert response["statusCode"] == 200
     assert json.loads(response["body"])["access_token"] == SECRET

@@ -251,7 +251,9 @@ CASES = {
 
 
 @pytest.mark.parametrize(("before", "request_", "rules", "verdict"), CASES.values(), ids=CASES)
-def test_the_verdict(before: State, request_: RefreshRequest, rules: Rules, verdict: str) -> None:
+def test_whether_a_refresh_is_due(
+    before: State, request_: RefreshRequest, rules: Rules, verdict: str
+) -> None:
     assert decide(before, request_, rules, NOW) == Verdict(verdict)
 
 
@@ -286,7 +288,7 @@ def test_a_verdict_is_due_or_not(verdict: Verdict) -> None:
         (None, True),
     ],
 )
-def test_the_lease(started_at: datetime | None, over: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_when_the_lease_of_an_intent_is_over(started_at: datetime | None, over: bool) -> None:  # noqa: FBT001 - a column of the table
     assert lease_over(intent(started_at=started_at), NOW) is over
 
 

@@ -102,7 +102,7 @@ def test_a_copy_serves_for_the_time_it_is_meant_to() -> None:
     assert counter.shelf.reads == 1
 
 
-def test_and_not_a_moment_longer() -> None:
+def test_a_copy_is_not_served_longer_than_cache_seconds() -> None:
     counter = Counter(token())
     counter.ask()
     counter.clock.advance(300 * SECOND)
@@ -304,7 +304,7 @@ def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
     assert (event["force"], event["rejected_version"]) == (True, VERSION)
 
 
-def test_also_from_the_cache() -> None:
+def test_a_short_lived_copy_is_handed_out_while_its_successor_is_made() -> None:
     counter = Counter(expiring(MINUTE))
     counter.ask()
     assert counter.ask(VendRequest(min_seconds=61)).cache_hit

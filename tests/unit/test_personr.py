@@ -77,7 +77,7 @@ def test_a_mint_brings_the_live_token(personr: PersonrServer, vendor: PersonrVen
     assert minted.warning is None
 
 
-def test_it_is_one_post_with_a_well_formed_multipart_body(
+def test_a_mint_is_one_post_with_a_well_formed_multipart_body(
     personr: PersonrServer, vendor: PersonrVendor
 ) -> None:
     before = len(personr.seen)
@@ -249,7 +249,9 @@ def test_a_reason_that_repeats_the_password_is_not_repeated(
         ("", None),
     ],
 )
-def test_retry_after(personr: PersonrServer, vendor: PersonrVendor, header: str, seconds: int | None) -> None:
+def test_a_429_says_when_to_come_back_where_its_retry_after_can_be_read(
+    personr: PersonrServer, vendor: PersonrVendor, header: str, seconds: int | None
+) -> None:
     personr.script(scenarios.rate_limited(header))
     assert failure(vendor).retry_after == seconds
 

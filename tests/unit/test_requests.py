@@ -35,7 +35,7 @@ def test_an_empty_event_is_a_plain_tick() -> None:
     assert (request.force, request.rejected_version, request.by_a_person) == (False, None, False)
 
 
-def test_every_field_is_read() -> None:
+def test_every_field_of_a_refresh_request_is_read() -> None:
     request = parse(
         {"id": "a", "scheduled_time": "2026-11-24T02:15:00Z", "force": True, "rejected_version": "v"}
     )

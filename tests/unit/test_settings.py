@@ -11,7 +11,7 @@ REFRESH = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
 VEND = {"TOKEN_SECRET_ID": "token", "REFRESH_FUNCTION_NAME": "refresh:live"}
 
 
-def test_the_refresh_functions_defaults() -> None:
+def test_defaults_of_the_refresh_functions_settings() -> None:
     settings = RefreshSettings.read(REFRESH)
     assert settings.base_url == DEFAULT_BASE_URL
     assert settings.rules.renew_before == timedelta(days=30)
@@ -20,7 +20,7 @@ def test_the_refresh_functions_defaults() -> None:
     assert (settings.standby_credentials_secret_id, settings.probe_url) == (None, None)
 
 
-def test_the_vend_functions_defaults() -> None:
+def test_defaults_of_the_vend_functions_settings() -> None:
     settings = VendSettings.read(VEND)
     assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=60))
     assert settings.allowed_callers.patterns == ()
@@ -69,7 +69,7 @@ def test_a_number_that_is_none_is_refused(name: str, text: str) -> None:
         "http://[::1]:9/x",
     ],
 )
-def test_a_vendor_address(url: str) -> None:
+def test_a_vendor_address_that_is_allowed_is_taken(url: str) -> None:
     assert RefreshSettings.read(REFRESH | {"PERSONR_BASE_URL": url}).base_url == url
 
 
@@ -143,7 +143,7 @@ def test_a_list_with_a_mistake_in_it_lets_nobody_start() -> None:
         ({"STACK_NAME": "", "AWS_LAMBDA_FUNCTION_NAME": ""}, "token-vending"),
     ],
 )
-def test_the_metrics_dimension(environment: dict[str, str], name: str) -> None:
+def test_metrics_are_told_apart_by_the_stacks_name(environment: dict[str, str], name: str) -> None:
     assert stack_name(environment) == name
 
 

@@ -108,7 +108,9 @@ def test_what_passes_by_itself_is_tried_again_after_a_pause(
     assert all(0 <= pause <= 0.1 * 2**number for number, pause in enumerate(pauses))
 
 
-def test_it_gives_up_after_as_many_attempts_as_agreed(secrets: Troubled, pauses: list[float]) -> None:
+def test_a_signed_call_gives_up_after_as_many_attempts_as_agreed(
+    secrets: Troubled, pauses: list[float]
+) -> None:
     secrets.first = [throttled()] * 5
     with pytest.raises(StoreUnavailable, match="ThrottlingException"):
         reader(secrets, attempts=2).read_current()

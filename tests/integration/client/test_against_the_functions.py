@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER, Principal
@@ -29,7 +29,7 @@ STRANGER = Principal(
 class Time:
     """The wall clock, which a sleep moves on at once, after everything under way has ended."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Stage) -> None:
         self._world = world
         self._ahead = 0.0
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class Time:
 
 @pytest.fixture(params=["direct", "http"])
 def client(
-    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, world: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TokenClient]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", CALLER.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CALLER.secret_key)
@@ -63,23 +63,23 @@ def client(
             yield TokenClient(url=url.url, **options)
 
 
-def whoami(client: TokenClient, world: World) -> int:
+def whoami(client: TokenClient, world: Stage) -> int:
     return client.http.request("GET", f"{world.vendor.url}{WHOAMI_PATH}").status
 
 
-def test_the_token_works_at_the_vendor(client: TokenClient, world: World) -> None:
+def test_the_token_works_at_the_vendor(client: TokenClient, world: Stage) -> None:
     version = world.mint_first()
 
     assert client.get().version == version
     assert whoami(client, world) == 200
 
 
-def test_the_first_token_is_waited_for(client: TokenClient, world: World) -> None:
+def test_the_first_token_is_waited_for(client: TokenClient, world: Stage) -> None:
     assert whoami(client, world) == 200
     assert world.vendor.mint_count() == 1
 
 
-def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: World) -> None:
+def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: Stage) -> None:
     world.mint_first()
     client.get()
     world.age_token(MIN_AGE_SECONDS + 60)
@@ -98,7 +98,7 @@ def expire(client: TokenClient) -> None:
 
 
 def test_64_threads_cold_and_expired_make_one_invocation_each(
-    client: TokenClient, world: World, monkeypatch: pytest.MonkeyPatch
+    client: TokenClient, world: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = world.mint_first()
     invocations: list[object] = []
@@ -127,7 +127,7 @@ def test_64_threads_cold_and_expired_make_one_invocation_each(
     assert len(invocations) == 2
 
 
-def test_many_threads_heal_with_one_mint(client: TokenClient, world: World) -> None:
+def test_many_threads_heal_with_one_mint(client: TokenClient, world: Stage) -> None:
     world.mint_first()
     client.get()
     world.age_token(MIN_AGE_SECONDS + 60)
@@ -141,7 +141,7 @@ def test_many_threads_heal_with_one_mint(client: TokenClient, world: World) -> N
 
 
 def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
-    client: TokenClient, world: World
+    client: TokenClient, world: Stage
 ) -> None:
     world.mint_first()
     client.get()
@@ -151,7 +151,7 @@ def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
     assert world.vendor.mint_count() == 2
 
 
-def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, world: World) -> None:
+def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, world: Stage) -> None:
     world.mint_first()
     client.get()
     world.vendor.mint_elsewhere()
@@ -164,7 +164,7 @@ def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, 
     assert world.vendor.mint_count() == 2
 
 
-def test_a_request_the_function_does_not_take_is_named(client: TokenClient, world: World) -> None:
+def test_a_request_the_function_does_not_take_is_named(client: TokenClient, world: Stage) -> None:
     world.mint_first()
     client._cache._min_seconds = -1
 
@@ -173,7 +173,7 @@ def test_a_request_the_function_does_not_take_is_named(client: TokenClient, worl
 
 
 def test_a_caller_that_is_not_listed_is_refused_over_http(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", STRANGER.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", STRANGER.secret_key)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
@@ -33,7 +33,7 @@ VEND_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:vend:live"
 
 
 @pytest.fixture
-def environment(world: World) -> Iterator[dict[str, str]]:
+def environment(world: Stage) -> Iterator[dict[str, str]]:
     """What a caller's process has: keys, where tokens come from, and the endpoint it calls."""
     world.mint_first()
     world.lambda_service.wire("vend", world.vend.run)
@@ -108,14 +108,14 @@ def test_the_template_is_the_examples() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_lambda() -> None:
+def test_the_pages_lambda_handler_works() -> None:
     handler = run_python("lambda")["handler"]
 
     assert works(handler({"id": 5}, None))
 
 
 @pytest.mark.usefixtures("in_process")
-def test_by_hand_with_a_dead_token(world: World) -> None:
+def test_by_hand_with_a_dead_token(world: Stage) -> None:
     call = run_python("by-hand")["call"]
     assert works(json.loads(call(b"{}")))
     assert world.tick(force=True).ok  # the token in memory dies, the store has its successor
@@ -125,7 +125,7 @@ def test_by_hand_with_a_dead_token(world: World) -> None:
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("name", ONE_CALL)
-def test_one_call(name: str) -> None:
+def test_each_way_on_the_page_makes_one_working_call(name: str) -> None:
     names = run_python(name)
     if "session" in names:
         names["session"].close()
@@ -134,11 +134,11 @@ def test_one_call(name: str) -> None:
     assert (answer.status if name == "url" else answer.status_code) == 200
 
 
-def test_a_callers_own_tests() -> None:
+def test_the_pages_example_of_a_callers_own_tests_passes() -> None:
     run_python("testing")
 
 
-def test_another_account() -> None:
+def test_the_page_names_another_accounts_function_by_its_alias() -> None:
     assert ":live" in repr(run_python("another-account")["personr"])
 
 
@@ -161,7 +161,7 @@ def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
     assert [s["Resource"].rpartition(":")[2] for s in policy["Statement"]] == ["live", "url", "url"]
 
 
-def test_the_aws_cli(world: World, environment: Mapping[str, str]) -> None:
+def test_the_pages_aws_cli_recipe_works(world: Stage, environment: Mapping[str, str]) -> None:
     needs("aws", "jq", "curl")
 
     finished = run_bash("aws-cli", environment)
@@ -170,7 +170,7 @@ def test_the_aws_cli(world: World, environment: Mapping[str, str]) -> None:
     assert works(json.loads(finished.stdout))
 
 
-def test_the_aws_cli_says_why_not(world: World, environment: Mapping[str, str]) -> None:
+def test_the_aws_cli_says_why_not(world: Stage, environment: Mapping[str, str]) -> None:
     needs("aws", "jq", "curl")
     assert world.version is not None
     world.secrets.rewrite("token", world.version, lambda _token: {"edited": "by hand"})
@@ -181,7 +181,7 @@ def test_the_aws_cli_says_why_not(world: World, environment: Mapping[str, str]) 
     assert json.loads(finished.stderr)["error"] == "ConfigurationError"
 
 
-def test_curl(world: World, environment: Mapping[str, str]) -> None:
+def test_the_pages_curl_recipe_works(world: Stage, environment: Mapping[str, str]) -> None:
     needs("curl", "jq")
 
     finished = run_bash("curl", environment)
@@ -189,7 +189,7 @@ def test_curl(world: World, environment: Mapping[str, str]) -> None:
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
-def test_curl_reports_a_dead_token_and_fails(world: World, environment: Mapping[str, str]) -> None:
+def test_curl_reports_a_dead_token_and_fails(world: Stage, environment: Mapping[str, str]) -> None:
     needs("curl", "jq")
     world.age_token(MIN_AGE_SECONDS + 60)
     world.vendor.mint_elsewhere()
@@ -200,7 +200,7 @@ def test_curl_reports_a_dead_token_and_fails(world: World, environment: Mapping[
     assert '"error": "TokenUnavailable"' in finished.stderr
 
 
-def test_curl_says_why_there_is_no_token(world: World, environment: Mapping[str, str]) -> None:
+def test_curl_says_why_there_is_no_token(world: Stage, environment: Mapping[str, str]) -> None:
     needs("curl", "jq")
     assert world.version is not None
     world.secrets.rewrite("token", world.version, lambda _token: {"edited": "by hand"})

@@ -171,7 +171,7 @@ def test_lambda_out_of_reach_is_temporary(service: LambdaService) -> None:
         client.get(wait_seconds=0)
 
 
-def test_it_heals_when_lambda_comes_back(service: LambdaService) -> None:
+def test_a_direct_caller_heals_when_lambda_comes_back(service: LambdaService) -> None:
     service.refuse("TooManyRequestsException", 429)
     client = TokenClient(NAME)
     with pytest.raises(VendingUnavailable):
@@ -181,7 +181,9 @@ def test_it_heals_when_lambda_comes_back(service: LambdaService) -> None:
     assert client.get().version == "v1"
 
 
-def test_no_credentials_is_said(service: LambdaService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_aws_credentials_are_named_in_the_error(
+    service: LambdaService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -191,7 +193,7 @@ def test_no_credentials_is_said(service: LambdaService, monkeypatch: pytest.Monk
         TokenClient(NAME).get()
 
 
-def test_no_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_region_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")

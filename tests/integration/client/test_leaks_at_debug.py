@@ -20,12 +20,12 @@ from token_client import TokenClient, TokenUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.integration.world import World
+    from tests.integration.world import Stage
 
 
 @pytest.fixture(params=["direct", "http"])
 def client(
-    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, world: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TokenClient]:
     for name, value in {
         "AWS_ACCESS_KEY_ID": CALLER.access_key,
@@ -66,7 +66,7 @@ WAYS: tuple[Callable[[TokenClient, str], int], ...] = (by_pool, by_requests, by_
 
 
 def test_no_secret_is_logged_or_raised_at_debug(
-    client: TokenClient, world: World, caplog: pytest.LogCaptureFixture
+    client: TokenClient, world: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     address = f"{world.vendor.url}{WHOAMI_PATH}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.artefacts import build_of_the_sources
@@ -129,7 +129,7 @@ def test_the_declarations_compile_and_refuse_misuse(node: str, packages: Path, t
 class Door:
     """One of the two doors: what the package needs for it, and how often the function was asked through it."""
 
-    world: World
+    world: Stage
     options: dict[str, Any]
     variables: dict[str, str]
     url: FunctionUrl | None = None
@@ -199,7 +199,7 @@ class Driver:
 
 
 @pytest.fixture(params=["direct", "http"])
-def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest, world: Stage) -> Iterator[Door]:
     if request.param == "direct":
         packages = request.getfixturevalue("packages")
         world.lambda_service.wire("vend", world.vend.run)
@@ -210,13 +210,13 @@ def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
             yield Door(world, {"url": f"{url.url}/"}, {}, url)
 
 
-def test_64_promises_with_no_token_yet_make_one_mint(node: str, door: Door, world: World) -> None:
+def test_64_promises_with_no_token_yet_make_one_mint(node: str, door: Door, world: Stage) -> None:
     with Driver(node, door) as calls:
         assert calls(PROMISES) == [200] * PROMISES
     assert world.vendor.mint_count() == 1
 
 
-def test_64_promises_cold_make_one_request(node: str, door: Door, world: World) -> None:
+def test_64_promises_cold_make_one_request(node: str, door: Door, world: Stage) -> None:
     version = world.mint_first()
 
     with Driver(node, door) as calls:
@@ -226,7 +226,7 @@ def test_64_promises_cold_make_one_request(node: str, door: Door, world: World) 
 
 
 def test_64_promises_with_a_killed_token_cost_time_and_no_failure(
-    node: str, door: Door, world: World
+    node: str, door: Door, world: Stage
 ) -> None:
     world.mint_first()
     with Driver(node, door) as calls:
@@ -240,7 +240,7 @@ def test_64_promises_with_a_killed_token_cost_time_and_no_failure(
 
 
 def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
-    node: str, door: Door, world: World
+    node: str, door: Door, world: Stage
 ) -> None:
     world.mint_first()
     with Driver(node, door) as calls:
@@ -252,7 +252,7 @@ def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
     assert world.vendor.mint_count() == 2
 
 
-def test_a_token_too_young_to_be_replaced_is_a_clear_error(node: str, door: Door, world: World) -> None:
+def test_a_token_too_young_to_be_replaced_is_a_clear_error(node: str, door: Door, world: Stage) -> None:
     world.mint_first()
     with Driver(node, door) as calls:
         assert calls(1) == [200]
@@ -265,7 +265,7 @@ def test_a_token_too_young_to_be_replaced_is_a_clear_error(node: str, door: Door
     assert world.vendor.mint_count() == 2
 
 
-def test_a_request_the_function_does_not_take_is_named(node: str, door: Door, world: World) -> None:
+def test_a_request_the_function_does_not_take_is_named(node: str, door: Door, world: Stage) -> None:
     world.mint_first()
     with Driver(node, door, minSeconds=-1) as calls:
         (error,) = calls(0)
@@ -274,7 +274,7 @@ def test_a_request_the_function_does_not_take_is_named(node: str, door: Door, wo
     assert "min_seconds" in error["message"]
 
 
-def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, world: World) -> None:
+def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, world: Stage) -> None:
     world.mint_first()
     released = threading.Event()
     hangs = threading.Event()
@@ -296,7 +296,7 @@ def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, w
         released.set()
 
 
-def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, world: World) -> None:
+def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, world: Stage) -> None:
     world.mint_first()
     released = threading.Event()
     first = threading.Lock()
@@ -331,7 +331,7 @@ def _with_cache_seconds(outcome: Any, seconds: int) -> Any:
     return Answered(payload)
 
 
-def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door: Door, world: World) -> None:
+def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door: Door, world: Stage) -> None:
     world.mint_first()
     falls = [
         {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 10.00 seconds"},
@@ -347,7 +347,7 @@ def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door
     assert door.asked == 3
 
 
-def test_what_lambda_refuses_is_named(node: str, packages: Path, world: World) -> None:
+def test_what_lambda_refuses_is_named(node: str, packages: Path, world: Stage) -> None:
     named = {
         ("AccessDeniedException", 403): "CallerNotAllowed",
         ("TooManyRequestsException", 429): "VendingUnavailable",
@@ -367,7 +367,7 @@ def test_what_lambda_refuses_is_named(node: str, packages: Path, world: World) -
     assert seen == named
 
 
-def test_a_caller_that_is_not_listed_is_refused_over_http(node: str, world: World) -> None:
+def test_a_caller_that_is_not_listed_is_refused_over_http(node: str, world: Stage) -> None:
     world.mint_first()
     keys = {"AWS_ACCESS_KEY_ID": STRANGER.access_key, "AWS_SECRET_ACCESS_KEY": STRANGER.secret_key}
     with (
@@ -380,7 +380,7 @@ def test_a_caller_that_is_not_listed_is_refused_over_http(node: str, world: Worl
     assert "AllowedCallers" in error["message"]
 
 
-def test_a_signature_that_aws_does_not_accept_is_named(node: str, world: World) -> None:
+def test_a_signature_that_aws_does_not_accept_is_named(node: str, world: Stage) -> None:
     with (
         FunctionUrl(world.vend.run, [CALLER]) as url,
         Driver(node, Door(world, {"url": url.url}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, url)) as calls,

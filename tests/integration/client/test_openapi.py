@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.integration.world import World
+from tests.integration.world import Stage
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER, Principal
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
@@ -60,15 +60,15 @@ class Signed(requests.auth.AuthBase):
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[tuple[World, FunctionUrl]]:
-    with World() as world, FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
+def stack() -> Iterator[tuple[Stage, FunctionUrl]]:
+    with Stage() as world, FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
         world.mint_first()
         yield world, url
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_generated_requests_are_answered_as_the_page_says(
-    stack: tuple[World, FunctionUrl], path: str, method: str
+    stack: tuple[Stage, FunctionUrl], path: str, method: str
 ) -> None:
     _, url = stack
     statuses: set[int] = set()
@@ -94,7 +94,7 @@ def test_generated_requests_are_answered_as_the_page_says(
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], path: str, method: str) -> None:
+def test_every_status_of_the_page_is_served(stack: tuple[Stage, FunctionUrl], path: str, method: str) -> None:
     world, url = stack
     operation = page()[path][method]
     version = world.version
@@ -128,7 +128,7 @@ def test_every_status_of_the_page_is_served(stack: tuple[World, FunctionUrl], pa
     ],
 )
 def test_other_paths_and_methods_are_answered_as_the_page_says(
-    stack: tuple[World, FunctionUrl], method: str, path: str, status: int, allowed: str | None
+    stack: tuple[Stage, FunctionUrl], method: str, path: str, status: int, allowed: str | None
 ) -> None:
     _, url = stack
     answer = requests.request(method, f"{url.url}{path}", auth=Signed(CALLER), timeout=20)

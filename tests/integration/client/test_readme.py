@@ -20,7 +20,7 @@ from .test_callers_page import environment, in_process, needs, works
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.integration.world import World
+    from tests.integration.world import Stage
 
 __all__ = ["environment", "in_process"]  # fixtures
 
@@ -83,7 +83,7 @@ def shell(text: str, environment: Mapping[str, str]) -> str:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_three_lines_of_python(world: World) -> None:
+def test_the_three_lines_of_python(world: Stage) -> None:
     lines = block("python", "TokenClient()")
     assert lines.count(VENDOR) == 1
     names: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def test_the_direct_invoke_and_the_answer_it_shows(with_aws: Mapping[str, str]) 
     assert list(answer) == list(json.loads(block("json", "access_token")))
 
 
-def test_curl(with_aws: Mapping[str, str]) -> None:
+def test_the_pages_curl_recipe_works(with_aws: Mapping[str, str]) -> None:
     needs("curl")
     function = block("sh", "aws lambda invoke").partition("\n\n")[0]
 

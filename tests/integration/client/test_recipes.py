@@ -14,7 +14,7 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from tests.integration.world import MIN_AGE_SECONDS, World
+from tests.integration.world import MIN_AGE_SECONDS, Stage
 
 from .test_callers_page import environment, needs, works
 
@@ -119,7 +119,7 @@ def go(folder: Path, variables: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("recipe", [ruby, go])
 def test_a_recipe_heals_a_killed_token_with_one_mint(
-    recipe: Any, world: World, environment: Mapping[str, str], tmp_path: Path
+    recipe: Any, world: Stage, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     variables = dict(environment)
     command = recipe(tmp_path, variables)
@@ -159,7 +159,7 @@ def workflow_step(environment: Mapping[str, str], tmp_path: Path) -> Any:
     return run
 
 
-def test_the_workflow_masks_the_token_and_calls(world: World, workflow_step: Any) -> None:
+def test_the_workflow_masks_the_token_and_calls(world: Stage, workflow_step: Any) -> None:
     finished = workflow_step()
 
     assert finished.returncode == 0, finished.stderr
@@ -169,7 +169,7 @@ def test_the_workflow_masks_the_token_and_calls(world: World, workflow_step: Any
     assert str(world.stored_token) not in answer + finished.stderr
 
 
-def test_the_workflow_heals_a_killed_token(world: World, workflow_step: Any) -> None:
+def test_the_workflow_heals_a_killed_token(world: Stage, workflow_step: Any) -> None:
     world.age_token(MIN_AGE_SECONDS + 60)
     world.vendor.mint_elsewhere()
 
@@ -180,7 +180,7 @@ def test_the_workflow_heals_a_killed_token(world: World, workflow_step: Any) -> 
     assert world.holds()
 
 
-def test_the_workflow_says_why_there_is_no_token(world: World, workflow_step: Any) -> None:
+def test_the_workflow_says_why_there_is_no_token(world: Stage, workflow_step: Any) -> None:
     assert world.version is not None
     world.secrets.rewrite("token", world.version, lambda _token: {"edited": "by hand"})
 

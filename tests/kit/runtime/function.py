@@ -141,6 +141,7 @@ class Pending:
     environment: Environment
     invocation: Invocation
     started: float
+    limit_seconds: float
     _function: "LambdaFunction" = field(repr=False)
 
     def kill(self) -> None:
@@ -150,15 +151,14 @@ class Pending:
 
     def wait(self) -> Result:
         """Wait for the answer; at the function's timeout kill the process, as Lambda does."""
-        limit = self.started + self.invocation.timeout_seconds
+        limit = self.started + self.limit_seconds
         while not self.invocation.done.wait(0.01):
             if not self.environment.alive:
                 self.invocation.done.wait(5)  # its answer may be on the way
                 self.invocation.fail(KILLED, "the process exited")
             elif time.monotonic() > limit:
                 self.environment.kill()
-                seconds = self.invocation.timeout_seconds
-                self.invocation.fail(TIMED_OUT, f"Task timed out after {seconds:.2f} seconds")
+                self.invocation.fail(TIMED_OUT, f"Task timed out after {self.limit_seconds:.2f} seconds")
         self._function.give_back(self.environment)
         seconds = time.monotonic() - self.started
         return Result(self.invocation.payload, self.invocation.error, self.invocation.request_id, seconds)
@@ -211,9 +211,12 @@ class LambdaFunction:
         *,
         qualifier: str | None = "live",
         timeout_seconds: float | None = None,
+        told_seconds: float | None = None,
     ) -> Result:
-        """Invoke and wait; raises nothing for what the function does."""
-        started = self.start(event, request_id, qualifier=qualifier, timeout_seconds=timeout_seconds)
+        """Invoke and wait; raises nothing for what the function does. See `start`."""
+        started = self.start(
+            event, request_id, qualifier=qualifier, timeout_seconds=timeout_seconds, told_seconds=told_seconds
+        )
         return started if isinstance(started, Result) else started.wait()
 
     def start(
@@ -223,9 +226,15 @@ class LambdaFunction:
         *,
         qualifier: str | None = "live",
         timeout_seconds: float | None = None,
+        told_seconds: float | None = None,
     ) -> Pending | Result:
-        """Begin an invocation; a Result at once if the environment could not be initialised."""
-        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        """Begin an invocation; a Result at once if the environment could not be initialised.
+
+        `told_seconds` is the time left that the function is told of, where that is to be less than the time
+        after which it is killed: a machine that is busy then kills nobody who would have been in time.
+        """
+        limit = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        seconds = limit if told_seconds is None else told_seconds
         arn = self.arn if qualifier is None else f"{self.arn}:{qualifier}"
         invocation = Invocation(event, seconds, arn, request_id or str(uuid.uuid4()))
         begun = time.monotonic()
@@ -235,7 +244,7 @@ class LambdaFunction:
             environment.kill()
             return Result(None, init_error, invocation.request_id, time.monotonic() - begun)
         environment.api.submit(invocation)
-        return Pending(environment, invocation, time.monotonic(), self)
+        return Pending(environment, invocation, time.monotonic(), limit, self)
 
     def run(self, event: Any, request_id: str, qualifier: str | None) -> Result:
         """The form that :class:`tests.kit.stand_ins.lambda_service.LambdaService` calls."""

@@ -103,7 +103,9 @@ def let_background_end() -> None:
 
 
 @pytest.mark.parametrize(("state", "outcome"), list(itertools.product(STATES, OUTCOMES)))
-def test_what_a_caller_gets(state: str, outcome: str, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_state_and_outcome_gives_a_caller_what_the_failure_table_says(
+    state: str, outcome: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     source = ScriptedSource(clock)
     client = client_in(state, source, clock)
     asked_before = len(source.requests)
@@ -145,7 +147,7 @@ def test_what_a_caller_gets(state: str, outcome: str, clock: Clock, caplog: pyte
         ("absent", "gibberish", Row(raises=UnexpectedAnswer, requests=1)),
     ],
 )
-def test_rows_that_matter_most(state: str, outcome: str, row: Row) -> None:
+def test_the_failure_table_has_the_rows_that_matter_most(state: str, outcome: str, row: Row) -> None:
     assert expected(state, outcome) == row
 
 

@@ -37,7 +37,7 @@ def test_the_verdict_goes_by_the_clock(seconds_later: float, verdict: Freshness)
     assert judge(held(), (), ASKED_AT + seconds_later) is verdict
 
 
-def test_nothing_held_is_absent() -> None:
+def test_without_a_token_the_freshness_is_absent() -> None:
     assert judge(None, (), ASKED_AT) is Freshness.ABSENT
 
 

@@ -24,12 +24,12 @@ def test_the_plaintext_leaves_by_its_method_only() -> None:
         assert shown.count(SECRET) == 0
 
 
-def test_it_is_not_pickled() -> None:
+def test_a_token_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(token())
 
 
-def test_it_is_not_turned_into_json_or_a_dictionary() -> None:
+def test_a_token_is_not_turned_into_json_or_a_dictionary() -> None:
     with pytest.raises(TypeError):
         json.dumps(token())
     with pytest.raises(TypeError):
@@ -37,7 +37,7 @@ def test_it_is_not_turned_into_json_or_a_dictionary() -> None:
 
 
 @pytest.mark.parametrize("name", ["version", "expires_at", "anything"])
-def test_it_does_not_change(name: str) -> None:
+def test_a_token_does_not_change(name: str) -> None:
     frozen: Any = token()
     with pytest.raises(AttributeError):
         setattr(frozen, name, "other")

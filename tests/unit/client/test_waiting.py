@@ -26,7 +26,7 @@ def client(source: ScriptedSource, clock: Clock, wait_seconds: float = 20) -> To
     )
 
 
-def test_it_waits_as_long_as_advised_and_not_less(source: ScriptedSource, clock: Clock) -> None:
+def test_a_client_waits_as_long_as_advised_and_not_less(source: ScriptedSource, clock: Clock) -> None:
     source.fails(TokenUnavailable("minting", retry_after=5))
     source.gives("first")
 
@@ -36,7 +36,7 @@ def test_it_waits_as_long_as_advised_and_not_less(source: ScriptedSource, clock:
     assert 5 <= clock.slept[0] <= 6
 
 
-def test_it_asks_again_until_the_deadline(source: ScriptedSource, clock: Clock) -> None:
+def test_a_client_asks_again_until_the_deadline(source: ScriptedSource, clock: Clock) -> None:
     for _ in range(4):
         source.fails(TokenUnavailable("minting", retry_after=5))
 
@@ -48,7 +48,7 @@ def test_it_asks_again_until_the_deadline(source: ScriptedSource, clock: Clock) 
     assert caught.value.retry_after == 5
 
 
-def test_it_does_not_wait_for_what_cannot_be_in_time(source: ScriptedSource, clock: Clock) -> None:
+def test_a_client_does_not_wait_for_what_cannot_be_in_time(source: ScriptedSource, clock: Clock) -> None:
     source.fails(TokenUnavailable("younger than the minimum age", retry_after=900))
 
     with pytest.raises(TokenUnavailable) as caught:

@@ -30,7 +30,7 @@ ANSWER: dict[str, Any] = {
 }
 
 
-def test_an_answer_is_read() -> None:
+def test_a_vend_answer_is_read() -> None:
     answer = parse_answer(json.dumps(ANSWER))
 
     assert answer.token.access_token() == SECRET

@@ -1,4 +1,4 @@
-"""The pictures of `scripts/year.py`. The same figures give the same bytes."""
+"""The pictures of year.py. The same figures give the same bytes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from tests.infrastructure.cloudwatch import metric_key
 from tests.simulation import Origin
 
 if TYPE_CHECKING:
-    from scripts.year import Year
+    from tests.simulation.year import Year
 
 LIFE, MINT, FOREIGN, PAGE, REJECTION = "#1f77b4", "#2ca02c", "#9467bd", "#d62728", "#ff7f0e"
 TICKS_A_DAY = 96
@@ -54,7 +54,7 @@ def draw_dashboard(year: "Year", file: Path) -> None:
     _save(figure, file)
 
 
-def _draw_life(axes: Any, year: "Year") -> None:  # noqa: ANN401  matplotlib's Axes
+def _draw_life(axes: Any, year: "Year") -> None:
     days, left = zip(*year.ages[::TICKS_A_DAY], strict=True)
     axes.plot(days, left, color=LIFE, linewidth=1.4, label="days left")
     axes.axhline(14, color=PAGE, linewidth=0.6, linestyle=":")
@@ -63,14 +63,14 @@ def _draw_life(axes: Any, year: "Year") -> None:  # noqa: ANN401  matplotlib's A
     axes.set_ylabel("days left")
 
 
-def _draw_number(axes: Any, year: "Year") -> None:  # noqa: ANN401
+def _draw_number(axes: Any, year: "Year") -> None:
     axes.axis("off")
     axes.set_title("Remaining life of the token", loc="left")
     axes.text(0.5, 0.5, f"{year.ages[-1][1]:.0f}", fontsize=44, ha="center", va="center", color=LIFE)
     axes.text(0.5, 0.18, "days", ha="center")
 
 
-def _draw_timeline(axes: Any, year: "Year") -> None:  # noqa: ANN401
+def _draw_timeline(axes: Any, year: "Year") -> None:
     _draw_life(axes, year)
     axes.set_title("Life, mints and rejections", loc="left")
     axes.axhline(30, color="#7f7f7f", linewidth=0.6, linestyle=":")
@@ -91,7 +91,7 @@ def _draw_timeline(axes: Any, year: "Year") -> None:  # noqa: ANN401
     events.legend(loc="upper right", ncols=2, frameon=False)
 
 
-def _draw_alarms(axes: Any, year: "Year") -> None:  # noqa: ANN401
+def _draw_alarms(axes: Any, year: "Year") -> None:
     axes.axis("off")
     axes.set_title("Alarms", loc="left")
     alarms = list(year.alarms.metric_alarms.values())
@@ -105,7 +105,7 @@ def _draw_alarms(axes: Any, year: "Year") -> None:  # noqa: ANN401
     axes.set_ylim(-(len(alarms) // columns) - 0.1, 1)
 
 
-def _draw_counts(axes: Any, year: "Year", metric: str, title: str, color: str) -> None:  # noqa: ANN401
+def _draw_counts(axes: Any, year: "Year", metric: str, title: str, color: str) -> None:
     counted = _a_day(year, metric)
     axes.bar(list(counted), list(counted.values()), width=1.0, color=color)
     axes.set_xlim(0, year.days)
@@ -121,10 +121,10 @@ def _a_day(year: "Year", metric: str) -> Counter[int]:
     return counted
 
 
-def _day(year: "Year", moment: Any) -> float:  # noqa: ANN401
+def _day(year: "Year", moment: Any) -> float:
     return float((moment - year.start).total_seconds() / 86_400)
 
 
-def _save(figure: Any, file: Path) -> None:  # noqa: ANN401
+def _save(figure: Any, file: Path) -> None:
     figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)

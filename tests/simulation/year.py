@@ -24,7 +24,7 @@ from token_vending.due import Rules
 from token_vending.errors import TokenUnavailable, TokenVendingError
 from token_vending.requests import VendRequest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "year.md"
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -239,8 +239,8 @@ def _quiet_telemetry(year: Year) -> telemetry.RefreshTelemetry:
     """The product's own, so that which metrics a run leaves is decided by its code."""
     vars(telemetry)["utc_now"] = year.world.clock
     quiet: Any = telemetry.RefreshTelemetry()
-    quiet._metrics = _MetricsOfYear(year)  # noqa: SLF001
-    quiet._log = _Silence()  # noqa: SLF001
+    quiet._metrics = _MetricsOfYear(year)
+    quiet._log = _Silence()
     made: telemetry.RefreshTelemetry = quiet
     return made
 
@@ -319,7 +319,7 @@ def live_through(scenarios: tuple[Scenario, ...] = SCENARIOS, days: int = 365) -
     stack = Stack()
     for scenario in scenarios:
         year = Year(scenario, stack, days)
-        year._process = year._cold_start()  # noqa: SLF001
+        year._process = year._cold_start()
         yield year.run()
 
 
@@ -397,7 +397,7 @@ def main() -> int:
     text = page(years)
     if arguments.check:
         return int(PAGE.read_text(encoding="utf-8") != text)
-    from scripts.year_pictures import draw_dashboard, draw_years  # noqa: PLC0415  a second to import
+    from tests.simulation.year_pictures import draw_dashboard, draw_years  # noqa: PLC0415  a second to import
 
     PICTURES.mkdir(exist_ok=True)
     draw_years(years, PICTURES / "year.svg")
