@@ -96,6 +96,8 @@ def test_a_refresh_is_announced_with_its_version_and_reason(stage: Stage, bus: B
         "reason": "too_old",
     }
     assert bus.calls[0][0]["Resources"] == [stage.token_arn]
+    # The budget of a refresh, this call included.
+    assert stage.store_calls + len(bus.calls) <= 8
 
 
 def test_a_tick_with_a_good_token_announces_nothing(stage: Stage, bus: Bus) -> None:
