@@ -86,7 +86,7 @@ doctor: setup  ## examine a deployed stack from outside: make doctor STACK=name 
 smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFRESH=1] [PROBE_ROLE_ARN=...]
 	@test -n "$(STACK)" || { echo "make smoke: say which stack: make smoke STACK=name" >&2; exit 2; }
 	@AWS_SAM_STACK_NAME="$(STACK)" REFRESH="$(REFRESH)" PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" \
-		$(RUN) -m pytest -rs tests/e2e/test_y_smoke.py $(ARGS)
+		$(RUN) -m pytest -rs tests/e2e/test_smoke.py $(ARGS)
 
 .PHONY: year
 year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)

@@ -104,7 +104,7 @@ def test_the_page_has_the_sections_that_need_a_hand() -> None:
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, title: str) -> None:
     BEFORE.get(title, lambda _stack: None)(minted)
-    # `make smoke` would start this suite again; that it passes here is shown by test_y_smoke.py.
+    # `make smoke` would start this suite again; that it passes here is shown by test_smoke.py.
     commands = SECTIONS[title].replace('make smoke STACK="$STACK"', "true")
     finished = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{PREAMBLE}\n{commands}"],
