@@ -82,6 +82,10 @@ STACK ?=
 doctor: setup  ## examine a deployed stack from outside: make doctor STACK=name [ARGS=--json]
 	@PYTHONPATH=tools:layers/token_vending $(RUN) -m token_vending_ops doctor --stack "$(STACK)" $(ARGS)
 
+.PHONY: releases
+releases: setup  ## which versions were live since when: make releases STACK=name [ARGS=--roll-back]
+	@PYTHONPATH=tools:layers/token_vending $(RUN) -m token_vending_ops releases --stack "$(STACK)" $(ARGS)
+
 .PHONY: smoke
 smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFRESH=1] [PROBE_ROLE_ARN=...]
 	@test -n "$(STACK)" || { echo "make smoke: say which stack: make smoke STACK=name" >&2; exit 2; }

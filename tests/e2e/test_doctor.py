@@ -225,16 +225,23 @@ def test_a_setting_that_never_reached_the_aliases(doctor: Doctor) -> None:
     functions = stack.client("lambda")
     name = stack.outputs["VendFunctionName"]
     environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(
-        FunctionName=name, Environment={"Variables": {**environment, "CACHE_SECONDS": "61"}}
-    )
-    for alias in ("live", "url"):
-        finding = doctor.finding(f"VendFunction:{alias} runs version")
+    for seconds in ("61", environment["CACHE_SECONDS"]):
+        functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": {**environment, "CACHE_SECONDS": seconds}}
+        )
+        finding = doctor.finding("VendFunction:live runs version")
         assert finding["severity"] == "WARNING"
         doctor.mend(finding)
-        assert doctor.finding(f"VendFunction:{alias} runs what")["severity"] == "OK"
-        live = functions.get_function_configuration(FunctionName=name, Qualifier=alias)
-        assert live["Environment"]["Variables"]["CACHE_SECONDS"] == "61"
+        assert doctor.finding("VendFunction:live runs what")["severity"] == "OK"
+        live = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+        assert live["Environment"]["Variables"]["CACHE_SECONDS"] == seconds
+        # The emulator takes /aliases/url for the path of a Function URL, so this alias cannot be moved there.
+        of_url = doctor.finding("VendFunction:url runs")
+        if seconds == "61":
+            assert of_url["severity"] == "WARNING"
+            assert of_url["mend"] == finding["mend"].replace("--name live", "--name url")
+        else:
+            assert of_url["severity"] == "OK"
 
 
 def test_a_message_that_was_put_aside(doctor: Doctor) -> None:
