@@ -92,6 +92,18 @@ smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFR
 	@AWS_SAM_STACK_NAME="$(STACK)" REFRESH="$(REFRESH)" PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" \
 		$(RUN) -m pytest -rs tests/e2e/test_smoke.py $(ARGS)
 
+# What live and first-day may do besides reading: WRITE=1 a scratch secret, QUOTA=1 150 versions in it, REFRESH=1 a mint.
+FIRST_DAY = PYTHONPATH=tools:layers/token_vending:scripts $(RUN) scripts/first_day.py --stack "$(STACK)" \
+	$(if $(WRITE),--write) $(if $(QUOTA),--quota) $(if $(REFRESH),--refresh)
+
+.PHONY: live
+live: setup  ## what Secrets Manager really does, with a report: make live STACK=name [WRITE=1 [QUOTA=1]]
+	@$(FIRST_DAY) --live-only --report .build/live.md
+
+.PHONY: first-day
+first-day: setup  ## smoke, live, timings, drift, in one report: make first-day STACK=name [WRITE=1 REFRESH=1]
+	@PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" $(FIRST_DAY) --report .build/first-day.md
+
 .PHONY: year
 year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
 	@PYTHONPATH=layers/token_vending $(RUN) -m scripts.year

@@ -42,6 +42,7 @@ class DeployedStack:
                     f"There is no stack {name!r} in the region {session.region_name}."
                 ) from error
             raise
+        self.region: str = formation.meta.region_name
         self.status: str = described["StackStatus"]
         # A stack whose creation failed, or is under way, has none.
         self.outputs: dict[str, str] = Parts(

@@ -365,4 +365,4 @@ def test_a_deny_gives_nothing_and_its_opposites_are_read_as_what_they_allow() ->
     assert grants_of(document({"Effect": "Deny", "Principal": "*", "Action": "lambda:*"})) == []
     everything_but = {"Effect": "Allow", "NotPrincipal": {"AWS": "1"}, "NotAction": "lambda:AddPermission"}
     (grant,) = grants_of(document(everything_but))
-    assert (grant.open, grant.actions) == (True, {"*"})
+    assert (grant.open, grant.actions) == (True, frozenset("*"))
