@@ -44,7 +44,7 @@ def put_intent(store: SecretsManagerStore) -> str:
 
 
 def code_of(call: Callable[[], object]) -> str:
-    """ "done", or AWS's error code."""
+    """The error code that AWS answers, or else "done"."""
     try:
         call()
     except ClientError as error:
@@ -104,7 +104,9 @@ def test_of_twenty_concurrent_creations_of_one_version_one_is_done(
             assert [held["SecretString"]] == winners, codes
             answers.update(codes)
     assert set(answers) == {"done", "ResourceExistsException"}
-    learn(record_property, f"{RUNNERS} concurrent creations of one version, {ROUNDS} times: answers", **answers)
+    learn(
+        record_property, f"{RUNNERS} concurrent creations of one version, {ROUNDS} times: answers", **answers
+    )
 
 
 @over_http
