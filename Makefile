@@ -93,7 +93,7 @@ smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFR
 		$(RUN) -m pytest -rs tests/e2e/test_smoke.py $(ARGS)
 
 # What live and first-day may do besides reading: WRITE=1 a scratch secret, QUOTA=1 150 versions in it, REFRESH=1 a mint.
-FIRST_DAY = PYTHONPATH=tools:layers/token_vending:scripts $(RUN) scripts/first_day.py --stack "$(STACK)" \
+FIRST_DAY = PYTHONPATH=tools:layers/token_vending $(RUN) -m scripts.first_day --stack "$(STACK)" \
 	$(if $(WRITE),--write) $(if $(QUOTA),--quota) $(if $(REFRESH),--refresh)
 
 .PHONY: live

@@ -22,8 +22,8 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from reliability import table
 
+from scripts.reliability import table
 from token_vending_ops.deployed import DeployedStack, NoSuchStackError
 from token_vending_ops.doctor import examine
 from token_vending_ops.findings import COULD_NOT_LOOK, Finding, as_table, exit_code

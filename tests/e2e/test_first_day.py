@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
-from tests.kit.secrets_manager.server import SecretsManager
 
 ANYBODY = {
     "Version": "2012-10-17",

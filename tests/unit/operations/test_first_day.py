@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import first_day
 import pytest
 
+from scripts import first_day
 from tests.unit.operations.test_checks import Account
 from token_vending_ops.findings import Finding, Severity
 
