@@ -93,8 +93,10 @@ smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFR
 		$(RUN) -m pytest -rs tests/e2e/test_smoke.py $(ARGS)
 
 # What live and first-day may do besides reading: WRITE=1 a scratch secret, QUOTA=1 150 versions in it, REFRESH=1 a mint.
+# It has to be said in the command: a variable that happens to be in the environment is no permission.
+said = $(if $(findstring command,$(origin $(1))),$($(1)))
 FIRST_DAY = PYTHONPATH=tools:layers/token_vending $(RUN) -m scripts.first_day --stack "$(STACK)" \
-	$(if $(WRITE),--write) $(if $(QUOTA),--quota) $(if $(REFRESH),--refresh)
+	$(if $(call said,WRITE),--write) $(if $(call said,QUOTA),--quota) $(if $(call said,REFRESH),--refresh)
 
 .PHONY: live
 live: setup  ## what Secrets Manager really does, with a report: make live STACK=name [WRITE=1 [QUOTA=1]]
