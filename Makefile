@@ -82,11 +82,29 @@ STACK ?=
 doctor: setup  ## examine a deployed stack from outside: make doctor STACK=name [ARGS=--json]
 	@PYTHONPATH=tools:layers/token_vending $(RUN) -m token_vending_ops doctor --stack "$(STACK)" $(ARGS)
 
+.PHONY: releases
+releases: setup  ## which versions were live since when: make releases STACK=name [ARGS=--roll-back]
+	@PYTHONPATH=tools:layers/token_vending $(RUN) -m token_vending_ops releases --stack "$(STACK)" $(ARGS)
+
 .PHONY: smoke
 smoke: setup  ## try a deployed stack, reading only: make smoke STACK=name [REFRESH=1] [PROBE_ROLE_ARN=...]
 	@test -n "$(STACK)" || { echo "make smoke: say which stack: make smoke STACK=name" >&2; exit 2; }
 	@AWS_SAM_STACK_NAME="$(STACK)" REFRESH="$(REFRESH)" PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" \
-		$(RUN) -m pytest -rs tests/e2e/test_y_smoke.py $(ARGS)
+		$(RUN) -m pytest -rs tests/e2e/test_smoke.py $(ARGS)
+
+# What live and first-day may do besides reading: WRITE=1 a scratch secret, QUOTA=1 150 versions in it, REFRESH=1 a mint.
+# It has to be said in the command: a variable that happens to be in the environment is no permission.
+said = $(if $(findstring command,$(origin $(1))),$($(1)))
+FIRST_DAY = PYTHONPATH=tools:layers/token_vending $(RUN) -m scripts.first_day --stack "$(STACK)" \
+	$(if $(call said,WRITE),--write) $(if $(call said,QUOTA),--quota) $(if $(call said,REFRESH),--refresh)
+
+.PHONY: live
+live: setup  ## what Secrets Manager really does, with a report: make live STACK=name [WRITE=1 [QUOTA=1]]
+	@$(FIRST_DAY) --live-only --report .build/live.md
+
+.PHONY: first-day
+first-day: setup  ## smoke, live, timings, drift, in one report: make first-day STACK=name [WRITE=1 REFRESH=1]
+	@PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" $(FIRST_DAY) --report .build/first-day.md
 
 .PHONY: year
 year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)

@@ -1,30 +1,15 @@
-"""What the refresh protocol relies on, for every Secrets Manager that the tests or the product use.
-
-The real adapter over: the simulation, the strict stand-in over HTTP, and, with AWS_SAM_STACK_NAME set, the
-service itself, on a scratch secret of its own that is deleted afterwards.
-"""
+"""What the refresh protocol relies on, for every Secrets Manager that the tests or the product use (services.py)."""
 
 import json
-import os
 import uuid
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from tests.kit.secrets_manager.server import REGION, SecretsManager
-from tests.simulation import (
-    Process,
-    SimulatedClient,
-    SimulatedClock,
-    SimulatedPersonr,
-    SimulatedSecretsManager,
-)
+from tests.contract.services import MOST_AT_ONCE, OVER_HTTP, Service
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.errors import ConfigurationError, StoreUnavailable
 from token_vending.ports import AlreadyAnnounced, LabelHeld
@@ -32,74 +17,6 @@ from token_vending.token import History, Intent, Token
 
 NOW = datetime(2026, 11, 24, 2, 15, 0, 123456, tzinfo=UTC)
 ABSENT = "no-such-secret"
-
-
-@dataclass(frozen=True)
-class Service:
-    """One Secrets Manager with an empty scratch secret in it."""
-
-    client: Any
-    secret_id: str
-    put: Callable[[str], str]
-    """A new current version with this content, as an operator writes it; returns its id."""
-
-    @property
-    def store(self) -> SecretsManagerStore:
-        return SecretsManagerStore(self.client, self.secret_id)
-
-
-def simulated() -> Iterator[Service]:
-    clock = SimulatedClock()
-    secrets = SimulatedSecretsManager(clock)
-    secrets.create("scratch")
-    client = SimulatedClient(secrets, Process(clock, SimulatedPersonr(clock)))
-    yield Service(client, "scratch", lambda content: secrets.put("scratch", content))
-
-
-def stand_in() -> Iterator[Service]:
-    with SecretsManager() as server:
-        server.create("scratch")
-        client = boto3.client(
-            "secretsmanager",
-            endpoint_url=server.url,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=16),
-        )
-        yield Service(client, "scratch", lambda content: server.put("scratch", content))
-
-
-def real() -> Iterator[Service]:
-    client = boto3.client("secretsmanager")
-    name = f"{os.environ['AWS_SAM_STACK_NAME']}-contract-{uuid.uuid4()}"
-    client.create_secret(Name=name)
-    try:
-        yield Service(
-            client,
-            name,
-            lambda content: str(client.put_secret_value(SecretId=name, SecretString=content)["VersionId"]),
-        )
-    finally:
-        client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-
-
-SERVICES = {"simulation": simulated, "stand-in": stand_in, "real": real}
-
-
-HERE: list[Any] = ["simulation", "stand-in"]
-if "AWS_SAM_STACK_NAME" in os.environ:
-    HERE.append(pytest.param("real", marks=pytest.mark.live))
-
-
-@pytest.fixture(params=HERE)
-def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    yield from SERVICES[request.param]()
-
-
-@pytest.fixture
-def store(service: Service) -> SecretsManagerStore:
-    return service.store
 
 
 def version() -> str:
@@ -319,7 +236,7 @@ def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
         store.move_label("ABANDONED", to=mine, expected_on=None)
 
 
-@pytest.mark.parametrize("service", ["stand-in"], indirect=True)
+@pytest.mark.parametrize("service", OVER_HTTP, indirect=True)
 def test_of_many_at_once_one_creates_the_intent(service: Service) -> None:
     store, mine = service.store, intent()
 
@@ -330,8 +247,8 @@ def test_of_many_at_once_one_creates_the_intent(service: Service) -> None:
             return False
         return True
 
-    with ThreadPoolExecutor(12) as pool:
-        won = [attempt for attempt, got in enumerate(pool.map(announce, range(12))) if got]
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        won = [attempt for attempt, got in enumerate(pool.map(announce, range(MOST_AT_ONCE))) if got]
     assert [str(attempt) for attempt in won] == [store.read_version(mine.version).attempt]  # type: ignore[union-attr]
 
 

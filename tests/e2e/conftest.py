@@ -11,6 +11,17 @@ from tests.kit.stack.embedded import ROOT
 FIRES_WITHIN_SECONDS = 90.0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the end-to-end tests, those marked `last` come last; tests/conftest.py has put all of them first."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("e2e") is None,
+            item.get_closest_marker("last") is not None,
+        )
+    )
+
+
 @pytest.fixture(scope="session")
 def started_stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a line for each stack that this test run has started, on whichever worker."""

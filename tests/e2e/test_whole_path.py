@@ -16,10 +16,10 @@ def current(stack: EmbeddedStack) -> Version:
 
 
 def test_the_schedule_mints_the_first_token_by_itself(minted: EmbeddedStack) -> None:
-    reports = [json.loads(line) for line in minted.log_lines("refresh") if '"refresh":{' in line]
-    assert reports[0]["refresh"]["outcome"] == "refreshed"
-    assert reports[0]["refresh"]["reason"] == "no_token"
-    assert minted.personr.mint_count() == 1
+    lines = [json.loads(line) for line in minted.log_lines("refresh") if '"refresh":{' in line]
+    reports = [line["refresh"] for line in lines]
+    assert reports[0]["outcome"] == "refreshed"
+    assert [report["reason"] for report in reports].count("no_token") == 1
     assert current(minted).alive
 
 

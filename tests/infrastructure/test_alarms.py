@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.infrastructure.cloudformation import ROOT, STACK, Stack
+from tests.infrastructure.cloudformation import ROOT, STACK, Stack, source
 from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
 from tests.integration.world import CREDENTIALS, Stage
 from tests.kit.personr import DEFAULT_EMAIL
@@ -20,8 +20,9 @@ from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.secrets_manager.server import ACCOUNT_ID
 from token_vending.audit import AuditEvent
-from token_vending.history import LONGEST_PAUSE
+from token_vending.history import HOUR, LONGEST_PAUSE, MOST_CALLER_MINTS
 from token_vending.refreshing import Outcome, Report
+from token_vending_ops.checks.secrets import EXPIRES_SOON
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(minutes=15)
@@ -216,8 +217,7 @@ def test_the_latch_keeps_the_alarm_on_until_the_credentials_change(night: Night)
 def test_somebody_else_mints(stack: Stack) -> None:
     with Night(stack, {"MIN_AGE_SECONDS": "0"}) as night:
         night.quiet_hour()
-        # Without a pause between them callers may cause six mints an hour; this is one report more.
-        for death in range(7):
+        for death in range(1 + dict(MOST_CALLER_MINTS)[HOUR]):
             assert "ForeignMinterAlarm" not in night.alarms.in_alarm()
             assert night.tick(id=f"death-{death}", rejected_version=night.world.version).ok
             night.pass_time(MINUTE)
@@ -250,6 +250,38 @@ def test_a_tick_is_put_aside(night: Night) -> None:
     night.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${ScheduleFailureQueue.QueueName}"})
     night.pass_time(MINUTE)
     assert night.alarms.in_alarm() == {"ScheduleDeadLettersAlarm", "TokenTroubleAlarm"}
+
+
+@pytest.mark.parametrize("queue", ["RefreshFailureQueue", "ScheduleFailureQueue"])
+def test_a_message_in_an_idle_queue_that_cloudwatch_hears_of_late(night: Night, queue: str) -> None:
+    """Up to 15 minutes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html"""
+    night.quiet_hour()
+    sent = night.now
+    night.pass_time(15 * MINUTE)
+    assert night.tick().ok
+    key = metric_key("AWS/SQS", "NumberOfMessagesSent", {"QueueName": f"${{{queue}.QueueName}}"})
+    for minute in range(16):
+        night.alarms.metrics.add(key, 1 if minute == 0 else 0, sent + minute * MINUTE)
+    night.pass_time(MINUTE)
+    alarm = queue.replace("FailureQueue", "DeadLettersAlarm")
+    assert night.alarms.in_alarm() == {alarm, "TokenTroubleAlarm"}
+
+
+def test_before_the_first_tick_the_alarms_that_take_silence_for_a_failure_go_off(night: Night) -> None:
+    """No alarm can tell a stack that is minutes old from a dead one; the operations page says so."""
+    night.pass_time(MINUTE)
+    early = {"NoTickAlarm", "RefreshNotSucceedingAlarm"}
+    assert night.alarms.in_alarm() == early | {"TokenTroubleAlarm"}
+    names = {name.replace("Alarm", "") for name in early}
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (sentence,) = re.findall(r"^Before the first tick, .*$", page, re.MULTILINE)
+    assert {
+        re.sub(r"-(\w)", lambda m: m[1].upper(), f"-{n}") for n in re.findall(r"`([a-z-]+)`", sentence)
+    } == names
+    assert night.tick().ok
+    night.pass_time(MINUTE)
+    assert night.alarms.in_alarm() == set()
+    assert [name for _, name in night.alarms.pages()] == ["TokenTroubleAlarm"]
 
 
 @pytest.mark.parametrize(
@@ -376,11 +408,30 @@ def test_every_alarm_has_a_section_in_the_operations_page(stack: Stack) -> None:
 
 def test_the_page_filters_the_logs_by_fields_that_the_lines_have() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    fields = set(re.findall(r"\$\.(\w+\.\w+) =", page))
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    fields = set(re.findall(r"\$\.(\w+\.\w+)[.\w]* !?=", page))
     assert fields
     known = {f"audit.{name}" for name in AuditEvent._fields}
     answer = Report(Outcome.FRESH, "fresh", None).answer()
-    assert fields <= known | {f"refresh.{name}" for name in answer}
+    known |= {f"refresh.{name}" for name in answer}
+    # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-report
+    known |= {"record.status", "record.metrics"}
+    assert fields <= known
+    # With JSON logs no line says "Task timed out", "REPORT" or "Init Duration".
+    assert re.findall(r"Task timed out|REPORT|(?:Init|Restore) Duration", page + architecture) == []
+
+
+def test_doctor_dashboard_and_alarm_mean_the_same_fortnight(stack: Stack) -> None:
+    alarm = stack.properties("TokenExpiresSoonAlarm")
+    assert timedelta(seconds=int(alarm["Threshold"])) == EXPIRES_SOON
+    assert f"within {EXPIRES_SOON.days} days" in alarm["AlarmDescription"]
+    dashboard = stack.properties("Dashboard")["DashboardBody"]
+    assert f'{{"label": "alarm", "value": {EXPIRES_SOON.days},' in dashboard
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert f"fewer than {EXPIRES_SOON.days} days are left" in page
+    renewed = source()["Parameters"]["RenewBeforeDays"]
+    assert renewed["MinValue"] > EXPIRES_SOON.days
+    assert f"fewer than {EXPIRES_SOON.days} days are left" in re.sub(r"\s+", " ", renewed["Description"])
 
 
 def _titles(page: str) -> list[str]:

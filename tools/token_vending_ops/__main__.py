@@ -1,11 +1,13 @@
-"""`python -m token_vending_ops doctor --stack NAME`: looks at a deployed stack from outside and changes nothing."""
+"""Looks at a deployed stack from outside: `python -m token_vending_ops doctor --stack NAME`, and the other verbs."""
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from token_vending_ops import releases
 from token_vending_ops.deployed import DeployedStack, NoSuchStackError
 from token_vending_ops.doctor import examine
 from token_vending_ops.findings import COULD_NOT_LOOK, as_json, as_table, exit_code
@@ -15,22 +17,52 @@ def main(arguments: list[str] | None = None) -> int:
     """0 all is well, 1 something wants attention, 2 callers suffer or soon will, 3 the stack could not be seen."""
     parser = argparse.ArgumentParser(prog="token_vending_ops", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    doctor = verbs.add_parser("doctor", help="examine a deployed stack", description=main.__doc__)
-    doctor.add_argument("--stack", required=True, help="the stack's name")
-    doctor.add_argument("--region", help="as the AWS CLI takes it; default: the environment's")
-    doctor.add_argument("--json", action="store_true", help="for machines")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--stack", required=True, help="the stack's name")
+    common.add_argument("--region", help="as the AWS CLI takes it; default: the environment's")
+
+    def verb(name: str, run: Callable[[DeployedStack, argparse.Namespace], int]) -> argparse.ArgumentParser:
+        text = run.__doc__ or ""
+        added = verbs.add_parser(name, parents=[common], help=text.partition(".")[0], description=text)
+        added.set_defaults(run=run)
+        return added
+
+    verb("doctor", _doctor).add_argument("--json", action="store_true", help="for machines")
+    verb("releases", _releases).add_argument(
+        "--roll-back", action="store_true", help="the commands that go back to the release before the last"
+    )
     chosen = parser.parse_args(arguments)
     try:
         deployed = DeployedStack(chosen.stack, boto3.Session(region_name=chosen.region))
+        code: int = chosen.run(deployed, chosen)
     except NoSuchStackError as error:
         sys.stderr.write(f"{error}\n")
         return COULD_NOT_LOOK
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"AWS cannot be asked: {error}\n")
         return COULD_NOT_LOOK
-    findings = examine(deployed)
+    return code
+
+
+def _doctor(stack: DeployedStack, chosen: argparse.Namespace) -> int:
+    """Examine it and change nothing. Exit codes: 0 well, 1 attention, 2 callers suffer or soon will, 3 not seen."""
+    findings = examine(stack)
     sys.stdout.write(as_json(findings) if chosen.json else as_table(findings))
     return exit_code(findings)
+
+
+def _releases(stack: DeployedStack, chosen: argparse.Namespace) -> int:
+    """Show which versions were live since when, for the last 90 days."""
+    found = releases.releases(stack)
+    if not chosen.roll_back:
+        sys.stdout.write(releases.as_table(found))
+        return 0
+    commands = releases.roll_back(stack, found)
+    if not commands:
+        sys.stderr.write("CloudFormation remembers no earlier release: deploy the previous commit\n")
+        return 1
+    sys.stdout.write("\n".join(commands) + "\n")
+    return 0
 
 
 if __name__ == "__main__":

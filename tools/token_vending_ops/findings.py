@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from enum import IntEnum
 
 COULD_NOT_LOOK = 3
@@ -56,3 +57,12 @@ def as_json(findings: Sequence[Finding]) -> str:
     """`{"exit_code": int, "findings": [{"check", "severity", "saw", "mend"}]}`."""
     found = [{**asdict(finding), "severity": finding.severity.name} for finding in findings]
     return json.dumps({"exit_code": exit_code(findings), "findings": found}, indent=2) + "\n"
+
+
+def ago(duration: timedelta) -> str:
+    """For a person: the largest unit of which there are two."""
+    seconds = int(duration.total_seconds())
+    for name, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} seconds"

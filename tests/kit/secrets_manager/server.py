@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -188,6 +189,7 @@ class SecretsManager(LoopbackServer):
     def _dispatch(self, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
         operations: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "CreateSecret": self._create_secret,
+            "DeleteSecret": self._delete_secret,
             "DescribeSecret": self._describe_secret,
             "GetSecretValue": self._get_secret_value,
             "ListSecretVersionIds": self._list_secret_version_ids,
@@ -223,6 +225,12 @@ class SecretsManager(LoopbackServer):
             self._rules.put_secret_value(name, token, _content(body), [CURRENT])
             answer["VersionId"] = token
         return answer
+
+    def _delete_secret(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if not body.get("ForceDeleteWithoutRecovery"):
+            raise Refused("InvalidParameterException", "This stand-in has no recovery window.")
+        name = self._name(_required(body, "SecretId"))
+        return {"ARN": self._arns.pop(name), "Name": name, "DeletionDate": time.time()}
 
     def _describe_secret(self, body: Mapping[str, Any]) -> dict[str, Any]:
         name = self._name(_required(body, "SecretId"))

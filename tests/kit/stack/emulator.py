@@ -1,4 +1,5 @@
-"""MiniStack, with what Lambda tells a function about a request to its URL put right.
+"""MiniStack, with two things put right: a label is on one version, and what Lambda tells a function about a request
+to its URL.
 
 Runs in MiniStack's environment in place of `python -m ministack`. Of a request to a URL the emulator tells the function
 the ARN of the version (a direct invocation has the alias, as on AWS) and no identity. On AWS:
@@ -10,10 +11,11 @@ from typing import Any
 # It is installed in an environment of its own.
 from ministack.app import main  # type: ignore[import-not-found]
 from ministack.core.router import extract_access_key_id  # type: ignore[import-not-found]
-from ministack.services import iam, lambda_svc  # type: ignore[import-not-found]
+from ministack.services import iam, lambda_svc, secretsmanager  # type: ignore[import-not-found]
 
 find_function = lambda_svc._get_func_record_for_ref_in_scope
 build_event = lambda_svc._build_function_url_event
+put_secret_value = secretsmanager._put_secret_value
 
 
 def find_by_the_named_alias(reference: str, **scope: Any) -> Any:
@@ -37,6 +39,16 @@ def build_event_with_identity(*given: Any, **more: Any) -> Any:
     return event
 
 
+def put_and_move_labels(data: dict[str, Any]) -> Any:
+    """A label lies on one version: what is put with it takes it from the version that had it."""
+    _, secret = secretsmanager._resolve(data.get("SecretId"))
+    for version in secret["Versions"].values() if secret else ():
+        moved = set(data.get("VersionStages", ())) - {"AWSCURRENT"}
+        version["Stages"] = [label for label in version["Stages"] if label not in moved]
+    return put_secret_value(data)
+
+
+secretsmanager._put_secret_value = put_and_move_labels
 lambda_svc._get_func_record_for_ref_in_scope = find_by_the_named_alias
 lambda_svc._build_function_url_event = build_event_with_identity
 main()

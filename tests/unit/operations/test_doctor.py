@@ -3,14 +3,13 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError
 
 from token_vending_ops import doctor
+from token_vending_ops.checks.secrets import credentials_fault, judge_token
 from token_vending_ops.deployed import DeployedStack, Parts
-from token_vending_ops.doctor import credentials_fault, judge_token
 from token_vending_ops.findings import Finding, Severity, as_json, as_table, exit_code
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -146,7 +145,7 @@ class SickStack(DeployedStack):
         self.status = "CREATE_COMPLETE"
         self.outputs = Parts((name, f"arn:{name}") for name in outputs)
         self.resources = Parts()
-        self.parameters = {}
+        self.parameters = Parts()
         self.client = lambda _service: client  # type: ignore[assignment]
 
 
@@ -235,15 +234,3 @@ def test_what_is_gone_is_critical_and_comes_with_its_mend(
     assert finding.severity is Severity.CRITICAL
     assert says in finding.saw
     assert finding.mend.endswith(mend)
-
-
-def test_an_open_url_is_shut_by_the_command_under_it() -> None:
-    lambdas = MagicMock()
-    lambdas.get_function_url_config.return_value = {"AuthType": "NONE"}
-    stack = SickStack(client=lambdas, outputs=("VendFunctionArn", "VendFunctionName", "CallerPolicyArn"))
-    finding = next(iter(doctor.CHECKS["URL permissions"](stack, NOW)))
-    assert finding.severity is Severity.CRITICAL
-    assert finding.mend == (
-        "aws lambda update-function-url-config --function-name arn:VendFunctionName "
-        "--qualifier live --auth-type AWS_IAM"
-    )

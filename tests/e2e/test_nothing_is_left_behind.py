@@ -1,4 +1,4 @@
-"""What the other end-to-end tests leave behind: nothing secret, nothing running. Runs last, on what they logged."""
+"""What the other end-to-end tests leave behind: nothing secret, nothing running."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ CANARY = "canary"
 GONE_WITHIN_SECONDS = 15.0
 # A stack in the middle of an invocation.
 PROGRAM = """
-import io, json, sys, time, zipfile
+import io, json, signal, sys, time, zipfile
 import boto3
 from tests.kit.stack import MiniStack
 from tests.kit.stack.embedded import sigterm_raises
@@ -31,6 +32,8 @@ def handler(event, context):
     pathlib.Path(event["path"]).write_text(str(os.getpid()))
     time.sleep(60)
 '''
+# Python leaves SIGINT alone where the parent ignores it, as a background job's does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 archive = io.BytesIO()
 with zipfile.ZipFile(archive, "w") as opened:
     opened.writestr("app.py", CODE)
@@ -55,7 +58,8 @@ with sigterm_raises(), MiniStack() as ministack:
     time.sleep(60)
 """
 
-pytestmark = pytest.mark.timeout(240)
+# On what the others have logged.
+pytestmark = [pytest.mark.last, pytest.mark.timeout(240)]
 
 
 def test_a_test_run_has_one_stack_however_many_workers(minted: EmbeddedStack, started_stacks: Path) -> None:
@@ -85,6 +89,14 @@ def test_the_search_finds_a_secret_in_a_log_and_in_a_queue(minted: EmbeddedStack
         queues.delete_queue(QueueUrl=url)
 
 
+@pytest.fixture
+def background_job() -> Iterator[None]:
+    """What this process starts finds SIGINT ignored, as under nohup or in a background job."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -102,7 +114,7 @@ def is_running(process: int) -> bool:
     ],
 )
 def test_a_stack_whose_owner_is_ended_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, status: int
+    tmp_path: Path, background_job: None, number: signal.Signals, status: int
 ) -> None:
     folder, started = tmp_path / "temporary", tmp_path / "process-id"
     folder.mkdir()

@@ -33,14 +33,18 @@ pytestmark = [pytest.mark.timeout(240), *([pytest.mark.live] if LIVE_STACK else 
 
 @dataclass
 class Target:
-    """The stack under test. `door` is where its URL is listened for; an emulator has its own address."""
+    """The stack under test. `door` is where its URL is listened for (None: it has none); an emulator has its own
+    address.
+    """
 
     stack: DeployedStack
     session: boto3.Session
-    door: str
+    door: str | None
     stranger: boto3.Session | None = field(default=None, repr=False)
 
     def http(self, path: str, session: boto3.Session | None) -> tuple[int, dict[str, Any]]:
+        if self.door is None:
+            pytest.skip("deployed with UrlDoor=false")
         host = self.stack.outputs["VendUrl"].split("/")[2]
         headers = {"Host": host}
         if session is not None:
@@ -63,7 +67,9 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     if LIVE_STACK:
         session = boto3.Session()
         stack = DeployedStack(LIVE_STACK, session)
-        yield Target(stack, session, stack.outputs["VendUrl"].rstrip("/"), _assume(session))
+        # SMOKE_DOOR is for the test of this suite: nobody resolves the name of an emulator's URL.
+        door = os.environ.get("SMOKE_DOOR") or stack.outputs["VendUrl"].rstrip("/") if stack.has_url else None
+        yield Target(stack, session, door, _assume(session))
         return
     embedded: EmbeddedStack = request.getfixturevalue("minted")
     with pytest.MonkeyPatch.context() as patch:

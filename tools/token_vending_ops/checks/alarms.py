@@ -1,0 +1,50 @@
+"""Which alarms are in ALARM, and whether anybody hears them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from token_vending_ops.deployed import DeployedStack
+from token_vending_ops.findings import Finding, Severity
+
+
+def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
+    """No alarm of the stack is in ALARM, and somebody is subscribed."""
+    # Without AlarmTypes the answer holds no composite alarm, and those are the ones that call.
+    pages = (
+        stack.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(
+            StateValue="ALARM",
+            AlarmNamePrefix=f"{stack.name}-",
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+        )
+    )
+    ours = set(stack.resources.values())
+    ringing = sorted(
+        alarm["AlarmName"]
+        for page in pages
+        for alarm in (*page.get("MetricAlarms", []), *page.get("CompositeAlarms", []))
+        if alarm["AlarmName"] in ours
+    )
+    for name in ringing:
+        anchor = name.removeprefix(f"{stack.name}-")
+        yield Finding("alarms", Severity.CRITICAL, f"{name} is in ALARM: docs/operations.md#{anchor}")
+    if not ringing:
+        yield Finding("alarms", Severity.OK, "none is in ALARM")
+    yield _listeners(stack)
+
+
+def _listeners(stack: DeployedStack) -> Finding:
+    # An existing topic, or the stack's own.
+    topic = stack.parameters.get("AlarmTopicArn") or stack.resources["AlarmTopic"]
+    subscriptions = stack.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    confirmed = [s for s in subscriptions if s["SubscriptionArn"].startswith("arn:")]
+    if confirmed:
+        return Finding("alarm topic", Severity.OK, f"{len(confirmed)} confirmed subscriptions")
+    waiting = " (one waits for its confirmation)" if subscriptions else ""
+    return Finding(
+        "alarm topic",
+        Severity.WARNING,
+        f"nobody is subscribed{waiting}: alarms reach no one",
+        f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint you@example.com",
+    )
