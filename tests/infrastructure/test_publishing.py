@@ -137,10 +137,16 @@ def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is(workf
     assert [use for use in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
 
 
-def test_the_workflow_runs_what_the_project_runs_itself() -> None:
-    workflow = ROOT / ".github" / "workflows" / "check.yml"
-    steps = yaml.safe_load(workflow.read_text())["jobs"]["check"]["steps"]
-    commands = [step["run"] for step in steps if "run" in step]
-    assert commands == ["make check", "make build", "make test", "make publish-check"]
+WANTED = {
+    "check.yml": ["make check", "make build", "make test", "make publish-check"],
+    "weekly.yml": ["make audit", "make safeguards"],
+}
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_verbs_of_the_makefile(workflow: Path) -> None:
+    jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
+    commands = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    assert commands == WANTED[workflow.name]
     verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {command.removeprefix("make ") for command in commands} <= verbs
