@@ -275,7 +275,7 @@ def test_credentials_carry_their_version(service: Service) -> None:
     written = service.put(json.dumps({"email": "a@example.com", "password": "made-up"}))
     read = SecretsManagerCredentials(service.client, service.secret_id).read()
     assert read.version == written
-    assert read.email == "a@example.com"
+    assert read.fields["email"] == "a@example.com"
 
 
 def test_an_account_knows_the_tokens_it_minted(service: Service) -> None:

@@ -1,6 +1,5 @@
 """One execution environment of a function, and the wire between it and the world."""
 
-import base64
 import contextlib
 import threading
 from collections.abc import Callable
@@ -243,6 +242,4 @@ class SteppedRun:
 
 
 def _basic(credentials: Credentials) -> tuple[str, str]:
-    encoded = credentials.basic_authorization().removeprefix("Basic ")
-    email, _, password = base64.b64decode(encoded).decode().partition(":")
-    return email, password
+    return credentials.fields["email"], credentials.fields["password"]

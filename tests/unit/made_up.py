@@ -53,4 +53,4 @@ def intent(**changes: Any) -> Intent:
 
 def credentials(version: str = CREDENTIALS_VERSION, password: str = "made up") -> Credentials:
     """One account's credentials."""
-    return Credentials(version, "service-account@example.com", password)
+    return Credentials(version, {"email": "service-account@example.com", "password": password})

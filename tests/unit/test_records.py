@@ -161,16 +161,17 @@ def test_nothing_but_a_configuration_error_comes_of_an_edit(changes: dict[str, A
 
 def test_credentials_are_read() -> None:
     read = read_credentials("v", '{"email": "a@example.com", "password": "p:w \\u00e4"}')
-    assert (read.version, read.email, read.account) == ("v", "a@example.com", "")
-    assert read.basic_authorization() == "Basic YUBleGFtcGxlLmNvbTpwOncgw6Q="
+    assert (read.version, read.fields["email"], read.account) == ("v", "a@example.com", "")
+    assert read.fields["password"] == "p:w ä"
 
 
 def test_username_is_taken_for_email() -> None:
-    assert read_credentials("v", '{"username": "a", "password": "b"}').email == "a"
+    assert read_credentials("v", '{"username": "a", "password": "b"}').fields["email"] == "a"
 
 
 def test_email_comes_before_username() -> None:
-    assert read_credentials("v", '{"username": "a", "email": "e", "password": "b", "host": "x"}').email == "e"
+    read = read_credentials("v", '{"username": "a", "email": "e", "password": "b", "host": "x"}')
+    assert read.fields == {"email": "e", "password": "b"}
 
 
 def test_another_accounts_version_carries_its_name() -> None:

@@ -1,7 +1,23 @@
 """The service account's credentials as one value that does not show itself."""
 
-import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class CredentialField(NamedTuple):
+    """A field of the credentials secret that the issuer's login takes.
+
+    `also` is another name that is accepted for it. `no_colon`: it is sent as the user name of HTTP Basic.
+    """
+
+    name: str
+    also: str = ""
+    optional: bool = False
+    no_colon: bool = False
+
+
+EMAIL_AND_PASSWORD = (CredentialField("email", also="username", no_colon=True), CredentialField("password"))
 
 
 def account_of(credentials_version: str) -> str:
@@ -11,27 +27,21 @@ def account_of(credentials_version: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """E-mail and password of one service account.
+    """What one service account logs in with, by the names of the secret's fields.
 
     `version` names them: the VersionId of the secret they lie in, with the account's name before it for
     an account other than the primary one (`standby:<VersionId>`).
     """
 
     version: str
-    email: str = field(repr=False)
-    _password: str = field(repr=False)
+    fields: Mapping[str, str] = field(repr=False)
 
     @property
     def account(self) -> str:
         """The account's name: empty for the primary one."""
         return account_of(self.version)
 
-    def basic_authorization(self) -> str:
-        """The value of the Authorization header: RFC 7617, UTF-8."""
-        return "Basic " + base64.b64encode(f"{self.email}:{self._password}".encode()).decode("ascii")
-
-    def appear_in(self, text: str) -> bool:
-        """Whether a text that somebody sent us repeats any of it."""
+    def appear_in(self, text: str, *, sent_as: str = "") -> bool:
+        """Whether a text that somebody sent us repeats any of it, or the form in which it was sent."""
         folded = text.casefold()
-        parts = (self.email, self._password, self.basic_authorization().removeprefix("Basic "))
-        return any(part.casefold() in folded for part in parts)
+        return any(part.casefold() in folded for part in (*self.fields.values(), sent_as) if part)

@@ -13,7 +13,9 @@ from token_vending.errors import ConfigurationError
 from token_vending.token import NO_HISTORY, History, Intent, Token, from_rfc3339, to_rfc3339
 
 if TYPE_CHECKING:
-    from token_vending.credentials import Credentials
+    from collections.abc import Sequence
+
+    from token_vending.credentials import CredentialField, Credentials
 
 # Compiled by `re` when first used: most hand-outs need none of them.
 _CONTROL = r"[\x00-\x1f\x7f]"
@@ -24,8 +26,7 @@ _MEND_RECORD = (
     'or mint anew by invoking the refresh function with {"force": true}.'
 )
 _MEND_CREDENTIALS = (
-    "Store it with: aws secretsmanager put-secret-value --secret-id <credentials secret> "
-    '--secret-string \'{"email": "...", "password": "..."}\''
+    "Store it with: aws secretsmanager put-secret-value --secret-id <credentials secret> --secret-string '%s'"
 )
 
 
@@ -107,43 +108,55 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent | Non
     )
 
 
-def read_credentials(version: str, secret_string: str | None, *, account: str = "") -> "Credentials":
-    """The credentials secret `{"email" or "username", "password"}`. Other fields are ignored.
+def read_credentials(
+    version: str,
+    secret_string: str | None,
+    *,
+    account: str = "",
+    wanted: "Sequence[CredentialField] | None" = None,
+) -> "Credentials":
+    """The credentials secret: `{"email" or "username", "password"}`, or the fields that are wanted. Others are ignored.
 
     Raises ConfigurationError naming the field and the command that mends it.
     """
-    from token_vending.credentials import Credentials  # noqa: PLC0415 - the hand-out reads none
+    from token_vending.credentials import EMAIL_AND_PASSWORD, Credentials  # noqa: PLC0415 - the hand-out reads none
 
-    name = f"The {account + ' ' if account else ''}credentials secret"
-    fields = _object(secret_string, name, _MEND_CREDENTIALS)
-    email_field = "email" if "email" in fields or "username" not in fields else "username"
-    for field in (email_field, "password"):
-        value = fields.get(field)
-        if not isinstance(value, str) or not value.strip():
-            what = "is missing" if field not in fields else "is not a non-empty string"
-            raise ConfigurationError(f"{name}: field {field!r} {what}. {_MEND_CREDENTIALS}")
-        if re.search(_CONTROL, value):
-            raise ConfigurationError(
-                f"{name}: field {field!r} holds a control character (a newline from a file?), "
-                f"which HTTP Basic cannot carry (RFC 7617). {_MEND_CREDENTIALS}"
-            )
-        if re.search(_SURROGATE, value):
-            raise ConfigurationError(f"{name}: field {field!r} is not valid Unicode. {_MEND_CREDENTIALS}")
-    if ":" in fields[email_field]:
-        raise ConfigurationError(
-            f"{name}: field {email_field!r} holds a colon, which HTTP Basic cannot carry in a user name "
-            f"(RFC 7617 §2). {_MEND_CREDENTIALS}"
-        )
-    return Credentials(
-        version=f"{account}:{version}" if account else version,
-        email=fields[email_field],
-        _password=fields["password"],
-    )
+    wanted = EMAIL_AND_PASSWORD if wanted is None else wanted
+    name, mend = f"The {account + ' ' if account else ''}credentials secret", _mend_credentials(wanted)
+    given = _object(secret_string, name, mend)
+    fields: dict[str, str] = {}
+    for field in wanted:
+        source = field.also if field.also in given and field.name not in given else field.name
+        if source in given or not field.optional:
+            fault = "is missing" if source not in given else _fault_of(given[source], no_colon=field.no_colon)
+            if fault:
+                raise ConfigurationError(f"{name}: field {source!r} {fault}. {mend}")
+            fields[field.name] = given[source]
+    return Credentials(version=f"{account}:{version}" if account else version, fields=fields)
 
 
-def no_credentials(secret_id: str) -> ConfigurationError:
+def _fault_of(value: object, *, no_colon: bool) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return "is not a non-empty string"
+    if re.search(_CONTROL, value):
+        return "holds a control character (a newline from a file?), which HTTP Basic cannot carry (RFC 7617)"
+    if re.search(_SURROGATE, value):
+        return "is not valid Unicode"
+    if no_colon and ":" in value:
+        return "holds a colon, which HTTP Basic cannot carry in a user name (RFC 7617 §2)"
+    return None
+
+
+def no_credentials(secret_id: str, wanted: "Sequence[CredentialField] | None" = None) -> ConfigurationError:
     """The error for a credentials secret that has no value yet, or does not exist."""
-    return ConfigurationError(f"The credentials secret {secret_id} was never set. {_MEND_CREDENTIALS}")
+    from token_vending.credentials import EMAIL_AND_PASSWORD  # noqa: PLC0415 - the hand-out reads none
+
+    mend = _mend_credentials(EMAIL_AND_PASSWORD if wanted is None else wanted)
+    return ConfigurationError(f"The credentials secret {secret_id} was never set. {mend}")
+
+
+def _mend_credentials(wanted: "Sequence[CredentialField]") -> str:
+    return _MEND_CREDENTIALS % json.dumps({field.name: "..." for field in wanted if not field.optional})
 
 
 def _read_intent(version: str, fields: dict[str, Any]) -> Intent:

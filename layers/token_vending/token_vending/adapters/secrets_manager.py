@@ -3,14 +3,14 @@
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
-from token_vending.credentials import Credentials, account_of
+from token_vending.credentials import EMAIL_AND_PASSWORD, CredentialField, Credentials, account_of
 from token_vending.errors import ConfigurationError, StoreUnavailable
 from token_vending.ports import AlreadyAnnounced, LabelHeld
 from token_vending.records import no_credentials, read_credentials, read_record, write_intent, write_token
@@ -192,10 +192,18 @@ class SecretsManagerStore:
 class SecretsManagerCredentials:
     """One account's credentials secret as `ports.CredentialsSource`. `account` is empty for the primary one."""
 
-    def __init__(self, client: Any, secret_id: str, *, account: str = "") -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - botocore's, or one of the same form
+        secret_id: str,
+        *,
+        account: str = "",
+        wanted: Sequence[CredentialField] = EMAIL_AND_PASSWORD,
+    ) -> None:
         self._client = client
         self._secret_id = secret_id
         self._account = account
+        self._wanted = wanted
 
     def owns(self, credentials_version: str) -> bool:
         return account_of(credentials_version) == self._account
@@ -204,12 +212,12 @@ class SecretsManagerCredentials:
         try:
             version, content = _get(self._call, self._client, VersionStage=CURRENT)
         except _Absent:
-            raise no_credentials(self._secret_id) from None
+            raise no_credentials(self._secret_id, self._wanted) from None
         except _Conflict as conflict:
             raise conflict.translated from conflict.cause
         if content == "":
-            raise no_credentials(self._secret_id)
-        return read_credentials(version, content, account=self._account)
+            raise no_credentials(self._secret_id, self._wanted)
+        return read_credentials(version, content, account=self._account, wanted=self._wanted)
 
     def _call(
         self, operation: str, method: Callable[..., dict[str, Any]], **arguments: object
