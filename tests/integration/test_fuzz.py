@@ -26,9 +26,12 @@ from tests.integration.test_access import LISTED, http_event, session
 from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import API_PATH, DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.runtime.artefacts import ROOT
-from token_vending.adapters.personr import MAX_BODY, PersonrVendor, _Answer, _read_mint
+from token_vending.adapters.exchange import MAX_BODY, Answer
+from token_vending.adapters.issuer import DescribedIssuer
+from token_vending.adapters.login_request import basic_authorization
 from token_vending.credentials import Credentials
 from token_vending.errors import ConfigurationError, InvalidRequest, MintError, TokenVendingError
+from token_vending.issuers import load as load_issuer
 from token_vending.ports import Minted
 
 LIMIT = 6 * 1024 * 1024
@@ -254,8 +257,10 @@ def test_rejecting_the_young_current_version_however_often_mints_nothing(functio
 
 # --- the vendor's answer ------------------------------------------------------------------------------------------
 
-CREDENTIALS = Credentials("v", DEFAULT_EMAIL, DEFAULT_PASSWORD)
-BASIC = CREDENTIALS.basic_authorization().removeprefix("Basic ")
+CREDENTIALS = Credentials("v", {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+PERSONR = load_issuer("personr")
+ISSUER = DescribedIssuer(PERSONR)
+BASIC = basic_authorization(PERSONR, CREDENTIALS.fields).removeprefix("Basic ")
 numbers = st.integers() | st.floats() | st.text(max_size=30) | st.sampled_from(["31536000", "٣", "1e9", "0"])
 successes = st.fixed_dictionaries(
     {
@@ -333,7 +338,7 @@ def minted_or_error(mint: Callable[[], Minted]) -> Minted | TokenVendingError:
 def test_any_answer_of_the_vendor_is_a_token_or_a_documented_error(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    minted = minted_or_error(lambda: _read_mint(_Answer(status, HTTPHeaderDict(headers), body), CREDENTIALS))
+    minted = minted_or_error(lambda: ISSUER.read(Answer(status, HTTPHeaderDict(headers), body), CREDENTIALS))
     if not isinstance(minted, Minted):
         return
     assert 200 <= status < 300
@@ -407,4 +412,4 @@ def test_any_bytes_on_the_vendors_wire_are_a_token_or_a_documented_error(
     raw: RawServer, reply: bytes
 ) -> None:
     raw.reply = reply
-    minted_or_error(lambda: PersonrVendor(raw.url).mint(CREDENTIALS, timeout=2.0))
+    minted_or_error(lambda: DescribedIssuer(PERSONR, raw.url).mint(CREDENTIALS, timeout=2.0))

@@ -51,7 +51,16 @@ def function(name: str) -> str:
 def test_the_vend_function_never_meets_the_vendor_nor_the_credentials() -> None:
     loaded = loaded_by(function("vend"))
     assert "token_vending.handing_out" in loaded
-    for module in ("adapters.personr", "adapters.secrets_manager", "credentials", "minting", "refreshing"):
+    for module in (
+        "adapters.exchange",
+        "adapters.issuer",
+        "adapters.secrets_manager",
+        "credentials",
+        "issuers",
+        "minting",
+        "refreshing",
+        "schemas",
+    ):
         assert f"token_vending.{module}" not in loaded
 
 

@@ -22,7 +22,9 @@ from tests.kit.personr import (
 )
 from tests.kit.personr.scenarios import OMIT
 from tests.unit.made_up import token
-from token_vending.adapters.personr import DOCUMENTED_LIFETIME, MAX_BODY, PersonrVendor
+from token_vending.adapters.exchange import MAX_BODY
+from token_vending.adapters.issuer import DescribedIssuer
+from token_vending.adapters.login_request import basic_authorization
 from token_vending.credentials import Credentials
 from token_vending.errors import (
     ConfigurationError,
@@ -32,9 +34,16 @@ from token_vending.errors import (
     VendorProtocolError,
     VendorUnavailable,
 )
+from token_vending.issuers import load
 
-RIGHT = Credentials("v", DEFAULT_EMAIL, DEFAULT_PASSWORD)
-WRONG = Credentials("v", DEFAULT_EMAIL, "hunter2")
+DESCRIPTION = load("personr")
+DOCUMENTED_LIFETIME = timedelta(seconds=31_536_000)
+RIGHT = Credentials("v", {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+WRONG = Credentials("v", {"email": DEFAULT_EMAIL, "password": "hunter2"})
+
+
+def personr_at(base_url: str, probe_url: str | None = None) -> DescribedIssuer:
+    return DescribedIssuer(DESCRIPTION, base_url, probe_url=probe_url)
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +59,23 @@ def personr(server: PersonrServer) -> PersonrServer:
 
 
 @pytest.fixture
-def vendor(personr: PersonrServer) -> PersonrVendor:
-    return PersonrVendor(personr.base_url, probe_url=personr.url + WHOAMI_PATH)
+def vendor(personr: PersonrServer) -> DescribedIssuer:
+    return personr_at(personr.base_url, probe_url=personr.url + WHOAMI_PATH)
 
 
 def failure(
-    vendor: PersonrVendor, credentials: Credentials = RIGHT, timeout: float = 5.0
+    vendor: DescribedIssuer, credentials: Credentials = RIGHT, timeout: float = 5.0
 ) -> TokenVendingError:
     """The error of one mint, searched for everything that must not be in it."""
     with pytest.raises(TokenVendingError) as caught:
         vendor.mint(credentials, timeout=timeout)
     shown = "".join(traceback.format_exception(caught.value))
-    for secret in (DEFAULT_PASSWORD, "hunter2", "bus|", credentials.basic_authorization()):
+    for secret in (
+        DEFAULT_PASSWORD,
+        "hunter2",
+        "bus|",
+        basic_authorization(DESCRIPTION, credentials.fields).removeprefix("Basic "),
+    ):
         assert secret not in shown
     return caught.value
 
@@ -69,7 +83,7 @@ def failure(
 # A mint --------------------------------------------------------------------------------------------------
 
 
-def test_a_mint_brings_the_live_token(personr: PersonrServer, vendor: PersonrVendor) -> None:
+def test_a_mint_brings_the_live_token(personr: PersonrServer, vendor: DescribedIssuer) -> None:
     minted = vendor.mint(RIGHT, timeout=60)
     assert minted.access_token == personr.live_token()
     assert minted.lifetime == DOCUMENTED_LIFETIME
@@ -78,7 +92,7 @@ def test_a_mint_brings_the_live_token(personr: PersonrServer, vendor: PersonrVen
 
 
 def test_a_mint_is_one_post_with_a_well_formed_multipart_body(
-    personr: PersonrServer, vendor: PersonrVendor
+    personr: PersonrServer, vendor: DescribedIssuer
 ) -> None:
     before = len(personr.seen)
     vendor.mint(RIGHT, timeout=60)
@@ -88,7 +102,7 @@ def test_a_mint_is_one_post_with_a_well_formed_multipart_body(
 
 
 def test_a_slash_at_the_end_of_the_address_is_harmless(personr: PersonrServer) -> None:
-    assert PersonrVendor(personr.base_url + "/").mint(RIGHT, timeout=60).access_token == personr.live_token()
+    assert personr_at(personr.base_url + "/").mint(RIGHT, timeout=60).access_token == personr.live_token()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +116,7 @@ def test_a_slash_at_the_end_of_the_address_is_harmless(personr: PersonrServer) -
     ],
 )
 def test_expires_as_a_number_or_a_numeric_string(
-    personr: PersonrServer, vendor: PersonrVendor, expires: object, lifetime: timedelta
+    personr: PersonrServer, vendor: DescribedIssuer, expires: object, lifetime: timedelta
 ) -> None:
     personr.script(scenarios.expires(expires))
     minted = vendor.mint(RIGHT, timeout=60)
@@ -114,7 +128,7 @@ def test_expires_as_a_number_or_a_numeric_string(
     [OMIT, None, 0, -1, "", "soon", "1e9", 1.5, True, [], {}, 10**12, "9" * 400, 1e300, "٣"],
 )
 def test_a_minted_token_is_never_thrown_away_for_its_expiry(
-    personr: PersonrServer, vendor: PersonrVendor, expires: object
+    personr: PersonrServer, vendor: DescribedIssuer, expires: object
 ) -> None:
     personr.script(scenarios.expires(expires))
     minted = vendor.mint(RIGHT, timeout=60)
@@ -126,7 +140,7 @@ def test_a_minted_token_is_never_thrown_away_for_its_expiry(
 # Refusals ------------------------------------------------------------------------------------------------
 
 
-def test_the_documented_refusal_is_no_valid_json_and_understood(vendor: PersonrVendor) -> None:
+def test_the_documented_refusal_is_no_valid_json_and_understood(vendor: DescribedIssuer) -> None:
     error = failure(vendor, WRONG)
     assert isinstance(error, CredentialsRefused)
     assert not error.ambiguous
@@ -141,7 +155,7 @@ def test_the_documented_refusal_is_no_valid_json_and_understood(vendor: PersonrV
     ],
 )
 def test_a_refusal_is_known_by_its_reason(
-    personr: PersonrServer, vendor: PersonrVendor, status: int, body: str
+    personr: PersonrServer, vendor: DescribedIssuer, status: int, body: str
 ) -> None:
     personr.script(Scenario(status=status, body=body))
     assert isinstance(failure(vendor), CredentialsRefused)
@@ -180,7 +194,7 @@ AMBIGUOUS, DEFINITE = True, False
 )
 def test_whether_an_answer_without_a_token_may_have_minted(
     personr: PersonrServer,
-    vendor: PersonrVendor,
+    vendor: DescribedIssuer,
     scenario: Scenario,
     error: type[MintError],
     ambiguous: bool,  # noqa: FBT001
@@ -205,7 +219,7 @@ def test_whether_an_answer_without_a_token_may_have_minted(
     ],
 )
 def test_what_a_person_must_mend_is_a_configuration_error(
-    personr: PersonrServer, vendor: PersonrVendor, scenario: Scenario, told: str
+    personr: PersonrServer, vendor: DescribedIssuer, scenario: Scenario, told: str
 ) -> None:
     personr.script(scenario)
     before = len(personr.seen)
@@ -219,14 +233,14 @@ def test_what_a_person_must_mend_is_a_configuration_error(
     "reason", ["hunter2", "it is bus|1|2", "lower case", "X" * 65, "A\nB", "", 5, None, ["A"]]
 )
 def test_a_reason_that_is_no_plain_word_is_not_repeated(
-    personr: PersonrServer, vendor: PersonrVendor, reason: Any
+    personr: PersonrServer, vendor: DescribedIssuer, reason: Any
 ) -> None:
     personr.script(Scenario(status=400, body=json.dumps({"reason": reason})))
     assert "reason:" not in failure(vendor).detail
 
 
 def test_a_reason_that_repeats_the_password_is_not_repeated(
-    personr: PersonrServer, vendor: PersonrVendor
+    personr: PersonrServer, vendor: DescribedIssuer
 ) -> None:
     personr.script(Scenario(status=400, body=json.dumps({"reason": "WRONG_PASSWORD_HUNTER2"})))
     assert "HUNTER2" not in failure(vendor, WRONG).detail
@@ -250,13 +264,13 @@ def test_a_reason_that_repeats_the_password_is_not_repeated(
     ],
 )
 def test_a_429_says_when_to_come_back_where_its_retry_after_can_be_read(
-    personr: PersonrServer, vendor: PersonrVendor, header: str, seconds: int | None
+    personr: PersonrServer, vendor: DescribedIssuer, header: str, seconds: int | None
 ) -> None:
     personr.script(scenarios.rate_limited(header))
     assert failure(vendor).retry_after == seconds
 
 
-def test_retry_after_as_a_date(personr: PersonrServer, vendor: PersonrVendor) -> None:
+def test_retry_after_as_a_date(personr: PersonrServer, vendor: DescribedIssuer) -> None:
     moment = datetime.now(UTC) + timedelta(seconds=90)
     personr.script(scenarios.rate_limited(format_datetime(moment, usegmt=True)))
     seconds = failure(vendor).retry_after
@@ -269,7 +283,7 @@ def test_retry_after_as_a_date(personr: PersonrServer, vendor: PersonrVendor) ->
 
 @pytest.mark.parametrize("scenario", [Scenario(hang=True, took_effect=True), Scenario(drip_seconds=30)])
 def test_an_attempt_is_over_in_its_time(
-    personr: PersonrServer, vendor: PersonrVendor, scenario: Scenario
+    personr: PersonrServer, vendor: DescribedIssuer, scenario: Scenario
 ) -> None:
     personr.script(scenario)
     error = failure(vendor, timeout=0.3)
@@ -291,7 +305,7 @@ def unreachable() -> str:
 
 @pytest.mark.parametrize("url", [unreachable, lambda: "http://does-not-exist.invalid"])
 def test_a_failure_to_connect_is_certain_to_precede_the_request(url: Callable[[], str]) -> None:
-    error = failure(PersonrVendor(url()))
+    error = failure(personr_at(url()))
     assert isinstance(error, VendorUnavailable)
     assert not error.ambiguous
 
@@ -300,7 +314,7 @@ def test_a_failed_tls_handshake_precedes_it_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         helper = threading.Thread(target=accept_and_close, args=(listener,))
         helper.start()
-        error = failure(PersonrVendor(f"https://127.0.0.1:{listener.getsockname()[1]}"))
+        error = failure(personr_at(f"https://127.0.0.1:{listener.getsockname()[1]}"))
         helper.join()
     assert isinstance(error, VendorUnavailable)
     assert not error.ambiguous
@@ -310,7 +324,7 @@ def test_a_connection_that_closes_after_the_request_is_ambiguous() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         helper = threading.Thread(target=accept_and_close, args=(listener,))
         helper.start()
-        error = failure(PersonrVendor(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        error = failure(personr_at(f"http://127.0.0.1:{listener.getsockname()[1]}"))
         helper.join()
     assert isinstance(error, VendorUnavailable)
     assert error.ambiguous
@@ -319,23 +333,23 @@ def test_a_connection_that_closes_after_the_request_is_ambiguous() -> None:
 # The probe -----------------------------------------------------------------------------------------------
 
 
-def test_a_live_token_works(personr: PersonrServer, vendor: PersonrVendor) -> None:
+def test_a_live_token_works(personr: PersonrServer, vendor: DescribedIssuer) -> None:
     vendor.mint(RIGHT, timeout=60)
     assert vendor.answers_to(token(secret=personr.live_token()), timeout=60) is True
 
 
-def test_a_dead_one_does_not(vendor: PersonrVendor) -> None:
+def test_a_dead_one_does_not(vendor: DescribedIssuer) -> None:
     assert vendor.answers_to(token(), timeout=60) is False
 
 
 def test_an_answer_that_is_neither_tells_nothing(personr: PersonrServer) -> None:
-    vendor = PersonrVendor(personr.base_url, probe_url=personr.base_url + "/no-such-workflow")
+    vendor = personr_at(personr.base_url, probe_url=personr.base_url + "/no-such-workflow")
     assert vendor.answers_to(token(), timeout=60) is None
 
 
 @pytest.mark.parametrize("secret", ["two\r\nlines", "tökèn", "bell\x07"])
 def test_a_token_that_no_header_can_carry_is_not_sent(
-    personr: PersonrServer, vendor: PersonrVendor, secret: str
+    personr: PersonrServer, vendor: DescribedIssuer, secret: str
 ) -> None:
     before = len(personr.seen)
     assert vendor.answers_to(token(secret=secret), timeout=60) is None
@@ -343,11 +357,11 @@ def test_a_token_that_no_header_can_carry_is_not_sent(
 
 
 def test_without_an_address_there_is_no_probe(personr: PersonrServer) -> None:
-    assert PersonrVendor(personr.base_url).answers_to(token(), timeout=60) is None
+    assert personr_at(personr.base_url).answers_to(token(), timeout=60) is None
 
 
 def test_an_unreachable_probe_tells_nothing() -> None:
     assert (
-        PersonrVendor("http://127.0.0.1:1", probe_url=unreachable() + "/x").answers_to(token(), timeout=60)
+        personr_at("http://127.0.0.1:1", probe_url=unreachable() + "/x").answers_to(token(), timeout=60)
         is None
     )

@@ -11,6 +11,7 @@ from token_vending.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from token_vending.due import Rules
+    from token_vending.issuers import Description
 
 _MOST_DIGITS = 9
 DEFAULT_BASE_URL = "https://enterprise.personr.co/api/1.1/wf"
@@ -18,6 +19,8 @@ DEFAULT_BASE_URL = "https://enterprise.personr.co/api/1.1/wf"
 REFRESH_VARIABLES = (
     "CREDENTIALS_SECRET_ID",
     "TOKEN_SECRET_ID",
+    "ISSUER",
+    "ISSUER_URL",
     "PERSONR_BASE_URL",
     "RENEW_BEFORE_DAYS",
     "MAX_AGE_DAYS",
@@ -43,7 +46,11 @@ class RefreshSettings(NamedTuple):
 
     credentials_secret_id: str
     token_secret_id: str
+    issuer: "Description"
     base_url: str
+    """What {base_url} of the issuer's description stands for."""
+    address: str
+    """How an operator calls the setting that holds the address."""
     rules: "Rules"
     standby_credentials_secret_id: str | None
     probe_url: str | None
@@ -53,18 +60,24 @@ class RefreshSettings(NamedTuple):
     def read(cls, environment: Mapping[str, str]) -> "RefreshSettings":
         """Raises ConfigurationError naming the variable and what it must be."""
         from token_vending.due import Rules  # noqa: PLC0415 - the hand-out starts faster without
+        from token_vending.issuers import BASE_URL, load  # noqa: PLC0415 - the same
 
         _check_endpoints(environment)
-        base_url = _url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL)
+        issuer = load(environment.get("ISSUER", "").strip() or "personr")
+        base_url, address = _base_url(environment, issuer)
         probe_url = _url(environment, "PROBE_URL", "") or None
-        if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(base_url).hostname:
+        mint_url = issuer.url.replace(BASE_URL, base_url)
+        if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(mint_url).hostname:
             # The probe sends the token: to the vendor, not to an address somebody mistyped.
-            raise ConfigurationError("PROBE_URL must be on the same host as PERSONR_BASE_URL.")
-        max_age_days = _whole_number(environment, "MAX_AGE_DAYS", 21)
+            raise ConfigurationError(f"PROBE_URL must be on the same host as {address}.")
+        issuers_age = issuer.max_age.days if issuer.max_age else 0
+        max_age_days = _whole_number(environment, "MAX_AGE_DAYS", issuers_age, empty=issuers_age)
         return cls(
             credentials_secret_id=_required(environment, "CREDENTIALS_SECRET_ID"),
             token_secret_id=_required(environment, "TOKEN_SECRET_ID"),
+            issuer=issuer,
             base_url=base_url,
+            address=address,
             rules=Rules(
                 renew_before=timedelta(days=_whole_number(environment, "RENEW_BEFORE_DAYS", 30)),
                 max_age=timedelta(days=max_age_days) if max_age_days else None,
@@ -122,11 +135,15 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _whole_number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _whole_number(
+    environment: Mapping[str, str], name: str, default: int, *, empty: int | None = None
+) -> int:
     text = environment.get(name)
     if text is None:
         return default
     text = text.strip()
+    if not text and empty is not None:
+        return empty
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise ConfigurationError(f"Environment variable {name} must be a whole number, 0 or more.")
     return int(text)
@@ -137,6 +154,27 @@ def _check_endpoints(environment: Mapping[str, str]) -> None:
     for name in environment:
         if name.startswith("AWS_ENDPOINT_URL"):
             _url(environment, name, "")
+
+
+def _base_url(environment: Mapping[str, str], issuer: "Description") -> tuple[str, str]:
+    """What {base_url} stands for, and the parameter that says it."""
+    from token_vending.issuers import BASE_URL, PERSONR  # noqa: PLC0415 - the hand-out starts faster without
+
+    base_url = _url(environment, "ISSUER_URL", "")
+    if BASE_URL not in issuer.url:
+        if base_url:
+            raise ConfigurationError(
+                "ISSUER_URL must be empty: the issuer's description names a whole address."
+            )
+        return "", "the address in the issuer's description"
+    if not base_url and issuer.name == PERSONR:
+        return _url(environment, "PERSONR_BASE_URL", DEFAULT_BASE_URL), "PersonrBaseUrl"
+    if not base_url:
+        # Never Personr's address, which PERSONR_BASE_URL has by default: other credentials would go there.
+        raise ConfigurationError(
+            "Environment variable ISSUER_URL is not set: this issuer has no address of its own."
+        )
+    return base_url, "IssuerUrl"
 
 
 def _url(environment: Mapping[str, str], name: str, default: str) -> str:

@@ -26,7 +26,7 @@ def build_refresher() -> "Refresher":
     from botocore.config import Config
 
     from token_vending.accounts import Accounts
-    from token_vending.adapters.personr import PersonrVendor
+    from token_vending.adapters.issuer import DescribedIssuer
     from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
     from token_vending.refreshing import Refresher
 
@@ -37,14 +37,18 @@ def build_refresher() -> "Refresher":
         connect_timeout=2.0, read_timeout=4.0, retries={"mode": "standard", "total_max_attempts": 2}
     )
     client = _sdk().client("secretsmanager", config=config)
-    standby_id = settings.standby_credentials_secret_id
+    standby_id, wanted = settings.standby_credentials_secret_id, settings.issuer.fields
     return Refresher(
         store=SecretsManagerStore(client, settings.token_secret_id),
         accounts=Accounts(
-            SecretsManagerCredentials(client, settings.credentials_secret_id),
-            SecretsManagerCredentials(client, standby_id, account="standby") if standby_id else None,
+            SecretsManagerCredentials(client, settings.credentials_secret_id, wanted=wanted),
+            SecretsManagerCredentials(client, standby_id, account="standby", wanted=wanted)
+            if standby_id
+            else None,
         ),
-        issuer=PersonrVendor(settings.base_url, probe_url=settings.probe_url),
+        issuer=DescribedIssuer(
+            settings.issuer, settings.base_url, probe_url=settings.probe_url, address=settings.address
+        ),
         clock=utc_now,
         sleep=time.sleep,
         jitter=SystemRandom().uniform,
