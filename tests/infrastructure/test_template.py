@@ -26,6 +26,9 @@ from tests.infrastructure.cloudformation import (
 from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
+ISSUER_DOCUMENT = json.dumps(
+    json.loads((cloudformation.TEMPLATE.parent / "examples/issuers/thetvdb-v4.json").read_text())
+)
 VIA_SECRETS_MANAGER = f"secretsmanager.{REGION}.amazonaws.com"
 
 PARAMETERS = {
@@ -33,6 +36,7 @@ PARAMETERS = {
     "MinAgeSeconds", "CacheSeconds", "AllowedCallers", "CallerAccountIds", "AlarmEmail", "LogRetentionDays",
     "ReservedRefreshConcurrency", "ReservedVendConcurrency", "StandbyCredentialsSecretArn", "ProbeUrl", "UrlDoor",
     "VpcSubnetIds", "VpcSecurityGroupIds", "PermissionsBoundaryArn", "KmsKeyArn", "AlarmTopicArn", "DashboardEnabled",
+    "Issuer", "IssuerUrl",
 }  # fmt: skip
 OUTPUTS = {
     "RefreshFunctionName", "VendFunctionName", "VendFunctionArn", "VendUrl", "TokenSecretArn",
@@ -141,6 +145,20 @@ def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
         ("PersonrBaseUrl", "https://user:secret@enterprise.personr.co/wf", False),
         ("PersonrBaseUrl", "https://enterprise.personr.co/wf?x=1", False),
         ("PersonrBaseUrl", "", False),
+        ("Issuer", "personr", True),
+        ("Issuer", ISSUER_DOCUMENT, True),
+        ("Issuer", ISSUER_DOCUMENT.replace(",", ",\n"), False),
+        ("Issuer", '{"title": "\\u0041"}', False),
+        ("Issuer", "../personr", False),
+        ("Issuer", "", False),
+        ("IssuerUrl", "", True),
+        ("IssuerUrl", "https://login.example.com/oauth/token", True),
+        ("IssuerUrl", "http://login.example.com/oauth/token", False),
+        ("MaxAgeDays", "", True),
+        ("MaxAgeDays", "0", True),
+        ("MaxAgeDays", "364", True),
+        ("MaxAgeDays", "365", False),
+        ("MaxAgeDays", "-1", False),
         ("ProbeUrl", "https://enterprise.personr.co/api/1.1/wf/whoami", True),
         ("ProbeUrl", "http://enterprise.personr.co/whoami", False),
         ("CredentialsSecretArn", EXISTING, True),
@@ -220,6 +238,8 @@ def test_every_caller_pattern_that_deploys_also_starts(value: str) -> None:
 
 OTHER_VALUES = {
     "PersonrBaseUrl": "https://other.example.com/wf",
+    "Issuer": ISSUER_DOCUMENT,
+    "IssuerUrl": "https://login.example.com/oauth/token",
     "CredentialsSecretArn": EXISTING,
     "StandbyCredentialsSecretArn": STANDBY,
     "ProbeUrl": "https://other.example.com/whoami",
@@ -283,6 +303,15 @@ def test_the_number_of_the_settings_makes_a_new_function_version(stack: Stack, n
 
 def test_the_settings_can_be_read_by_a_person(full_stack: Stack) -> None:
     assert json.loads(full_stack.properties("Settings")["Content"])["CredentialsSecretArn"] == EXISTING
+
+
+def test_an_issuer_that_is_a_document_is_among_the_settings_and_reaches_the_function() -> None:
+    stack = Stack({"Issuer": ISSUER_DOCUMENT})
+    assert json.loads(stack.properties("Settings")["Content"])["Issuer"] == ISSUER_DOCUMENT
+    environment = {
+        k: str(v) for k, v in stack.properties("RefreshFunction")["Environment"]["Variables"].items()
+    }
+    assert settings.RefreshSettings.read(environment).issuer.token.names == ("data", "token")
 
 
 def test_the_lease_outlives_the_refresh_function_and_ends_before_lambdas_first_retry(stack: Stack) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from email.parser import BytesParser
 from typing import Any, Self, override
 
@@ -65,6 +65,8 @@ class _Account:
     user_id: str
     token: str | None = None
     mints: int = 0
+    living: set[str] = field(default_factory=set)
+    """Every token that works: `token` alone, where a mint kills the one before."""
 
 
 class PersonrServer(LoopbackServer):
@@ -80,8 +82,11 @@ class PersonrServer(LoopbackServer):
         *,
         lifetime_seconds: int = LIFETIME_SECONDS,
         tls: ssl.SSLContext | None = None,
+        destructive: bool = True,
     ) -> None:
         super().__init__(port, tls=tls)
+        self.destructive = destructive
+        """Whether a mint kills the token before."""
         given = {DEFAULT_EMAIL: DEFAULT_PASSWORD} if accounts is None else accounts
         self._lifetime_seconds = lifetime_seconds
         self._accounts = {email: _Account(password, _bubble_id()) for email, password in given.items()}
@@ -99,6 +104,11 @@ class PersonrServer(LoopbackServer):
     def base_url(self) -> str:
         """What PERSONR_BASE_URL is set to."""
         return f"{self.url}{API_PATH}"
+
+    @property
+    def mint_path(self) -> str:
+        """Where it mints."""
+        return MINT_PATH
 
     def script(self, *scenarios: Scenario) -> None:
         """Queue misbehaviour; each is consumed by one mint request, after which mints are well-behaved
@@ -128,10 +138,7 @@ class PersonrServer(LoopbackServer):
     def kill(self, email: str = DEFAULT_EMAIL) -> None:
         """Let the live token die without a successor, as an idle one does."""
         with self._lock:
-            account = self._accounts[email]
-            if account.token is not None:
-                self._dead.append(account.token)
-            account.token = None
+            self._end(self._accounts[email])
 
     def set_password(self, password: str, email: str = DEFAULT_EMAIL) -> None:
         """Change, or create, an account; the live token stays alive."""
@@ -147,7 +154,7 @@ class PersonrServer(LoopbackServer):
     def is_live(self, token: str | None) -> bool:
         """Whether a token works now."""
         with self._lock:
-            return token is not None and any(account.token == token for account in self._accounts.values())
+            return any(token in account.living for account in self._accounts.values())
 
     def mint_count(self, email: str | None = None) -> int:
         """Return how many mints took effect, of one account or all, foreign ones included."""
@@ -163,13 +170,13 @@ class PersonrServer(LoopbackServer):
     @property
     def mint_requests(self) -> list[Seen]:
         """The requests that reached the mint's path, whatever came of them."""
-        return [seen for seen in self.seen if seen.path == MINT_PATH]
+        return [seen for seen in self.seen if seen.path == self.mint_path]
 
     @property
     def ever_minted(self) -> list[str]:
         """Every token ever minted, live or dead: what a leak test searches for."""
         with self._lock:
-            return self._dead + [a.token for a in self._accounts.values() if a.token is not None]
+            return self._dead + [token for account in self._accounts.values() for token in account.living]
 
     # --- HTTP -----------------------------------------------------------------------------------------------
 
@@ -189,7 +196,7 @@ class PersonrServer(LoopbackServer):
             return self._control(request)
         started = time.time()
         scenario_name = ""
-        if request.path == MINT_PATH:
+        if request.path == self.mint_path:
             scenario = self._next_scenario() if request.method == "POST" else Scenario()
             scenario_name = scenario.name
             response = self._answer_mint(request, scenario)
@@ -249,7 +256,7 @@ class PersonrServer(LoopbackServer):
     def _shape(self, request: Request, scenario: Scenario, email: str, token: str) -> Response | None:
         text = self._success(email, token, scenario.expires) if scenario.body is None else scenario.body
         body = text.replace("{token}", token).encode(errors="surrogateescape")
-        headers = {"Content-Type": "application/json", **scenario.headers}
+        headers = {"Content-Type": "application/json", **self._token_headers(token), **scenario.headers}
         if scenario.drip_seconds is not None:
             return self._drip(request, body, scenario.drip_seconds)
         if scenario.truncate is not None:
@@ -266,6 +273,10 @@ class PersonrServer(LoopbackServer):
         elif expires == LIFETIME_SECONDS:
             response["expires"] = self._lifetime_seconds
         return json.dumps({"status": "success", "response": response})
+
+    def _token_headers(self, token: str) -> dict[str, str]:
+        """What an answer carries beside its body."""
+        return {}
 
     def _authenticate(self, request: Request) -> tuple[str, Response | None]:
         """Return the account, or the answer that refuses the request."""
@@ -299,7 +310,7 @@ class PersonrServer(LoopbackServer):
             }
             return Response.of_json(body, 401)
         with self._lock:
-            email, account = next((e, a) for e, a in self._accounts.items() if a.token == token)
+            email, account = next((e, a) for e, a in self._accounts.items() if token in a.living)
         return Response.of_json(
             {"status": "success", "response": {"email": email, "user_id": account.user_id}}
         )
@@ -307,11 +318,20 @@ class PersonrServer(LoopbackServer):
     def _mint(self, email: str) -> str:
         with self._lock:
             account = self._accounts[email]
-            if account.token is not None:
-                self._dead.append(account.token)
-            account.token = f"bus|{_bubble_id()}|{_bubble_id()}"
+            if self.destructive:
+                self._end(account)
+            account.token = self._new_token()
+            account.living.add(account.token)
             account.mints += 1
             return account.token
+
+    def _new_token(self) -> str:
+        return f"bus|{_bubble_id()}|{_bubble_id()}"
+
+    def _end(self, account: _Account) -> None:
+        self._dead += account.living
+        account.living.clear()
+        account.token = None
 
     def _mint_later(self, email: str, seconds: float) -> None:
         if not email:

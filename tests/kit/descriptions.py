@@ -1,0 +1,117 @@
+"""Descriptions of issuers: those that come with the product, its examples, and any that may be drawn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from token_vending.issuers import Description, read
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted(
+    [
+        *(ROOT / "layers/token_vending/token_vending/descriptions").glob("*.json"),
+        *(ROOT / "examples/issuers").glob("*.json"),
+    ]
+)
+BUILT_IN: dict[str, Description] = {file.stem: read(file.read_text(), name=file.stem) for file in FILES}
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+templates = st.builds(
+    lambda before, name: f"{before}{{{name}}}", st.sampled_from(["", "key ", "a=b&", "ü"]), names
+)
+headers = st.from_regex(r"X-[A-Za-z0-9-]{1,12}", fullmatch=True)
+words = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{1,20}", fullmatch=True)
+statuses = st.sampled_from(["3xx", "4xx", "400", "401", "403", "404", "408", "429", "501", "503", "302"])
+conditions = st.lists(
+    st.fixed_dictionaries({"status": st.lists(statuses, min_size=1, max_size=3)})
+    | st.fixed_dictionaries(
+        {
+            "status": st.lists(statuses | st.sampled_from(["2xx", "200", "202"]), min_size=1, max_size=3),
+            "reason": st.lists(words, min_size=1, max_size=3),
+        }
+    ),
+    max_size=3,
+)
+json_bodies = st.recursive(
+    templates | st.none() | st.booleans() | st.integers(-5, 5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+bodies = (
+    st.fixed_dictionaries({"json": st.dictionaries(st.text(max_size=8), json_bodies, max_size=4)})
+    | st.fixed_dictionaries({"form": st.dictionaries(names, templates, max_size=4)})
+    | st.fixed_dictionaries({"multipart": st.dictionaries(names, templates, max_size=4)})
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """A description that may be given, as JSON. Token, lifetime, user id and reason lie apart from each other."""
+    nested = draw(st.booleans())
+
+    def pointer(name: str) -> dict[str, str]:
+        return {"pointer": f"/data~1x/{name}" if nested else f"/{name}"}
+
+    units = [
+        "seconds",
+        "milliseconds",
+        "minutes",
+        "hours",
+        "days",
+        "date",
+        "epoch_seconds",
+        "epoch_milliseconds",
+    ]
+    return {
+        "request": draw(
+            st.fixed_dictionaries(
+                {"url": st.sampled_from(["{base_url}/login", "{base_url}", "https://login.example.com/a/b"])},
+                optional={
+                    "method": st.sampled_from(["POST", "PUT"]),
+                    "basic": st.fixed_dictionaries(
+                        {"user": templates, "password": templates}, optional={"form_encoded": st.booleans()}
+                    ),
+                    "headers": st.dictionaries(
+                        headers, names.map(lambda name: f"Key {{{name}}}"), max_size=3
+                    ),
+                    "body": bodies,
+                },
+            )
+        ),
+        "answer": {
+            "token": draw(st.sampled_from([pointer("token"), {"header": "X-Token"}])),
+            "default_lifetime_seconds": draw(st.integers(60, 316_224_000)),
+            **draw(
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "lifetime": st.sampled_from(units).map(
+                            lambda unit: {**pointer("expiry"), "unit": unit}
+                        ),
+                        "user_id": st.just(pointer("user")),
+                        "reason": st.just({"pointer": "/why"}),
+                    },
+                )
+            ),
+        },
+        "refused": draw(conditions),
+        **draw(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "misconfigured": conditions,
+                    "not_taken_on": conditions,
+                    "dead_token": conditions,
+                    "destructive": st.booleans(),
+                    "idle_lifetime_days": st.integers(2, 3660),
+                },
+            )
+        ),
+    }
+
+
+descriptions = st.sampled_from(list(BUILT_IN.values())) | documents().map(
+    lambda document: read(json.dumps(document), name="drawn")
+)
