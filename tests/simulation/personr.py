@@ -1,6 +1,6 @@
 """The vendor's rules in memory: one live token an account, a mint kills the one before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -35,6 +35,8 @@ class _Account:
     live: str | None = None
     expires_at: datetime | None = None
     used_at: datetime | None = None
+    others: dict[str, datetime] = field(default_factory=dict)
+    """Earlier tokens that work until they expire, where a mint kills none."""
 
 
 class WrongCredentialsError(Exception):
@@ -50,6 +52,7 @@ class SimulatedPersonr:
         self.history: list[Mint] = []
         self.sent: list[tuple[str, str]] = []
         self.lifetime = LIFETIME
+        self.destructive = True
         self.idle_lifetime: timedelta | None = IDLE_LIFETIME
 
     def set_password(self, email: str, password: str) -> None:
@@ -76,11 +79,15 @@ class SimulatedPersonr:
     def kill(self, email: str) -> None:
         """Log the account out."""
         self._accounts[email].live = None
+        self._accounts[email].others.clear()
 
     def works(self, token: str) -> bool:
         """Whether a call with this token would be answered."""
         now = self._clock()
-        return any(account.live == token and self._alive(account, now) for account in self._accounts.values())
+        return any(
+            (account.live == token and self._alive(account, now)) or now < account.others.get(token, now)
+            for account in self._accounts.values()
+        )
 
     def use(self, token: str) -> bool:
         """A call with this token: whether it was answered. Counts against the idle lifetime."""
@@ -99,6 +106,8 @@ class SimulatedPersonr:
     def _mint(self, email: str, account: _Account, origin: Origin) -> Minted:
         now = self._clock()
         token = f"bus|{len(self.history) + 1:08d}|{origin.name}"
+        if not self.destructive and account.live is not None and account.expires_at is not None:
+            account.others[account.live] = account.expires_at
         account.live, account.expires_at, account.used_at = token, now + self.lifetime, now
         self.history.append(Mint(token, email, now, origin))
         return Minted(token, self.lifetime, user_id="1x1")

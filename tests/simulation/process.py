@@ -16,6 +16,7 @@ from token_vending.credentials import Credentials
 from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
+    MintError,
     TokenVendingError,
     VendorProtocolError,
     VendorUnavailable,
@@ -110,7 +111,14 @@ class Process:
             perform(0)
 
     def mint(self, credentials: Credentials, *, timeout: float) -> Minted:
-        """`ports.Vendor.mint`."""
+        """`ports.Issuer.mint`. Where a mint kills nothing, no failure can have killed the token in the store."""
+        try:
+            return self._mint(credentials, timeout)
+        except MintError as error:
+            error.ambiguous = error.ambiguous and self._personr.destructive
+            raise
+
+    def _mint(self, credentials: Credentials, timeout: float) -> Minted:
         fault = self._depart(MINT)
         kind = fault.kind if fault else None
         email, password = _basic(credentials)
@@ -150,7 +158,7 @@ class Process:
         return minted
 
     def answers_to(self, token: Token, *, timeout: float) -> bool | None:
-        """`ports.Vendor.answers_to`."""
+        """`ports.Issuer.answers_to`."""
         del timeout
         fault = self._depart(PROBE)
         if fault is not None and fault.kind in _DEADLY:
