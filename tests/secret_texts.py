@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 SHORTEST = 8
 """Tests put credentials and tokens of one letter, too; those would be found by chance."""
+NAMES = ("email", "username", "client_id")
+"""Fields of a credentials secret that name the account. Every other one is a secret."""
 
 
 def secret_texts(
@@ -33,10 +35,10 @@ def secret_texts(
 def _of_credentials(held: object) -> set[str]:
     if not isinstance(held, dict):
         return set()
-    password = str(held.get("password"))
-    names = {str(held[name]) for name in ("email", "username") if name in held}
-    pairs = {f"{name}:{password}" for name in names}
-    return {password, *pairs, *(base64.b64encode(pair.encode()).decode() for pair in pairs)}
+    names = {str(held[name]) for name in NAMES if name in held}
+    passwords = {str(value) for name, value in held.items() if name not in NAMES}
+    pairs = {f"{name}:{password}" for name in names for password in passwords}
+    return {*passwords, *pairs, *(base64.b64encode(pair.encode()).decode() for pair in pairs)}
 
 
 def _parsed(content: str | bytes) -> object:

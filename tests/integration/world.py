@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, PersonrServer
+from tests.kit.personr import DEFAULT_PASSWORD, MINT_PATH, PersonrServer
 from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
 from tests.kit.runtime.function_url import CALLER
 from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
@@ -37,7 +37,7 @@ class Stage:
 
     The functions reach all of them through :class:`Wire` only, so that it counts every call and can break any.
     ``current`` code is run: what `sam build` made if that is up to date, else the sources. `standby` gives the
-    stack a second service account.
+    stack a second service account. `vendor` may be the stand-in of another issuer than Personr.
 
     When the block ends, a leak fails it: no secret text may be in what the functions wrote or put into queues.
     """
@@ -50,6 +50,7 @@ class Stage:
         artefact: Callable[[str], Artefact] = Artefact.current,
         refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
         standby: bool = False,
+        vendor: PersonrServer | None = None,
     ) -> None:
         self._standby = standby
         self._stack = contextlib.ExitStack()
@@ -57,11 +58,9 @@ class Stage:
         self._artefact = artefact
         self._refresh_timeout_seconds = refresh_timeout_seconds
         self.secrets = SecretsManager()
-        self.vendor = PersonrServer()
+        self.vendor = vendor or PersonrServer()
         self.lambda_service = LambdaService()
-        self._credentials = (
-            {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD} if credentials is None else credentials
-        )
+        self._credentials = self.vendor.secret_value if credentials is None else credentials
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -122,7 +121,7 @@ class Stage:
             **self._common_variables(),
             **({"STANDBY_CREDENTIALS_SECRET_ID": STANDBY} if self._standby else {}),
             "CREDENTIALS_SECRET_ID": self.credentials_arn,
-            "PERSONR_BASE_URL": f"{self.wire.url(VENDOR)}/api/1.1/wf",
+            **self.vendor.settings(self.wire.url(VENDOR)),
         }
 
     def _vend_variables(self) -> dict[str, str]:

@@ -9,14 +9,13 @@ from typing import Any, override
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.kit.personr.scenarios import OMIT
-from tests.kit.personr.server import LIFETIME_SECONDS, PersonrServer
+from tests.kit.personr.server import DEFAULT_EMAIL, LIFETIME_SECONDS, PersonrServer
 from tests.kit.stand_ins.loopback import Request, Response
 from token_vending.adapters.issuer import DescribedIssuer
 from token_vending.adapters.login_request import login_request
 from token_vending.credentials import Credentials
 from token_vending.issuers import BASE_URL, Condition, Description, Place
 
-ACCOUNT = "the account"
 _PER_SECOND = {
     "seconds": 1.0,
     "milliseconds": 1000.0,
@@ -27,13 +26,16 @@ _PER_SECOND = {
 
 
 class IssuerServer(PersonrServer):
-    """One account, whose credentials are made up. Misbehaves by the same scenarios as Personr's stand-in."""
+    """One account, whose credentials are made up; the controls know it by the same name.
+
+    Misbehaves by the same scenarios as Personr's stand-in.
+    """
 
     def __init__(
         self, description: Description, port: int = 0, *, lifetime_seconds: int = LIFETIME_SECONDS
     ) -> None:
         super().__init__(
-            port, {ACCOUNT: ""}, lifetime_seconds=lifetime_seconds, destructive=description.destructive
+            port, {DEFAULT_EMAIL: ""}, lifetime_seconds=lifetime_seconds, destructive=description.destructive
         )
         # Whatever host the description names, this one is on loopback.
         path = urlsplit(description.url.replace(BASE_URL, "http://stand-in")).path
@@ -45,6 +47,15 @@ class IssuerServer(PersonrServer):
     def issuer(self) -> DescribedIssuer:
         """The product, told to log in here."""
         return DescribedIssuer(self.description, self.base_url, probe_url=f"{self.url}/api/1.1/wf/whoami")
+
+    @override
+    def settings(self, url: str) -> dict[str, str]:
+        return {"ISSUER": self.description.name, "ISSUER_URL": url}
+
+    @property
+    @override
+    def secret_value(self) -> dict[str, str]:
+        return dict(self.credentials.fields)
 
     @property
     @override
@@ -68,7 +79,7 @@ class IssuerServer(PersonrServer):
         if kind in {"json", "form"}:
             same = same and _content(kind, request.body) == _content(kind, wanted.body or b"")
         if same:
-            return ACCOUNT, None
+            return DEFAULT_EMAIL, None
         return "", answer_of(
             self.description, self.description.refused[0]
         ) if self.description.refused else Response(400)

@@ -105,6 +105,15 @@ class PersonrServer(LoopbackServer):
         """What PERSONR_BASE_URL is set to."""
         return f"{self.url}{API_PATH}"
 
+    def settings(self, url: str) -> dict[str, str]:
+        """What the refresh function is told of this issuer, reached at this address."""
+        return {"PERSONR_BASE_URL": f"{url}{API_PATH}"}
+
+    @property
+    def secret_value(self) -> dict[str, str]:
+        """What an operator puts into the credentials secret."""
+        return {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}
+
     @property
     def mint_path(self) -> str:
         """Where it mints."""
