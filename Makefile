@@ -71,7 +71,18 @@ build: setup  ## sam build, unless these sources are built already
 
 .PHONY: demo
 demo: setup  ## the whole story on this machine, in less than three minutes
-	@$(RUN) -m scripts.demo
+	@$(RUN) -m scripts.demo $(ISSUER)
+
+# The demo's issuer: make demo ISSUER=oauth2-client-credentials
+ISSUER ?= personr
+# A description of an issuer: make try-issuer FILE=examples/issuers/thetvdb-v4.json
+FILE ?=
+LIVE ?=
+
+.PHONY: try-issuer
+try-issuer: setup  ## check a description of an issuer and play it: make try-issuer FILE=file [LIVE=1] (docs/issuers.md)
+	@test -n "$(FILE)" || { echo "make try-issuer: say which description: FILE=examples/issuers/thetvdb-v4.json" >&2; exit 2; }
+	@$(RUN) -m scripts.try_issuer "$(FILE)" $(if $(LIVE),--live)
 
 ##@ Operations
 

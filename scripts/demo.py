@@ -3,6 +3,9 @@
 The project's own template is built, deployed onto a local AWS emulator and left to its schedule; a
 caller in another process, with nothing but an IAM user's key, lives through the death of a token. Ends
 with 0 only if every step held.
+
+    make demo                                       Personr: a new token kills the one before
+    make demo ISSUER=oauth2-client-credentials      an issuer whose old tokens live on
 """
 
 import json
@@ -14,7 +17,10 @@ from contextlib import ExitStack, contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from tests.kit.stack import EmbeddedStack, StackError
+from tests.kit.issuer import IssuerServer
+from tests.kit.personr import PersonrServer
+from tests.kit.stack import Caller, EmbeddedStack, StackError
+from token_vending.issuers import PERSONR, load
 
 FIRES_WITHIN_SECONDS = 90.0
 HEALED_WITHIN_SECONDS = 30.0
@@ -78,7 +84,7 @@ def main() -> int:
     """Tells the story; the exit status."""
     story = Story()
     try:
-        _tell(story)
+        _tell(story, sys.argv[1] if len(sys.argv) > 1 else PERSONR)
     except (DidNotHold, StackError, RuntimeError) as failure:
         story.line(f"[red]✗ did not hold:[/red] {failure}")
         return 1
@@ -89,11 +95,14 @@ def main() -> int:
     return 0
 
 
-def _tell(story: Story) -> None:
+def _tell(story: Story, issuer: str) -> None:
+    server = PersonrServer() if issuer == PERSONR else IssuerServer(load(issuer))
     story.chapter("1. The template, deployed")
     with ExitStack() as closing:
         with story.waiting("building, starting the emulator, deploying"):
-            stack = closing.enter_context(EmbeddedStack(with_credentials=False, tell=story.line))
+            stack = closing.enter_context(
+                EmbeddedStack(with_credentials=False, tell=story.line, issuer=server)
+            )
         _the_schedule_mints(story, stack)
         _a_caller_heals_a_dead_token(story, stack)
         _a_stranger_is_refused(story, stack)
@@ -109,7 +118,7 @@ def _the_schedule_mints(story: Story, stack: EmbeddedStack) -> None:
         stack.wait_for("the schedule fires", lambda: stack.personr.mint_count() > 0, FIRES_WITHIN_SECONDS)
         version = stack.wait_for("the token is stored", stack.current_version, HEALED_WITHIN_SECONDS)
     story.held(
-        f"the schedule fired, Personr minted once, version {version[:SHORT]} is current",
+        f"the schedule fired, {_name(stack)} minted once, version {version[:SHORT]} is current",
         is_so=stack.personr.mint_count() == 1,
         seconds=time.monotonic() - began,
     )
@@ -125,13 +134,16 @@ def _a_caller_heals_a_dead_token(story: Story, stack: EmbeddedStack) -> None:
             is_so=first.get("version") == stack.current_version(),
             seconds=first["seconds"],
         )
-        tried = caller.ask("try")
-        story.held("Personr takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
-        stack.personr.mint_elsewhere()
-        story.line("somebody else mints with the same account: Personr kills our token")
+        _is_taken(story, stack, caller)
+        if stack.personr.destructive:
+            stack.personr.mint_elsewhere()
+            story.line(f"somebody else mints with the same account: {_name(stack)} kills our token")
+        else:
+            stack.personr.kill()
+            story.line(f"{_name(stack)} ends our token before its time")
         refused = caller.ask("try")
         story.held(
-            "Personr refuses it (401)",
+            f"{_name(stack)} refuses it (401)",
             is_so=refused.get("status") == UNAUTHORIZED,
             seconds=refused["seconds"],
         )
@@ -142,8 +154,31 @@ def _a_caller_heals_a_dead_token(story: Story, stack: EmbeddedStack) -> None:
             is_so="error" not in healed and healed["version"] != first["version"],
             seconds=healed["seconds"],
         )
-        tried = caller.ask("try")
-        story.held("Personr takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
+        _is_taken(story, stack, caller)
+        if not stack.personr.destructive:
+            _a_renewal_overlaps(story, stack, caller)
+
+
+def _a_renewal_overlaps(story: Story, stack: EmbeddedStack, caller: Caller) -> None:
+    before = stack.current_version()
+    stack.refresh({"force": True})
+    after = stack.current_version()
+    story.held("a person forces a renewal: there is a newer version", is_so=after not in {None, before})
+    story.line("the caller, which knows nothing of it, goes on with the token before")
+    _is_taken(story, stack, caller)
+    alive = [version.alive for version in stack.versions() if version.version_id in {before, after}]
+    story.held(
+        f"both tokens work at {_name(stack)}: a renewal costs nobody a call", is_so=alive == [True, True]
+    )
+
+
+def _is_taken(story: Story, stack: EmbeddedStack, caller: Caller) -> None:
+    tried = caller.ask("try")
+    story.held(f"{_name(stack)} takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
+
+
+def _name(stack: EmbeddedStack) -> str:
+    return "the API" if isinstance(stack.personr, IssuerServer) else "Personr"
 
 
 def _a_stranger_is_refused(story: Story, stack: EmbeddedStack) -> None:
@@ -168,7 +203,9 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
         table.add_row(*(cell[:12] for cell in cells))
     story.table(table)
     versions = stack.versions()
-    table = Table("version", "created", "labels", "holds", "alive at Personr", title="the token secret")
+    table = Table(
+        "version", "created", "labels", "holds", f"alive at {_name(stack)}", title="the token secret"
+    )
     for version in versions:
         alive = {True: "yes", False: "no"}[version.alive] if version.kind == "token" else ""
         created = f"{version.created:%H:%M:%S}"
@@ -177,7 +214,7 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
     handed_out = sum(audit.get("outcome") == "handed_out" for audit in audits)
     story.held(f"the audit lines tell of all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
     current = [version.alive for version in versions if "AWSCURRENT" in version.labels]
-    story.held("the current version is the token that Personr minted last", is_so=current == [True])
+    story.held(f"the current version is the token that {_name(stack)} minted last", is_so=current == [True])
     count = len(stack.log_lines("refresh") + stack.log_lines("vend"))
     story.held(
         f"neither the {count} log lines nor any queue holds a token, the password or a Basic value",

@@ -42,7 +42,7 @@ json_values = st.recursive(
 )
 
 
-@pytest.fixture(params=BUILT_IN.values(), ids=BUILT_IN)
+@pytest.fixture(params=list(BUILT_IN.values()), ids=list(BUILT_IN))
 def server(request: pytest.FixtureRequest) -> Iterator[IssuerServer]:
     with IssuerServer(request.param, lifetime_seconds=86_400) as started:
         yield started

@@ -54,6 +54,11 @@ class IssuerServer(PersonrServer):
 
     @property
     @override
+    def parameters(self) -> dict[str, str]:
+        return {"Issuer": self.description.name, "IssuerUrl": self.base_url}
+
+    @property
+    @override
     def secret_value(self) -> dict[str, str]:
         return dict(self.credentials.fields)
 

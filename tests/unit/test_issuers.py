@@ -31,7 +31,7 @@ LEAST: dict[str, Any] = {
     "refused": [],
 }
 ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
-OTHER = st.sampled_from(
+OTHER: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         True,

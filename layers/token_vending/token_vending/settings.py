@@ -64,7 +64,7 @@ class RefreshSettings(NamedTuple):
 
         _check_endpoints(environment)
         issuer = load(environment.get("ISSUER", "").strip() or "personr")
-        base_url, address = _base_url(environment, issuer)
+        base_url, address = base_url_of(environment, issuer)
         probe_url = _url(environment, "PROBE_URL", "") or None
         mint_url = issuer.url.replace(BASE_URL, base_url)
         if probe_url is not None and urlsplit(probe_url).hostname != urlsplit(mint_url).hostname:
@@ -156,7 +156,7 @@ def _check_endpoints(environment: Mapping[str, str]) -> None:
             _url(environment, name, "")
 
 
-def _base_url(environment: Mapping[str, str], issuer: "Description") -> tuple[str, str]:
+def base_url_of(environment: Mapping[str, str], issuer: "Description") -> tuple[str, str]:
     """What {base_url} stands for, and the parameter that says it."""
     from token_vending.issuers import BASE_URL, PERSONR  # noqa: PLC0415 - the hand-out starts faster without
 

@@ -110,6 +110,11 @@ class PersonrServer(LoopbackServer):
         return {"PERSONR_BASE_URL": f"{url}{API_PATH}"}
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """What the template is told of this issuer."""
+        return {"PersonrBaseUrl": self.base_url}
+
+    @property
     def secret_value(self) -> dict[str, str]:
         """What an operator puts into the credentials secret."""
         return {"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}

@@ -25,7 +25,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from scripts import build
 from tests.infrastructure import cloudformation
-from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, WHOAMI_PATH, PersonrServer
+from tests.kit.personr import WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
 
@@ -118,6 +118,7 @@ class EmbeddedStack:
         parameters: of the template, over those that the emulator needs.
         with_credentials: put the stand-in's credentials into the credentials secret after deploying.
         tell: called with a word on every step and the seconds it took.
+        issuer: the stand-in of another issuer than Personr.
 
     When the block ends, by an exception, Ctrl-C, SIGTERM or SIGKILL too, every process is ended and every
     file is gone. A block that ends well fails with a StackError if a secret is found in a log or a queue.
@@ -129,8 +130,9 @@ class EmbeddedStack:
         *,
         with_credentials: bool = True,
         tell: Callable[[str, float], None] | None = None,
+        issuer: PersonrServer | None = None,
     ) -> None:
-        self.personr = PersonrServer()
+        self.personr = issuer or PersonrServer()
         self.ministack = MiniStack()
         self.outputs: dict[str, str] = {}
         self._parameters = dict(parameters or {})
@@ -198,11 +200,11 @@ class EmbeddedStack:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return User(name, arn, key["AccessKeyId"], key["SecretAccessKey"])
 
-    def put_credentials(self, email: str = DEFAULT_EMAIL, password: str = DEFAULT_PASSWORD) -> None:
+    def put_credentials(self, **fields: str) -> None:
         """Put the service account's credentials where an operator puts them."""
         self.client("secretsmanager").put_secret_value(
             SecretId=self.outputs["CredentialsSecretArn"],
-            SecretString=json.dumps({"email": email, "password": password}),
+            SecretString=json.dumps({**self.personr.secret_value, **fields}),
         )
 
     # --- what must not be seen ---------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class EmbeddedStack:
 
     def _secrets(self) -> list[str]:
         held = {output: self._ever_held(output) for output in ("CredentialsSecretArn", "TokenSecretArn")}
-        default = json.dumps({"email": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD})
+        default = json.dumps(self.personr.secret_value)
         credentials = [default, *held["CredentialsSecretArn"]]
         return secret_texts(credentials, held["TokenSecretArn"], self.personr.ever_minted)
 
@@ -358,7 +360,7 @@ class EmbeddedStack:
 
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """Deploy the built template, again if you like, with these parameters over the stack's own."""
-        given = {**PARAMETERS, "PersonrBaseUrl": self.personr.base_url, **self._parameters}
+        given = {**PARAMETERS, **self.personr.parameters, **self._parameters}
         self.outputs = self.deploy_beside(STACK_NAME, self._template, given | dict(parameters or {}))
 
     def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
