@@ -253,6 +253,7 @@ OTHER_VALUES = {
     "UrlDoor": "false",
     "ReservedVendConcurrency": "20",
     "AlarmEmail": "night@example.com",
+    "ExpiryAlarmSeconds": "300",
     "CompositeAlarm": "false",
     "SchedulePeriodSeconds": "60",
     "LogRetentionDays": "30",

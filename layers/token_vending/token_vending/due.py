@@ -19,7 +19,7 @@ LEASE = timedelta(seconds=55)
 certain) and a margin, and less than the minute after which Lambda retries an asynchronous event."""
 
 LATE_MINT_WINDOW = timedelta(minutes=5)
-"""How long a Bubble workflow may run: a mint whose answer was lost may still land that much later."""
+"""How much later a mint whose answer was lost may still land: a vendor's own work may take that long."""
 
 
 class Verdict(StrEnum):

@@ -84,7 +84,7 @@ class MintError(TokenVendingError):
 
 
 class CredentialsRefused(MintError):
-    """The vendor answered INVALID_LOGIN_CREDENTIALS: permanent until the credentials change."""
+    """The vendor does not know these credentials: permanent until they change."""
 
 
 class VendorUnavailable(MintError):

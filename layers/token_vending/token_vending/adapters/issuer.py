@@ -57,7 +57,7 @@ class DescribedIssuer:
         base_url: str = "",
         *,
         probe_url: str | None = None,
-        address: str = "PersonrBaseUrl",
+        address: str = "IssuerUrl",
         clock: Clock = utc_now,
     ) -> None:
         self._description = description
