@@ -4,7 +4,6 @@ import json
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -188,7 +187,7 @@ def answers(draw: st.DrawFn, description: Description) -> Answer:
         if draw(st.booleans()):
             status = answer.status
     if description.reason:
-        echo = replace(description, refused=(Condition(frozenset({"400"}), frozenset({SECRET})),))
+        echo = description._replace(refused=(Condition(frozenset({"400"}), frozenset({SECRET})),))
         kinds.append(st.just(answer_of(echo, echo.refused[0]).body))
     return Answer(status, HTTPHeaderDict(headers), draw(st.one_of(kinds)))
 
@@ -209,7 +208,7 @@ def reason_of(description: Description, body: bytes) -> Any:
 def test_nothing_happened_is_said_only_of_an_answer_that_the_description_names(
     data: st.DataObject, drawn: Description
 ) -> None:
-    description = replace(drawn, destructive=True, reason_in_broken_json=False)
+    description = drawn._replace(destructive=True, reason_in_broken_json=False)
     answer = data.draw(answers(description))
     result = outcome(description, answer)
     if isinstance(result, Minted):
@@ -241,7 +240,7 @@ def test_nothing_happened_is_said_only_of_an_answer_that_the_description_names(
 def test_where_both_tokens_live_no_failure_may_have_killed_one(
     data: st.DataObject, drawn: Description
 ) -> None:
-    description = replace(drawn, destructive=False)
+    description = drawn._replace(destructive=False)
     result = outcome(description, data.draw(answers(description)))
     assert isinstance(result, Minted) or not getattr(result, "ambiguous", False)
 

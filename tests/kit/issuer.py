@@ -3,7 +3,6 @@
 import json
 import secrets
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, override
 from urllib.parse import parse_qsl, urlsplit
@@ -39,7 +38,7 @@ class IssuerServer(PersonrServer):
         )
         # Whatever host the description names, this one is on loopback.
         path = urlsplit(description.url.replace(BASE_URL, "http://stand-in")).path
-        self.description = replace(description, url=f"{BASE_URL}{path}")
+        self.description = description._replace(url=f"{BASE_URL}{path}")
         self.credentials = Credentials(
             "v", {field.name: f"the-{field.name}-of-the-stand-in" for field in description.fields}
         )

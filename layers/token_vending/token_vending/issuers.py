@@ -7,7 +7,6 @@ product more careful, never less: an answer that it does not name may have minte
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -60,8 +59,7 @@ class Place(NamedTuple):
         return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """One issuer. Field by field what issuer.schema.json says."""
 
     name: str
