@@ -11,7 +11,7 @@ type Schema = Mapping[str, Any]
 type Fault = tuple[str, str]
 """The path of the field, and what it must be."""
 
-_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description"})
+_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "examples"})
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,

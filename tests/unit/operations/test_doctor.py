@@ -73,6 +73,12 @@ def test_credentials_that_cannot_be_used_are_named_without_showing_them(text: st
     assert "hunter2" not in fault
 
 
+def test_credentials_are_judged_by_what_the_stacks_issuer_takes() -> None:
+    oauth2 = '{"client_id": "i", "client_secret": "s"}'
+    assert credentials_fault(oauth2, "oauth2-client-credentials") == ""
+    assert "'email' is missing" in credentials_fault(oauth2)
+
+
 @pytest.mark.parametrize(
     ("severities", "code"),
     [

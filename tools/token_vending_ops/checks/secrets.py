@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from token_vending.due import lease_over
 from token_vending.errors import ConfigurationError
+from token_vending.issuers import PERSONR, load
 from token_vending.records import read_credentials, read_record
 from token_vending.token import Intent, Token
 from token_vending_ops import mends
@@ -26,7 +27,7 @@ def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
         yield Finding("credentials", Severity.CRITICAL, "not set", mend)
         return
-    fault = credentials_fault(answer.get("SecretString"))
+    fault = credentials_fault(answer.get("SecretString"), stack.parameters.get("Issuer") or PERSONR)
     if fault:
         yield Finding("credentials", Severity.CRITICAL, fault, mend)
         return
@@ -39,10 +40,10 @@ def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     yield Finding("credentials", Severity.OK, "set and well-formed, not refused")
 
 
-def credentials_fault(text: str | None) -> str:
+def credentials_fault(text: str | None, issuer: str = PERSONR) -> str:
     """Why the refresh function cannot use the credentials, in its own words; empty if it can."""
     try:
-        read_credentials("", text)
+        read_credentials("", text, wanted=load(issuer).fields)
     except ConfigurationError as error:
         return error.detail.partition(" Store it with:")[0]
     return ""
