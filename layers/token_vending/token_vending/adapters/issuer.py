@@ -114,7 +114,10 @@ class DescribedIssuer:
         host = _redirect_host(answer, credentials) if 300 <= status < 400 else None
         because = _because(description, reason, credentials)
         if _named(description.refused, status, reason):
-            return _refused(because)
+            return CredentialsRefused(
+                f"The vendor does not know these credentials{because}. Store the right ones in the credentials "
+                "secret, and the next run uses them."
+            )
         if _named(description.not_taken_on, status, reason):
             return VendorUnavailable(
                 f"The vendor answered status {status}{because}.", retry_after=answer.retry_after()
@@ -244,10 +247,3 @@ def _redirect_host(answer: Answer, credentials: Credentials) -> str:
     except ValueError:
         host = ""
     return host if _HOST.fullmatch(host) and not credentials.appear_in(host) else "another address"
-
-
-def _refused(because: str) -> CredentialsRefused:
-    return CredentialsRefused(
-        f"The vendor does not know these credentials{because}. Store the right ones in the "
-        "credentials secret, and the next run uses them."
-    )
