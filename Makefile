@@ -71,7 +71,7 @@ build: setup  ## sam build, unless these sources are built already
 
 .PHONY: demo
 demo: setup  ## the whole story on this machine, in less than three minutes
-	@$(RUN) -m scripts.demo $(ISSUER)
+	@PYTHONPATH=layers/token_vending $(RUN) -m scripts.demo $(ISSUER)
 
 # The demo's issuer: make demo ISSUER=oauth2-client-credentials
 ISSUER ?= personr
@@ -82,7 +82,7 @@ LIVE ?=
 .PHONY: try-issuer
 try-issuer: setup  ## check a description of an issuer and play it: make try-issuer FILE=file [LIVE=1] (docs/issuers.md)
 	@test -n "$(FILE)" || { echo "make try-issuer: say which description: FILE=examples/issuers/thetvdb-v4.json" >&2; exit 2; }
-	@$(RUN) -m scripts.try_issuer "$(FILE)" $(if $(LIVE),--live)
+	@PYTHONPATH=layers/token_vending $(RUN) -m scripts.try_issuer "$(FILE)" $(if $(LIVE),--live)
 
 ##@ Operations
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import try_issuer
+from scripts import try_issuer
 from tests.kit.descriptions import FILES
 from tests.kit.issuer import IssuerServer
 from token_vending.issuers import load
