@@ -102,7 +102,8 @@ def _play(console: Console, description: Description) -> bool:
             server.reset_script()
             if scenario is not None:
                 server.script(scenario)
-            outcome = _mint(server.issuer(), server.credentials, LATE_SECONDS)
+            late = scenario is not None and scenario.hang
+            outcome = _mint(server.issuer(), server.credentials, LATE_SECONDS if late else LIVE_SECONDS)
             held = held and wanted in {None, type(outcome).__name__}
             told = "a token" if isinstance(outcome, Minted) else f"{type(outcome).__name__}: {outcome}"
             table.add_row(name, told, _effect(outcome, description))
