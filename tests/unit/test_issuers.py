@@ -167,6 +167,13 @@ def test_the_refresh_functions_schema_is_in_the_layer() -> None:
     )
 
 
+def test_the_page_of_issuers_names_every_description_and_its_example_can_be_used() -> None:
+    page = (ROOT / "docs/issuers.md").read_text()
+    assert all(f"| `{file.stem}`" in page or f"| [{file.name}]" in page for file in FILES)
+    example = page.partition("```json")[2].partition("```")[0]
+    assert read(example, name="the page's").token.names == ("data", "token")
+
+
 # The request ---------------------------------------------------------------------------------------------
 
 
