@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.test_crash_matrix import REQUEST_ID, Moment, kill_at, outcome
-from tests.integration.world import TOKEN, World
+from tests.integration.world import TOKEN, Stage
 from tests.kit.issuer import IssuerServer
 from tests.kit.personr import scenarios
 from token_vending.issuers import load
@@ -15,26 +15,26 @@ CALLS = 8
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[World]:
-    with World(vendor=IssuerServer(load("oauth2-client-credentials"), lifetime_seconds=60 * 86_400)) as made:
+def shared() -> Iterator[Stage]:
+    with Stage(vendor=IssuerServer(load("oauth2-client-credentials"), lifetime_seconds=60 * 86_400)) as made:
         yield made
 
 
 @pytest.fixture
-def world(shared: World) -> World:
+def world(shared: Stage) -> Stage:
     shared.start_over()
     shared.mint_first()
     return shared
 
 
-def test_a_renewal_overlaps_and_the_newer_token_is_handed_out(world: World) -> None:
+def test_a_renewal_overlaps_and_the_newer_token_is_handed_out(world: Stage) -> None:
     first = world.stored_token
     assert outcome(world.tick(force=True)) == "refreshed"
     assert world.vendor.is_live(first)
     assert world.ask().payload["access_token"] == world.stored_token != first
 
 
-def test_an_unclear_answer_leaves_nothing_to_finish(world: World) -> None:
+def test_an_unclear_answer_leaves_nothing_to_finish(world: Stage) -> None:
     world.vendor.always(scenarios.maintenance(500))
     assert outcome(world.tick(force=True)) == "VendorUnavailable"
     assert "MINTING" not in world.secrets.labels(TOKEN)
@@ -43,7 +43,7 @@ def test_an_unclear_answer_leaves_nothing_to_finish(world: World) -> None:
     assert outcome(world.tick()) == "fresh"
 
 
-def test_the_matrix_has_every_call(world: World) -> None:
+def test_the_matrix_has_every_call(world: Stage) -> None:
     world.tick(force=True)
     assert len(world.wire.calls) == CALLS
 
@@ -51,7 +51,7 @@ def test_the_matrix_has_every_call(world: World) -> None:
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name.lower())
 @pytest.mark.parametrize("place", range(1, CALLS + 1))
 def test_a_run_killed_at_any_call_leaves_callers_a_working_token(
-    world: World, place: int, moment: Moment
+    world: Stage, place: int, moment: Moment
 ) -> None:
     kill_at(world, world.refresh, {"force": True}, place, moment)
     assert world.holds()
