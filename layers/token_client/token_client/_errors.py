@@ -9,12 +9,10 @@
     ├── UnexpectedAnswer        the answer is not of the contract: client and stack do not match
     ├── TokenUnavailable        no usable token now; in ``retry_after`` seconds perhaps       (retryable)
     ├── VendingUnavailable      the vending function could not be reached, or failed          (retryable)
-    └── RequestNotRepeatable    the vendor refused the token, and the body cannot be sent twice
+    └── RequestNotRepeatable    the API refused the token, and the body cannot be sent twice
 
 No message, argument or attribute ever holds a token.
 """
-
-from __future__ import annotations
 
 from typing import ClassVar
 
@@ -75,7 +73,7 @@ class VendingUnavailable(TokenClientError):
 
 
 class RequestNotRepeatable(TokenClientError):
-    """The vendor refused the token with 401, and the request's body was a stream that is gone.
+    """The API refused the token with 401, and the request's body was a stream that is gone.
 
     The refused token has been reported, so the next request takes a new one: build the body again and send it
     again.

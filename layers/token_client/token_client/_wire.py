@@ -2,17 +2,17 @@
 
 Source: docs/openapi.yaml and docs/schemas/ of the repository. Nothing here quotes a value it was given: a malformed
 answer may well hold a token. The exceptions are the words of an error of the contract and the name of any other, and
-those only as far as they are printable and short: whoever answers may not be who was asked.
+those only as far as they are printable and short: whoever answers may not be who was asked. What was read is held in
+types that do not show themselves when locals are captured.
 """
-
-from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ._errors import (
     CallerNotAllowed,
@@ -23,10 +23,7 @@ from ._errors import (
     UnexpectedAnswer,
     VendingUnavailable,
 )
-from ._token import Token
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ._token import HiddenFields, HiddenText, Token
 
 # The contract's error names, and what each is to a caller. Names that are not here (an unhandled exception, a
 # Lambda timeout) are failures of the function.
@@ -63,7 +60,7 @@ class TokenRequest:
     """What is asked of the vending function.
 
     Attributes:
-        rejected_version: the version the vendor has just refused; the answer then comes from the store.
+        rejected_version: the version the API has just refused; the answer then comes from the store.
         min_seconds: a token with less life than this makes the vending side start a refresh.
     """
 
@@ -115,12 +112,12 @@ def parse_answer(body: bytes | str) -> Answer:
     document = _json_object(body)
     if document is None:
         raise UnexpectedAnswer("the vending function's answer is not a JSON object")
-    access_token = _field(document, "access_token", str)
+    access_token = HiddenText(_text_of(document, "access_token"))
     if not access_token.isascii() or not access_token.isprintable() or not access_token:
         raise UnexpectedAnswer("the vending function's answer holds an access_token that fits in no header")
-    if _field(document, "token_type", str).lower() != "bearer":
+    if _text_of(document, "token_type").lower() != "bearer":
         raise UnexpectedAnswer("the vending function's answer is not a bearer token")
-    version = _field(document, "version", str)
+    version = _text_of(document, "version")
     # It goes into logs, exceptions and a header.
     if not version or not version.isascii() or not version.isprintable() or len(version) > LONGEST_VERSION:
         raise UnexpectedAnswer("the vending function's answer has a version that is empty or no name")
@@ -160,7 +157,7 @@ def function_error(payload: bytes | str) -> TokenClientError:
     The function puts ``{"error", "message", "retry_after"?}`` as JSON in ``errorMessage``. That is read
     first: ``errorType`` is a class name that a runtime or an emulator may replace.
     """
-    document = _json_object(payload) or {}
+    document = _json_object(payload) or HiddenFields()
     message = document.get("errorMessage")
     detail = _json_object(message) if isinstance(message, str) else None
     if detail is not None and isinstance(detail.get("error"), str):
@@ -179,7 +176,7 @@ def problem(status: int, body: bytes | str, retry_after_header: str | None) -> T
 
     The function's own name for the error decides; where there is none the status does.
     """
-    document = _json_object(body) or {}
+    document = _json_object(body) or HiddenFields()
     retry_after = _retry_after(document.get("retry_after"))
     if retry_after is None:
         retry_after = _retry_after(retry_after_header)
@@ -204,22 +201,21 @@ def _printable(text: str) -> str:
     return shown if len(text) <= LONGEST_MESSAGE else f"{shown}…"
 
 
-def _json_object(text: bytes | str) -> Mapping[str, object] | None:
+def _json_object(text: bytes | str) -> HiddenFields | None:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_hook=HiddenFields)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else None
+    return document if isinstance(document, HiddenFields) else None
 
 
-def _field(document: Mapping[str, object], name: str, kind: type[str]) -> str:
-    value = document.get(name)
-    if not isinstance(value, kind):
+def _text_of(document: HiddenFields, name: str) -> str:
+    if not isinstance(document.get(name), str):
         raise UnexpectedAnswer(f"the vending function's answer has no {name}, or not as text")
-    return value
+    return str(document[name])
 
 
-def _seconds(document: Mapping[str, object], name: str) -> float:
+def _seconds(document: HiddenFields, name: str) -> float:
     value = document.get(name)
     # bool is a subclass of int; the bound keeps NaN and infinity out as well.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**11:
@@ -227,8 +223,8 @@ def _seconds(document: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
-def _instant(document: Mapping[str, object], name: str) -> datetime:
-    text = _field(document, name, str)
+def _instant(document: HiddenFields, name: str) -> datetime:
+    text = _text_of(document, name)
     try:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is not None:

@@ -9,7 +9,7 @@
     client = TokenClient(source=source)
     assert client.get().version == "version-1"
 
-    source.kill()  # somebody else minted: the vendor refuses version-1 from now on
+    source.kill()  # somebody else minted: the API refuses version-1 from now on
     assert not source.accepts(client.auth_header()["Authorization"])
     client.reject("version-1")
     assert client.get().version == "version-2"
@@ -18,14 +18,14 @@ With pytest, ``pytest_plugins = ["token_client.pytest_plugin"]`` in the root ``c
 ``personr_tokens``: a ``FakeTokenSource`` that every ``TokenClient`` uses while the test runs.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
+from ._client import TokenClient
 from ._errors import (
     CallerNotAllowed,
     ConfigurationError,
@@ -35,11 +35,9 @@ from ._errors import (
     UnexpectedAnswer,
     VendingUnavailable,
 )
+from ._process import Time
 from ._token import Token
-from ._wire import Answer, TokenRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ._wire import Answer, TokenRequest, TokenSource
 
 __all__ = [
     "Answer",
@@ -51,7 +49,20 @@ __all__ = [
     "TokenUnavailable",
     "UnexpectedAnswer",
     "VendingUnavailable",
+    "timed_client",
 ]
+
+
+def timed_client(source: TokenSource, clock: Callable[[], float], **options: Any) -> TokenClient:
+    """A client that goes by a clock of yours (seconds since the epoch); what it waits for is up to the real one."""
+
+    class _Timed(Time):
+        wall = staticmethod(clock)
+
+    class _TimedClient(TokenClient):
+        _time = _Timed()
+
+    return _TimedClient(source=source, **options)
 
 
 class FakeTokenSource:
@@ -64,7 +75,7 @@ class FakeTokenSource:
     Args:
         lifetime_seconds: how long a token lives from its minting.
         cache_seconds: how long callers are told to keep it.
-        clock: seconds since the epoch; give the client the same.
+        clock: seconds since the epoch; see :func:`timed_client`.
 
     Attributes:
         requests: everything that was asked, in order.
@@ -103,7 +114,7 @@ class FakeTokenSource:
             self._failures.extend(errors)
 
     def kill(self) -> None:
-        """Let the vendor refuse the current token; it stays the one handed out until somebody reports it."""
+        """Let the API refuse the current token; it stays the one handed out until somebody reports it."""
         with self._lock:
             self._dead = True
 
@@ -113,7 +124,7 @@ class FakeTokenSource:
             self._mint()
 
     def accepts(self, authorization: str | None) -> bool:
-        """Whether the vendor would accept this ``Authorization`` header: for a fake vendor of your own."""
+        """Whether the API would accept this ``Authorization`` header: for a fake API of your own."""
         with self._lock:
             return not self._dead and authorization == f"Bearer {self.access_token}"
 

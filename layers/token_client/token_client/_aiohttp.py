@@ -1,0 +1,51 @@
+"""The middleware for aiohttp (3.12 or newer)."""
+
+import aiohttp
+
+from ._attempt import Attempt, Origin, Tokens, check_destination, origin_of
+
+
+class AiohttpMiddleware:
+    """Sends the token to one origin; on a 401 reports it and sends the request once more with the next one.
+
+    aiohttp asks a middleware anew for every hop of a redirect and does not say that it is one. So the origin is said
+    beforehand: requests and redirects to any other go without the token.
+
+    Args:
+        tokens: where tokens come from.
+        wait_seconds: how long one request may wait for them.
+        origin: the API's, a URL of it will do.
+
+    Raises:
+        ConfigurationError: the origin is neither https nor http of loopback.
+    """
+
+    def __init__(self, tokens: Tokens, wait_seconds: float, origin: str) -> None:
+        check_destination(origin)
+        self._tokens = tokens
+        self._wait_seconds = wait_seconds
+        self._origin = origin_of(origin)
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Called by aiohttp for every request and every hop. Raises what ``Attempt`` does."""
+        url = request.url
+        if Origin(url.scheme, (url.raw_host or "").lower(), url.port) != self._origin:
+            return await handler(request)
+        attempt = Attempt(self._tokens, str(url), wait_seconds=self._wait_seconds, repeatable=True)
+        token = await attempt.afirst()
+        while True:
+            request.headers["Authorization"] = token.bearer()
+            response = await handler(request)
+            # A file is wound back and a form kept by aiohttp; a generator is gone, which shows only afterwards.
+            attempt.repeatable = not getattr(request.body, "consumed", False)
+            try:
+                successor = await attempt.aafter(response.status, carried=True)
+            except BaseException:
+                response.close()
+                raise
+            if successor is None:
+                return response
+            response.release()
+            token = successor
