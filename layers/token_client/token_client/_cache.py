@@ -67,9 +67,9 @@ class _Call:
         return flight.landed.result() or self._look()
 
     def _look(self) -> Token | None:
-        if (token := self._holding.in_memory()) is not None:
-            return token
         with self._holding.lock:
+            if (token := self._holding.in_memory()) is not None:
+                return token
             pause = self._holding.pause()
             left = self._left()
             if pause is None:

@@ -56,7 +56,7 @@ class DirectInvoke:
         time: Time | None = None,
     ) -> None:
         self._function_name = qualified(function_name)
-        self._wall = (time or Time).wall
+        self._wall = (time or Time()).wall
         self._used_at = self._wall()
         try:
             with shared.lock:

@@ -65,7 +65,7 @@ class HttpDoor:
         if not signing_region:
             raise ConfigurationError(f"no region to sign for: {self._url} does not tell, and none is set")
         self._region = signing_region
-        self._wall = (time or Time).wall
+        self._wall = (time or Time()).wall
         self._used_at = self._wall()
         self._last: tuple[Answer, float] | None = None
         try:

@@ -56,13 +56,11 @@ __all__ = [
 def timed_client(source: TokenSource, clock: Callable[[], float], **options: Any) -> TokenClient:
     """A client that goes by a clock of yours (seconds since the epoch); what it waits for is up to the real one."""
 
-    class _Timed(Time):
-        wall = staticmethod(clock)
+    class Timed(Time):
+        def wall(self) -> float:
+            return clock()
 
-    class _TimedClient(TokenClient):
-        _time = _Timed()
-
-    return _TimedClient(source=source, **options)
+    return type("TimedClient", (TokenClient,), {"_time": Timed()})(source=source, **options)
 
 
 class FakeTokenSource:

@@ -16,12 +16,12 @@ from token_client import ConfigurationError, TokenClient
 from token_client._cache import TokenCache
 from token_client.testing import FakeTokenSource
 
-from .fakes import WAIT_SECONDS, ScriptedSource
+from .fakes import WAIT_SECONDS, ScriptedSource, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Clock
+    from .fakes import Clock
 
 PACKAGE = Path(token_client.__file__).parent
 
@@ -106,7 +106,7 @@ def test_a_child_forked_in_the_middle_of_a_request_asks_for_itself(clock: Clock)
     source = ScriptedSource(clock)
     source.gives("parents")
     source.gives("childs")
-    client = TokenClient(source=source, clock=clock, sleep=clock.sleep)
+    client = timed(clock, source)
     source.may_answer.clear()
     waiting = threading.Thread(target=client.get)
     waiting.start()
@@ -128,7 +128,7 @@ def test_a_child_forked_in_the_middle_of_a_request_asks_for_itself(clock: Clock)
 def test_a_child_keeps_the_token_its_parent_held(clock: Clock) -> None:
     source = ScriptedSource(clock)
     source.gives("first")
-    client = TokenClient(source=source, clock=clock)
+    client = timed(clock, source)
     client.get()
 
     child = os.fork()
@@ -140,7 +140,7 @@ def test_a_child_keeps_the_token_its_parent_held(clock: Clock) -> None:
 
 def test_after_a_freeze_beyond_the_time_a_token_may_be_kept_it_asks_before_serving(clock: Clock) -> None:
     source = FakeTokenSource(clock=clock, cache_seconds=300)
-    client = TokenClient(source=source, clock=clock)
+    client = timed(clock, source)
     client.get()
     source.replace()  # the schedule minted while this environment was frozen
     clock.now += 7200
@@ -156,7 +156,7 @@ def test_a_child_makes_a_source_of_its_own(clock: Clock) -> None:
         made.append(FakeTokenSource(clock=clock, cache_seconds=0))
         return made[-1]
 
-    cache = TokenCache(make_source, clock=clock)
+    cache = TokenCache(make_source, min_seconds=None, stale_wait_seconds=WAIT_SECONDS, time=clock)
     cache.get(wait_seconds=0)
 
     child = os.fork()
