@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-def timed_client(source: TokenSource, clock: Callable[[], float], **options: Any) -> TokenClient:
+def timed_client(source: TokenSource | None, clock: Callable[[], float], **options: Any) -> TokenClient:
     """A client that goes by a clock of yours (seconds since the epoch); what it waits for is up to the real one."""
 
     class Timed(Time):

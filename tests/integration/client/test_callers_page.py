@@ -18,8 +18,8 @@ from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
+from token_client._aws import CONNECT_SECONDS
 from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECONDS
-from token_client._connections import CONNECT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

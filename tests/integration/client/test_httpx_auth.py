@@ -94,23 +94,6 @@ def test_a_token_goes_over_https_or_to_loopback_only(client: TokenClient) -> Non
     assert [str(request.url) for request in sent] == ["https://personr.example/x"]
 
 
-def test_a_fresh_token_costs_an_async_client_no_thread(
-    client: TokenClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.get()
-
-    async def no_thread(*_args: object, **_options: object) -> None:
-        raise AssertionError("a thread was asked for")
-
-    monkeypatch.setattr("anyio.to_thread.run_sync", no_thread)
-
-    async def get() -> int:
-        async with httpx.AsyncClient(auth=client.httpx_auth(), trust_env=False) as opened:
-            return (await opened.get(f"{vendor.url}/whoami")).status_code
-
-    assert asyncio.run(get()) == 200
-
-
 def test_a_second_refusal_is_the_answer_and_is_reported(
     blocking: httpx.Client, vendor: Vendor, source: FakeTokenSource
 ) -> None:

@@ -14,8 +14,10 @@ import urllib3
 from urllib3._collections import HTTPHeaderDict
 from urllib3.util.retry import RequestHistory
 
+from tests.unit.client.fakes import Clock, timed
 from token_client import ConfigurationError, RequestNotRepeatable, TokenClient, TokenUnavailable
-from token_client._origin import token_reached
+from token_client._pool import token_reached
+from token_client.testing import timed_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,29 +128,12 @@ def test_no_next_token_in_time_is_an_error_and_not_a_401(
         client.http.request("GET", f"{vendor.url}/whoami")
 
 
-class Clock:
-    """Time that only sleeping moves on."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-        self.slept = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += seconds
-
-
 @pytest.mark.parametrize("wait_seconds", [None, 15])
 def test_the_first_token_and_the_next_one_are_waited_for_within_one_deadline(
     source: FakeTokenSource, vendor: Vendor, wait_seconds: float | None
 ) -> None:
     clock = Clock()
-    client = TokenClient(
-        source=source, wait_seconds=15 if wait_seconds is None else 99, clock=clock, sleep=clock.sleep
-    )
+    client = timed(clock, source, wait_seconds=15 if wait_seconds is None else 99)
     minting = [TokenUnavailable("minting", retry_after=5)] * 2
     source.kill()
     source.fail_with(*minting)
@@ -164,7 +149,7 @@ def test_the_first_token_and_the_next_one_are_waited_for_within_one_deadline(
     with pytest.raises(TokenUnavailable):
         client.http.request("GET", f"{vendor.url}/whoami", wait_seconds=wait_seconds)
 
-    assert 10 < clock.slept <= 15
+    assert 10 < sum(clock.slept) <= 15
 
 
 def test_another_status_is_passed_through(client: TokenClient, vendor: Vendor) -> None:
@@ -301,7 +286,7 @@ def test_connections_are_kept_and_after_a_long_pause_opened_anew(
     source: FakeTokenSource, vendor: Vendor
 ) -> None:
     now = [time.time()]
-    client = TokenClient(source=source, clock=lambda: now[0])
+    client = timed_client(source, lambda: now[0])
     for _ in range(3):
         client.http.request("GET", f"{vendor.url}/whoami")
     assert len(vendor.connections) == 1
@@ -351,7 +336,7 @@ def test_the_callers_own_pool_is_used(source: FakeTokenSource, vendor: Vendor) -
 def test_the_callers_own_pool_keeps_its_connections(source: FakeTokenSource, vendor: Vendor) -> None:
     now = [time.time()]
     own = urllib3.PoolManager()
-    client = TokenClient(source=source, http_pool=own, clock=lambda: now[0])
+    client = timed_client(source, lambda: now[0], http_pool=own)
     client.http.request("GET", f"{vendor.url}/whoami")
     in_use_elsewhere = own.connection_from_url(vendor.url)
 
