@@ -9,15 +9,7 @@ class AiohttpMiddleware:
     """Sends the token to one origin; on a 401 reports it and sends the request once more with the next one.
 
     aiohttp asks a middleware anew for every hop of a redirect and does not say that it is one. So the origin is said
-    beforehand: requests and redirects to any other go without the token.
-
-    Args:
-        tokens: where tokens come from.
-        wait_seconds: how long one request may wait for them.
-        origin: the API's, a URL of it will do.
-
-    Raises:
-        ConfigurationError: the origin is neither https nor http of loopback.
+    beforehand (any URL of it will do): requests and redirects to another go without the token.
     """
 
     def __init__(self, tokens: Tokens, wait_seconds: float, origin: str) -> None:

@@ -56,17 +56,9 @@ class _Next(Enum):
 
 
 class Attempt:
-    """The tokens of one request.
-
-    Args:
-        tokens: where they come from.
-        url: where the first of them goes.
-        wait_seconds: how long the request may wait for tokens, for the first and the next one together. The time that
-            the API takes is not counted.
-        repeatable: whether the request can be sent twice, body and all; may be set later, when that is known.
-
-    Raises:
-        ConfigurationError: a token may not be sent to that URL.
+    """The tokens of one request. It may wait for ``wait_seconds``, for the first and the next one together; the time that
+    the API takes is not counted. ``repeatable`` says whether it can be sent twice, body and all, and may be set later.
+    Raises ConfigurationError: a token may not be sent to that URL.
     """
 
     def __init__(self, tokens: Tokens, url: str, *, wait_seconds: float, repeatable: bool) -> None:
@@ -83,12 +75,10 @@ class Attempt:
             return self._sent(self._tokens.get(seconds))
 
     def after(self, status: int, *, carried: bool) -> Token | None:
-        """The token to send the request once more with; None: the answer stands.
+        """The token to send the request once more with, after this answer; None: the answer stands.
 
-        Args:
-            status: of the API's answer.
-            carried: whether the request that was answered last carried the token. A redirect to another host goes
-                without it, and that host's 401 says nothing about the token.
+        ``carried`` says whether the request that was answered last carried the token. A redirect to another host goes
+        without it, and that host's 401 says nothing about the token.
 
         Raises:
             RequestNotRepeatable: the token was refused (and has been reported), and the request cannot be sent again.
@@ -161,10 +151,8 @@ class Attempt:
 
 
 class Replay:
-    """A request body, and the place it began at.
-
-    Text and bytes are there to be sent again, and so is no body at all. A file is wound back to where it stood when the
-    request was made. Anything else (a generator, a pipe) is gone once it has been sent.
+    """A request body, and the place it began at. Text, bytes and no body at all are there to be sent again, a file is
+    wound back to where it stood, and anything else (a generator, a pipe) is gone once it has been sent.
     """
 
     def __init__(self, body: Any) -> None:  # noqa: ANN401 - whatever an HTTP library takes
@@ -191,9 +179,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin | None:
-    """The origin of an absolute URL, read as urllib3 reads it (another reading could be led to another host); None for
-    anything else.
-    """
+    """Of an absolute URL, read as urllib3 reads it: another reading could be led to another host."""
     try:
         parts = parse_url(url)
     except LocationParseError:

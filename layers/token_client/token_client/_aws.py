@@ -53,11 +53,6 @@ class _Shared:
 shared = _Shared()
 
 
-def of_botocore(session: AwsSession) -> Any:  # noqa: ANN401 - botocore is untyped
-    """The botocore session that a boto3 one wraps; a botocore one as it is."""
-    return getattr(session, "_session", session)
-
-
 def configured_region(session: AwsSession) -> str | None:
     """The session's region; otherwise ``AWS_REGION``, which AWS sets everywhere and botocore does not read."""
     region = getattr(session, "region_name", None)

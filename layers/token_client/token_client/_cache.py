@@ -30,11 +30,8 @@ OVERSLEPT_SECONDS = 1.0
 
 
 class _Call:
-    """One call's way to a token. It waits for nothing itself: ``get`` and ``aget`` do, each in its own way.
-
-    Attributes:
-        flight: what to wait for next; None: sleep.
-        seconds: how long.
+    """One call's way to a token. It waits for nothing itself: ``get`` and ``aget`` do, each in its own way, for
+    ``flight`` to land, or asleep if that is None, for ``seconds``.
     """
 
     def __init__(
@@ -50,16 +47,16 @@ class _Call:
         self._give_up_at: float | None = None
 
     def token(self) -> Token | None:
-        """The token to serve, or None: wait as the attributes say, and come again.
-
-        Raises:
-            TokenClientError: there is none in time.
+        """The token to serve, or None: wait as ``flight`` and ``seconds`` say, and come again. Raises
+        TokenClientError: there is none in time.
         """
         if (flight := self.flight) is None:
             return self._look()
         self.flight = None
         if not flight.landed.done():
-            late = f"the vending function has not answered within {self._wait_seconds:g} s; the request goes on"
+            late = (
+                f"the vending function has not answered within {self._wait_seconds:g} s; the request goes on"
+            )
             return self._make_do(VendingUnavailable(late), final=True)
         error = flight.landed.exception()
         if isinstance(error, TokenClientError):
@@ -90,11 +87,9 @@ class _Call:
         return self._give_up_at - now
 
     def _make_do(self, error: TokenClientError, *, final: bool) -> Token | None:
-        """The held token if it is still good, otherwise None and a pause before the next attempt.
-
-        Raises:
-            TokenClientError: a copy of ``error``, when it is ``final``, not retryable, or its time is not the
-                caller's. (A copy, because several threads raising one exception would write into one traceback.)
+        """The held token if it is still good, otherwise None and a pause before the next attempt; or raises a copy of
+        ``error`` (several threads raising one exception would write into one traceback), when it is ``final``, not
+        retryable, or asking again is worth it only after the deadline.
         """
         with self._holding.lock:
             pause, held = self._holding.pause(), self._holding.good()
@@ -112,12 +107,8 @@ class _Call:
 class TokenCache:
     """Keeps one token for all threads and tasks of a process; ``Tokens`` of ``_attempt`` is what others know of it.
 
-    Args:
-        make_source: builds the source, see ``Holding``.
-        min_seconds: passed on with every request.
-        stale_wait_seconds: how long, from its beginning, a request is waited for while a stale token could be served,
-            and how long a single attempt may take.
-        time: the clocks.
+    A request is waited for ``stale_wait_seconds`` from its beginning while a stale token could be served; a single
+    attempt may take as long.
     """
 
     def __init__(
@@ -133,16 +124,11 @@ class TokenCache:
         self._stale_wait_seconds = stale_wait_seconds
 
     def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
-        """A token that is neither expired nor known to be refused.
+        """A token that is neither expired nor known to be refused, within ``wait_seconds``.
 
-        Args:
-            wait_seconds: how long to wait for one, at most. With 0 there is one attempt, which may take
-                ``stale_wait_seconds``, and none during the pause after a failure, whose error is raised instead.
-            instead_of: a version the API has just refused; it is reported with the request for the next.
-
-        Raises:
-            TokenClientError: there was none in time, or none can be as far as the vending side knows.
-                ``retry_after`` is what it advised.
+        With 0 there is one attempt, which may take ``stale_wait_seconds``, and none during the pause after a failure,
+        whose error is raised instead. ``instead_of`` is a version the API has just refused: it is reported with the
+        request for the next. Raises TokenClientError: there was none in time, or none can be.
         """
         if instead_of is not None:
             self.holding.note_refused(instead_of)
@@ -159,11 +145,9 @@ class TokenCache:
     def reject(self, version: str, wait_seconds: float = math.inf) -> None:
         """Take note that the API refused ``version``, and tell the vending side, once, whoever else does.
 
-        Afterwards that version is never served again, unless the vending side vouches for it. It waits for the report
-        as for a single attempt, and no longer than ``wait_seconds``; the next :meth:`get` tells what has not been told.
-
-        Raises:
-            TokenClientError: telling failed for a reason that time does not mend.
+        Afterwards that version is never served again, unless the vending side vouches for it. The report is waited for
+        as a single attempt is, and no longer than ``wait_seconds``; the next :meth:`get` tells what has not been told.
+        Raises TokenClientError: telling failed for a reason that time does not mend.
         """
         if self.holding.note_refused(version):
             with _unless_time_mends_it():

@@ -86,40 +86,21 @@ class TokenClient:
         signing_service: str | None = None,
         http_pool: urllib3.PoolManager | None = None,
     ) -> None:
+        self._configuration = {name: value for name, value in locals().items() if name != "self"}
         given = [value for value in (function_name, url, source) if value is not None]
         if len(given) > 1:
             raise ConfigurationError("give a function name, a URL or a source, and only one of them")
         if any(value == "" for value in given):
             raise ConfigurationError("the function name or the URL that was given is empty")
-        self._function_name, self._url, self._source = function_name, url, source
         self._wait_seconds = wait_seconds
-        self._http_pool = http_pool
         self._http: _pool.BearerPool | None = None
-        called: dict[str, Any] = {"call_timeout_seconds": call_timeout_seconds, "session": session}
-        signed: dict[str, Any] = {"region": region, "signing_service": signing_service}
         self._cache = TokenCache(
-            partial(self._make_source, called, signed),
-            min_seconds=min_seconds,
-            stale_wait_seconds=stale_wait_seconds,
-            time=self._time,
+            self._make_source, min_seconds=min_seconds, stale_wait_seconds=stale_wait_seconds, time=self._time
         )
-        self._configuration: dict[str, Any] = {
-            "function_name": function_name,
-            "url": url,
-            "min_seconds": min_seconds,
-            "wait_seconds": wait_seconds,
-            "stale_wait_seconds": stale_wait_seconds,
-            "call_timeout_seconds": call_timeout_seconds,
-            **signed,
-        }
-        objects = {"source": source, "session": session, "http_pool": http_pool}
-        self._objects = [name for name, value in objects.items() if value is not None]
 
     def get(self, *, wait_seconds: float | None = None) -> Token:
-        """A token that is good now: from memory if it may be kept, from the vending function otherwise.
-
-        However many threads and tasks ask, one request is on its way at most. An expired or refused token is never
-        returned.
+        """A token that is good now, never an expired or refused one: from memory if it may be kept, otherwise from the
+        vending function. However many threads and tasks ask, one request is on its way at most.
 
         Args:
             wait_seconds: instead of the client's own; nobody waits longer. 0 makes one attempt, which may take
@@ -156,11 +137,8 @@ class TokenClient:
         """Say that the API refused this version (answered 401). ``http`` and the adapters do it by themselves.
 
         It is reported at once and never served again; the next :meth:`get` waits for its successor. Reporting a version
-        that has been replaced already does nothing.
-
-        Raises:
-            CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: the report did not get through and
-                will not. (One that may get through later is made again by the next :meth:`get`.)
+        that has been replaced already does nothing. Raises what is not retryable: the report will not get through. (One
+        that may get through later is made again by the next :meth:`get`.)
         """
         self._cache.reject(version)
 
@@ -176,7 +154,8 @@ class TokenClient:
             from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
 
             # Threads that come first together may make one each; the last is kept, the others work as well.
-            pool = self._http = BearerPool(self._cache, self._http_pool, wait_seconds=self._wait_seconds)
+            given = self._configuration["http_pool"]
+            pool = self._http = BearerPool(self._cache, given, wait_seconds=self._wait_seconds)
         return pool
 
     def requests_auth(self, *, wait_seconds: float | None = None) -> requests.auth.AuthBase:
@@ -196,9 +175,7 @@ class TokenClient:
     ) -> aiohttp.ClientMiddlewareType:
         """For aiohttp: ``aiohttp.ClientSession(middlewares=[client.aiohttp_middleware("https://api.example")])``.
 
-        Args:
-            origin: of the API; requests and redirects to any other go without the token.
-            wait_seconds: instead of the client's own.
+        Requests and redirects to another origin than the API's go without the token.
         """
         from ._aiohttp import AiohttpMiddleware  # noqa: PLC0415 - imports aiohttp
 
@@ -208,7 +185,7 @@ class TokenClient:
     def close(self) -> None:
         """Close the connections, not those of a source or pool that was given. A later request opens new ones."""
         asked: Any = self._cache.holding.take_source()
-        if asked is not None and asked is not self._source:
+        if asked is not None and asked is not self._configuration["source"]:
             asked.close()
         if self._http is not None:
             self._http.clear()
@@ -220,21 +197,25 @@ class TokenClient:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._objects:
+        own = [name for name in ("source", "session", "http_pool") if self._configuration[name] is not None]
+        if own:
             raise TypeError(
-                f"a TokenClient with {' and '.join(self._objects)} of your own is not pickled: make one in each process"
+                f"a TokenClient with {' and '.join(own)} of your own is not pickled: make one in each process"
             )
         return partial(type(self), **self._configuration), ()
 
-    def _make_source(self, called: dict[str, Any], signed: dict[str, Any]) -> TokenSource:
+    def _make_source(self) -> TokenSource:
         # Imported only now: botocore takes longer to import than many a handler to run.
-        if self._source is not None:
-            return self._source
+        given = self._configuration
+        if given["source"] is not None:
+            source: TokenSource = given["source"]
+            return source
         function_name, url = self._place()
+        common = {name: given[name] for name in ("call_timeout_seconds", "session")}
         if function_name is not None:
             from ._direct import DirectInvoke  # noqa: PLC0415
 
-            return DirectInvoke(function_name, **called, time=self._time)
+            return DirectInvoke(function_name, **common, time=self._time)
         if url is None:
             raise ConfigurationError(
                 "nothing says where tokens come from: pass function_name or url, or set"
@@ -243,12 +224,14 @@ class TokenClient:
             )
         from ._http_door import HttpDoor  # noqa: PLC0415
 
-        return HttpDoor(url, **called, **signed, time=self._time)
+        region, service = given["region"], given["signing_service"]
+        return HttpDoor(url, **common, region=region, signing_service=service, time=self._time)
 
     def _place(self) -> tuple[str | None, str | None]:
         """Function name and URL, one of them or neither; the environment is asked where nothing was given."""
-        if self._function_name is not None or self._url is not None:
-            return self._function_name, self._url
+        function_name, url = self._configuration["function_name"], self._configuration["url"]
+        if function_name is not None or url is not None:
+            return function_name, url
         function_name, url = (
             next((os.environ[name] for name in names if os.environ.get(name)), None)
             for names in (FUNCTION_VARIABLES, URL_VARIABLES)
@@ -256,7 +239,7 @@ class TokenClient:
         return function_name, None if function_name else url
 
     def __repr__(self) -> str:
-        if self._source is not None:
-            return f"TokenClient({type(self._source).__name__!r})"
+        if self._configuration["source"] is not None:
+            return f"TokenClient({type(self._configuration['source']).__name__!r})"
         function_name, url = self._place()
         return f"TokenClient({function_name or url!r})"

@@ -37,14 +37,8 @@ _BAD_CREDENTIALS = {
 
 
 class DirectInvoke:
-    """Asks by ``lambda:InvokeFunction``.
-
-    Args:
-        function_name: name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant. The region
-            is taken from an ARN, otherwise from the session.
-        call_timeout_seconds: how long one call may take to answer.
-        session: whose credentials to use; by default the environment's.
-        time: the clocks.
+    """Asks by ``lambda:InvokeFunction``, by name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant. The
+    region is an ARN's, otherwise the session's.
     """
 
     def __init__(

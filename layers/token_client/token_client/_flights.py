@@ -43,16 +43,20 @@ class Flight:
 class Holding:
     """What all threads and tasks of a process share: the held token, what was refused, and the request on its way.
 
-    Args:
-        make_source: builds the source; called at the first request, and again after a fork or :meth:`take_source`.
-        min_seconds: passed on with every request.
-        time: the clocks.
+    ``make_source`` is called at the first request, and again after a fork or :meth:`take_source`.
     """
 
     def __init__(self, make_source: Callable[[], TokenSource], min_seconds: int | None, time: Time) -> None:
         self._make_source = make_source
         self._min_seconds = min_seconds
         self._time = time
+        self._held: Held | None
+        self._fresh: Held | None  # the same, while it may be served without the lock
+        self._refused: deque[str] = deque(maxlen=REMEMBERED_REFUSALS)
+        self._unreported: str | None
+        self._pause: Pause | None
+        self._flight: Flight | None
+        self._source: TokenSource | None
         self.forget()
         self.start_over()
         _known.add(self)
@@ -60,8 +64,7 @@ class Holding:
 
     def in_memory(self) -> Token | None:
         """The held token if it may be served unasked; one near the end of its time is renewed in the background."""
-        fresh = self._fresh
-        now = self._time.wall()
+        fresh, now = self._fresh, self._time.wall()
         # The way of almost every call: no lock, since what is held is replaced whole.
         if fresh is not None and fresh.asked_at - CLOCK_TOLERANCE_SECONDS <= now < fresh.renew_at:
             return fresh.token
@@ -87,16 +90,13 @@ class Holding:
 
     def forget(self) -> None:
         """Be as if nothing had been asked yet."""
-        self._held = self._fresh = None
-        self._refused: deque[str] = deque(maxlen=REMEMBERED_REFUSALS)
-        self._unreported: str | None = None
-        self._pause: Pause | None = None
+        self._held = self._fresh = self._unreported = self._pause = None
+        self._refused.clear()
 
     def start_over(self) -> None:
         """Forget locks, requests on their way and connections, and keep the token: for a forked child."""
         self.lock = threading.RLock()
-        self._flight: Flight | None = None
-        self._source: TokenSource | None = None
+        self._flight = self._source = None
 
     def take_source(self) -> TokenSource | None:
         """What has been asked until now, to be closed; the next request makes another."""
@@ -123,7 +123,7 @@ class Holding:
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter is going down
-            self._land(flight, VendingUnavailable(f"no thread could be started for the request: {error}"))
+            self._fail(flight, VendingUnavailable(f"no thread could be started for the request: {error}"))
         return flight
 
     def _fly(self, flight: Flight) -> None:
@@ -137,30 +137,24 @@ class Holding:
             if self._time.wall() >= held.expires_at:
                 raise TokenUnavailable("the vending function handed out an expired token")  # noqa: TRY301
         except TokenClientError as error:
-            self._land(flight, error)
+            self._fail(flight, error)
         except BaseException as error:  # noqa: BLE001 - in a thread of its own, nobody else would hear of it
             broken = VendingUnavailable(f"the request for a token broke: {type(error).__name__}")
             broken.__cause__ = error
-            self._land(flight, broken)
+            self._fail(flight, broken)
         else:
-            self._land(flight, held)
-
-    def _land(self, flight: Flight, result: Held | TokenClientError) -> None:
-        with self.lock:
-            if self._flight is flight:
-                self._flight = None
-            if isinstance(result, Held):
-                self._pause = None
-                token = self._accept(flight, result)
-            else:
-                self._note_failure(result)
-        if isinstance(result, Held):
+            with self.lock:
+                self._end(flight)
+                token = self._accept(flight, held)
             flight.landed.set_result(token)
-        else:
-            flight.landed.set_exception(result)
+
+    def _end(self, flight: Flight) -> None:
+        if self._flight is flight:
+            self._flight = None
 
     def _accept(self, flight: Flight, held: Held) -> Token | None:
         """Hold the answer, unless it is a version known to be refused and asked for without saying so."""
+        self._pause = None
         version = held.token.version
         if version in self._refused:
             if flight.request.rejected_version != version:
@@ -173,12 +167,17 @@ class Holding:
         logger.info("token version %s fetched", version)
         return held.token
 
-    def _note_failure(self, error: TokenClientError) -> None:
-        now = self._time.wall()
-        failures = 1 if self._pause is None else self._pause.failures + 1
-        if failures == 1 and self.good() is not None:
-            logger.warning("token not renewed, the held one is served: %s: %s", type(error).__name__, error)
-        self._pause = Pause.after(error, now=now, failures=failures, chance=self._time.chance())
+    def _fail(self, flight: Flight, error: TokenClientError) -> None:
+        with self.lock:
+            self._end(flight)
+            failures = 1 if self._pause is None else self._pause.failures + 1
+            if failures == 1 and self.good() is not None:
+                logger.warning(
+                    "token not renewed, the held one is served: %s: %s", type(error).__name__, error
+                )
+            now, chance = self._time.wall(), self._time.chance()
+            self._pause = Pause.after(error, now=now, failures=failures, chance=chance)
+        flight.landed.set_exception(error)
 
 
 _known: weakref.WeakSet[Holding] = weakref.WeakSet()

@@ -60,12 +60,9 @@ class Held:
     """A token and its instants, replaced whole.
 
     Attributes:
-        token: the token.
-        asked_at: just before it was asked for; every other instant counts from here, which errs on the safe
-            side.
+        asked_at: just before it was asked for; every other instant counts from here, which errs on the safe side.
         renew_at: the advisory renewal may start.
         stale_at: it may no longer be served without asking.
-        expires_at: it is dead.
     """
 
     token: Token
@@ -104,14 +101,8 @@ def judge(held: Held | None, refused_versions: Collection[str], now: float) -> F
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nobody asks again between two instants; ``error`` is the answer.
-
-    Attributes:
-        error: what failed.
-        since: when.
-        until: from then on the next caller asks again.
-        advised: before then asking is in vain, as far as the vending side can tell.
-        failures: how many in a row this is.
+    """Nobody asks again from ``since`` to ``until``; ``error`` is the answer. Before ``advised`` asking is in vain, as far
+    as the vending side can tell.
     """
 
     error: TokenClientError

@@ -15,14 +15,7 @@ import botocore.utils
 import urllib3
 
 from ._attempt import is_safe, origin_of
-from ._aws import (
-    CONNECT_SECONDS,
-    AwsSession,
-    configured_region,
-    of_botocore,
-    shared,
-    translated,
-)
+from ._aws import CONNECT_SECONDS, AwsSession, configured_region, shared, translated
 from ._errors import ConfigurationError, UnexpectedAnswer
 from ._process import USER_AGENT, Time, is_idle
 from ._token import HiddenBytes
@@ -33,17 +26,8 @@ LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 class HttpDoor:
-    """Asks by ``GET /token`` and ``POST /token/rejections``.
-
-    Args:
-        url: the stack's output ``VendUrl``, or the stage URL of an HTTP API in front of the function. https,
-            or http on loopback.
-        call_timeout_seconds: how long one call may take to answer.
-        session: whose credentials to sign with; by default the environment's.
-        region: to sign for. By default it is read from AWS's own host names, and otherwise from the session.
-        signing_service: ``lambda`` for a function URL, ``execute-api`` for an API Gateway. By default it is
-            read from AWS's own host names, and otherwise ``lambda``.
-        time: the clocks.
+    """Asks by ``GET /token`` and ``POST /token/rejections`` of the stack's output ``VendUrl``, or of the stage URL of an
+    HTTP API in front of the function. What to sign for is read from AWS's own host names, unless it is said.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are by keyword
@@ -69,7 +53,9 @@ class HttpDoor:
         self._used_at = self._wall()
         self._last: tuple[Answer, float] | None = None
         try:
-            bundle = of_botocore(self._session).get_config_variable("ca_bundle")  # AWS_CA_BUNDLE, or the profile's
+            bundle = getattr(self._session, "_session", self._session).get_config_variable(
+                "ca_bundle"
+            )  # AWS_CA_BUNDLE, or the profile's
             # The SDK's own HTTP client, so that a proxy or an authority that works for the SDK works here.
             self._http = botocore.httpsession.URLLib3Session(
                 verify=bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True,
@@ -157,9 +143,8 @@ class HttpDoor:
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> HiddenBytes:
-    """The body, and at most one byte more of it than an answer may have.
-
-    Read until nothing comes: only then does urllib3 say that an answer was cut short.
+    """The body, and at most one byte more of it than an answer may have. (Read until nothing comes: only then does
+    urllib3 say that an answer was cut short.)
     """
     response.enforce_content_length = True  # type: ignore[attr-defined]
     body = HiddenBytes()
@@ -175,11 +160,8 @@ def _read(response: urllib3.BaseHTTPResponse) -> HiddenBytes:
 
 
 def checked_url(url: str) -> str:
-    """The URL without its trailing slash.
-
-    Raises:
-        ConfigurationError: it is no https URL (or http on loopback), or carries credentials, a query or a
-            fragment.
+    """The URL without its trailing slash. Raises ConfigurationError: it is no https URL (or http on loopback), or carries
+    credentials, a query or a fragment.
     """
     try:
         parts = urlsplit(url)

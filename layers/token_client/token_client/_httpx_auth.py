@@ -9,12 +9,7 @@ from ._token import Token
 
 
 class HttpxAuth(httpx.Auth):
-    """Sends the token; on a 401 reports it and sends the request once more with the next one.
-
-    Args:
-        tokens: where tokens come from.
-        wait_seconds: how long one request may wait for them.
-    """
+    """Sends the token; on a 401 reports it and sends the request once more with the next one."""
 
     def __init__(self, tokens: Tokens, wait_seconds: float) -> None:
         self._tokens = tokens
@@ -45,9 +40,7 @@ class HttpxAuth(httpx.Auth):
     def _attempt(self, request: httpx.Request) -> Attempt:
         # Repeatable is whatever was given as bytes, text, JSON, a form, or not at all; not a file or a generator.
         repeatable = isinstance(request.stream, httpx.ByteStream)
-        return Attempt(
-            self._tokens, str(request.url), wait_seconds=self._wait_seconds, repeatable=repeatable
-        )
+        return Attempt(self._tokens, str(request.url), wait_seconds=self._wait_seconds, repeatable=repeatable)
 
 
 def _carried(response: httpx.Response, token: Token) -> bool:

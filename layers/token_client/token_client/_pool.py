@@ -27,13 +27,8 @@ class BearerPool:
     """``request`` as urllib3's, with the token: what ``TokenClient.http`` is.
 
     The token goes to the URL that is asked for, and along redirects that stay on its origin; urllib3 removes it from
-    others. Plain http is refused except on loopback.
-
-    Args:
-        tokens: where tokens come from.
-        pool: the pool to send with, for those who need their own timeouts, retries, proxies or certificates. It stays
-            its giver's: only they close its connections.
-        wait_seconds: how long a request may wait for tokens, where it does not say so itself.
+    others. Plain http is refused except on loopback. A ``pool`` that is given stays its giver's: only they close its
+    connections.
     """
 
     def __init__(
@@ -73,19 +68,10 @@ class BearerPool:
     ) -> urllib3.BaseHTTPResponse:
         """Send a request with the token, and once more with the next token if the API refuses the first.
 
-        Args:
-            method: as urllib3's, and so is everything else.
-            url: where to.
-            body: bytes, text, a file or an iterable.
-            fields: form fields, or query parameters for GET, HEAD and DELETE.
-            headers: further headers; an Authorization among them is replaced.
-            json: a value to send as JSON, instead of ``body``.
-            wait_seconds: instead of the client's own: how long to wait for tokens, for the first and, after a 401, for
-                the next, in all. The time the API takes is not counted.
-            urlopen_options: ``timeout``, ``retries``, ``preload_content`` and so on.
-
-        Returns:
-            The API's answer, whatever its status; a 401 only if the second token was refused as well.
+        Everything is as urllib3's, but: an Authorization among the headers is replaced; ``json`` is a value to send
+        instead of ``body``; ``wait_seconds``, instead of the client's own, is how long to wait for tokens, for the first
+        and, after a 401, for the next, in all. The time the API takes is not counted. The answer comes whatever its
+        status, a 401 only if the second token was refused as well.
 
         Raises:
             TokenClientError: there was no token in time, or the body cannot be sent twice.
@@ -96,7 +82,9 @@ class BearerPool:
         replay = Replay(body)
         seconds = self._wait_seconds if wait_seconds is None else wait_seconds
         attempt = Attempt(self._tokens, url, wait_seconds=seconds, repeatable=replay.possible)
-        plain = HTTPHeaderDict(self._pool.headers if headers is None else headers)  # keeps one given several times
+        plain = HTTPHeaderDict(
+            self._pool.headers if headers is None else headers
+        )  # keeps one given several times
         if json is not None:
             if body is not None:
                 raise TypeError("body and json exclude each other")

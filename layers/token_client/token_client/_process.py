@@ -57,18 +57,21 @@ class Time:
 
     async def await_done(self, future: Future[Any], seconds: float) -> None:
         """Until the future is done, or so long, in asyncio or trio. No thread waits, and cancellation is immediate."""
-        if (asyncio := _asyncio()) is not None:
-            done, schedule = asyncio.Event(), asyncio.get_running_loop().call_soon_threadsafe
-        else:
-            trio = importlib.import_module("trio")
-            done, schedule = trio.Event(), trio.lowlevel.current_trio_token().run_sync_soon
+        asyncio = _asyncio()
+        trio: Any = None if asyncio else importlib.import_module("trio")
+        done = (asyncio or trio).Event()
+        schedule = (
+            asyncio.get_running_loop().call_soon_threadsafe
+            if asyncio
+            else trio.lowlevel.current_trio_token().run_sync_soon
+        )
 
         def wake(_future: Future[Any]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits there any more
                 schedule(done.set)
 
         future.add_done_callback(wake)
-        if asyncio is not None:
+        if asyncio:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await done.wait()

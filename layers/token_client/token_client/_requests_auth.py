@@ -8,24 +8,14 @@ from ._attempt import Attempt, Replay, Tokens
 
 
 class RequestsAuth(requests.auth.AuthBase):
-    """Sends the token; on a 401 reports it and sends the request once more with the next one.
-
-    Args:
-        tokens: where tokens come from.
-        wait_seconds: how long one request may wait for them.
-    """
+    """Sends the token; on a 401 reports it and sends the request once more with the next one."""
 
     def __init__(self, tokens: Tokens, wait_seconds: float) -> None:
         self._tokens = tokens
         self._wait_seconds = wait_seconds
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Called by requests for every request it prepares.
-
-        Raises:
-            ConfigurationError: the request would carry the token over plain http.
-            TokenClientError: there was no token in time.
-        """
+        """Called by requests for every request it prepares. Raises what ``Attempt`` does."""
         replay = Replay(request.body)
         url, seconds = request.url or "", self._wait_seconds
         attempt = Attempt(self._tokens, url, wait_seconds=seconds, repeatable=replay.possible)

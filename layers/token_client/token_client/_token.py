@@ -21,16 +21,12 @@ class HiddenText(str):
 class HiddenBytes(bytes):
     """The same for bytes."""
 
-    __slots__ = ()
-
     def __repr__(self) -> str:
         return _HIDDEN
 
 
 class HiddenFields(dict[str, object]):
     """The same for a parsed JSON object."""
-
-    __slots__ = ()
 
     def __repr__(self) -> str:
         return _HIDDEN

@@ -57,11 +57,8 @@ _NOT_OUR_DOOR = {*range(300, 400), HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_A
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What is asked of the vending function.
-
-    Attributes:
-        rejected_version: the version the API has just refused; the answer then comes from the store.
-        min_seconds: a token with less life than this makes the vending side start a refresh.
+    """What is asked of the vending function: what became of the version the API has just refused, if one is named; and
+    a refresh, should the token live for less than ``min_seconds``.
     """
 
     rejected_version: str | None = None
@@ -75,13 +72,8 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A token as handed out.
-
-    Attributes:
-        token: the token.
-        expires_in: seconds of life left when it was handed out. Preferred to ``token.expires_at`` for
-            decisions, because it does not depend on two clocks agreeing (RFC 6749 §5.1).
-        cache_seconds: how long the vending side allows it to be kept without asking again.
+    """A token as handed out, the seconds of life it had left then (preferred to ``token.expires_at`` for decisions: it
+    does not depend on two clocks agreeing), and how long it may be kept without asking again.
     """
 
     token: Token
@@ -93,21 +85,13 @@ class TokenSource(Protocol):
     """Where tokens come from. Used by one thread at a time."""
 
     def fetch(self, request: TokenRequest) -> Answer:
-        """Ask once.
-
-        Raises:
-            TokenClientError: one of the leaves in ``_errors``; nothing else is raised on purpose.
-        """
+        """Ask once. Raises a ``TokenClientError``, and nothing else on purpose."""
 
 
 def parse_answer(body: bytes | str) -> Answer:
-    """Read the answer of either door.
+    """Read the answer of either door. Unknown fields are ignored, so that a newer function can add some.
 
-    Unknown fields are ignored, so that a newer function can add some.
-
-    Raises:
-        UnexpectedAnswer: it is not JSON, or a field is missing or not of its type. The message names the
-            field only.
+    Raises UnexpectedAnswer, which names no more than the field: it is not JSON, or one is missing or not of its type.
     """
     document = _json_object(body)
     if document is None:
@@ -131,13 +115,8 @@ def parse_answer(body: bytes | str) -> Answer:
 def error_named(
     name: str, message: str | None = None, *, retry_after: float | None = None
 ) -> TokenClientError:
-    """The exception for an error name of the contract; unknown names are failures of the function.
-
-    Args:
-        name: the error's name on the wire.
-        message: the function's own words, for names of the contract only. An unknown error's text is not
-            ours, and nobody can tell what is in it, so it is dropped.
-        retry_after: seconds, where the function gave some.
+    """The exception for an error name of the contract, with the function's own words. Unknown names are failures of the
+    function; their text is not ours, nobody can tell what is in it, and so it is dropped.
     """
     kind = _ERRORS.get(name)
     if kind is None:
@@ -152,10 +131,8 @@ def error_named(
 
 
 def function_error(payload: bytes | str) -> TokenClientError:
-    """The exception for a direct invoke that carried the ``FunctionError`` header.
-
-    The function puts ``{"error", "message", "retry_after"?}`` as JSON in ``errorMessage``. That is read
-    first: ``errorType`` is a class name that a runtime or an emulator may replace.
+    """The exception for a direct invoke that carried the ``FunctionError`` header: by the function's own
+    ``{"error", "message", "retry_after"?}`` in ``errorMessage``, otherwise by ``errorType``, which a runtime may replace.
     """
     document = _json_object(payload) or HiddenFields()
     message = document.get("errorMessage")
@@ -171,10 +148,8 @@ def function_error(payload: bytes | str) -> TokenClientError:
 
 
 def problem(status: int, body: bytes | str, retry_after_header: str | None) -> TokenClientError:
-    """The exception for an HTTP answer that is not 200: RFC 9457 problem details, or a gateway's own error
-    page.
-
-    The function's own name for the error decides; where there is none the status does.
+    """The exception for an HTTP answer that is not 200: by the function's own name for it, or by the status, as for a
+    gateway's own error page.
     """
     document = _json_object(body) or HiddenFields()
     retry_after = _retry_after(document.get("retry_after"))

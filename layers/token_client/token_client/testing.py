@@ -67,16 +67,9 @@ class FakeTokenSource:
     """A vending function in memory: tokens ``token-1``, ``token-2``, … of versions ``version-1``,
     ``version-2``, …
 
-    It behaves as the real one does in the large: it hands out the current token, and a rejection of the
-    current version mints the next one. Safe for threads.
-
-    Args:
-        lifetime_seconds: how long a token lives from its minting.
-        cache_seconds: how long callers are told to keep it.
-        clock: seconds since the epoch; see :func:`timed_client`.
-
-    Attributes:
-        requests: everything that was asked, in order.
+    It behaves as the real one does in the large: it hands out the current token, and a rejection of the current version
+    mints the next one. Safe for threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your own
+    (seconds since the epoch) see :func:`timed_client`.
     """
 
     def __init__(

@@ -89,7 +89,12 @@ def expected(state: str, outcome: str) -> Row:
     if hangs:
         return Row(raises=VendingUnavailable, after_seconds=DEADLINE_SECONDS)
     # A failure that time may mend is asked for again within the deadline, once here.
-    pauses = {"unavailable soon": 5.25, "unavailable, no time given": 0.5, "vending fails": 0.5, "throttled": 0.5}
+    pauses = {
+        "unavailable soon": 5.25,
+        "unavailable, no time given": 0.5,
+        "vending fails": 0.5,
+        "throttled": 0.5,
+    }
     if outcome in pauses:
         return Row(returns=NEW, after_seconds=pauses[outcome], requests=2)
     if fails:
@@ -146,9 +151,7 @@ def let_requests_end() -> None:
             thread.join(WAIT_SECONDS)
 
 
-@pytest.mark.parametrize(
-    ("runtime", "state", "outcome"), list(itertools.product(RUNTIMES, STATES, OUTCOMES))
-)
+@pytest.mark.parametrize(("runtime", "state", "outcome"), list(itertools.product(RUNTIMES, STATES, OUTCOMES)))
 def test_what_a_caller_gets(runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture) -> None:
     assert observe(runtime, state, outcome, caplog) == expected(state, outcome)
 
@@ -175,7 +178,9 @@ def test_the_failure_table_has_the_rows_that_matter_most(state: str, outcome: st
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("outcome", [*(name for name, error in FAILURES.items() if error.retryable), "hanging"])
+@pytest.mark.parametrize(
+    "outcome", [*(name for name, error in FAILURES.items() if error.retryable), "hanging"]
+)
 @pytest.mark.parametrize("state", ["expired", "rejected", "rejected and expired"])
 def test_without_time_to_wait_the_error_comes_and_never_the_dead_token(
     runtime: str, state: str, outcome: str, source: ScriptedSource, clock: Clock
