@@ -18,6 +18,8 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
 
 from ._errors import TokenClientError, VendingUnavailable
 from ._flights import Flight, Holding
@@ -121,6 +123,7 @@ class TokenCache:
     ) -> None:
         self.holding = Holding(make_source, min_seconds, time)
         self.time = time
+        self.owner: object = None
         self._stale_wait_seconds = stale_wait_seconds
 
     def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
@@ -158,6 +161,9 @@ class TokenCache:
         if self.holding.note_refused(version):
             with _unless_time_mends_it():
                 await self._adrive(self._attempt_within(wait_seconds))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # adapters are pickled with the client they are of, as its configuration
+        return attrgetter("_cache"), (self.owner,)
 
     def _call(self, wait_seconds: float) -> _Call:
         if wait_seconds <= 0:

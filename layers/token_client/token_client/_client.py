@@ -97,6 +97,7 @@ class TokenClient:
         self._cache = TokenCache(
             self._make_source, min_seconds=min_seconds, stale_wait_seconds=stale_wait_seconds, time=self._time
         )
+        self._cache.owner = self
 
     def get(self, *, wait_seconds: float | None = None) -> Token:
         """A token that is good now, never an expired or refused one: from memory if it may be kept, otherwise from the

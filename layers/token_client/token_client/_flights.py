@@ -162,6 +162,8 @@ class Holding:
                 return None
             # The vending side was told and hands it out all the same: it has tried it and vouches for it.
             self._refused.remove(version)
+        if flight.request.rejected_version is not None:
+            logger.info("token version %s reported as refused", flight.request.rejected_version)
         self._held = self._fresh = held
         self._unreported = None
         logger.info("token version %s fetched", version)

@@ -13,6 +13,7 @@ from urllib3._collections import HTTPHeaderDict  # public only since urllib3 2
 from ._attempt import Attempt, Replay, Tokens, origin_of
 from ._errors import ConfigurationError
 from ._process import USER_AGENT, is_idle, start_over_in_children
+from ._token import Token
 
 # An API may work on a request for minutes, but a caller should rather hear of it; pass ``timeout=`` with a request
 # that is known to be slow.
@@ -99,8 +100,7 @@ class BearerPool:
                 urlopen_options[name] = value
         token = attempt.first()
         while True:
-            plain["Authorization"] = token.bearer()
-            response = self._send(method, url, plain, urlopen_options)
+            response = self._send(method, url, plain, token, urlopen_options)
             try:
                 successor = attempt.after(response.status, carried=token_reached(url, response))
             except BaseException:
@@ -120,7 +120,7 @@ class BearerPool:
             self._pool.clear()
 
     def _send(
-        self, method: str, url: str, headers: HTTPHeaderDict, options: dict[str, Any]
+        self, method: str, url: str, headers: HTTPHeaderDict, token: Token, options: dict[str, Any]
     ) -> urllib3.BaseHTTPResponse:
         with self._lock:  # after a long pause, or a clock that jumped, connections are opened anew
             now = self._tokens.time.wall()
@@ -128,9 +128,16 @@ class BearerPool:
                 self.clear()
             self._used_at = now
         try:
-            return self._pool.request(method, url, headers=HTTPHeaderDict(headers), **options)
+            return self._pool.request(method, url, headers=_bearing(headers, token), **options)
         finally:
             self._used_at = self._tokens.time.wall()
+
+
+def _bearing(headers: HTTPHeaderDict, token: Token) -> HTTPHeaderDict:
+    """With the token; no variable of ours holds them, since they would show it where locals are captured."""
+    bearing = HTTPHeaderDict(headers)
+    bearing["Authorization"] = token.bearer()
+    return bearing
 
 
 def _check_retries(retries: object) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -345,3 +347,52 @@ def test_the_callers_own_pool_keeps_its_connections(source: FakeTokenSource, ven
 
     assert in_use_elsewhere.urlopen("GET", "/whoami", retries=False).status == 401
     assert len(vendor.connections) == 1
+
+
+@pytest.mark.parametrize("given", ["request", "pool"])
+def test_retries_that_would_repeat_a_401_are_refused(
+    source: FakeTokenSource, vendor: Vendor, given: str
+) -> None:
+    retries = urllib3.Retry(3, status_forcelist=[401, 503])
+    pool = urllib3.PoolManager(retries=retries) if given == "pool" else None
+    client = TokenClient(source=source, http_pool=pool)
+
+    with pytest.raises(ConfigurationError, match="401 in status_forcelist"):
+        client.http.request("GET", f"{vendor.url}/whoami", retries=retries)
+
+    assert vendor.seen == []
+
+
+def test_our_own_pool_names_the_client_to_the_api(client: TokenClient, vendor: Vendor) -> None:
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert vendor.seen[0].headers["user-agent"].startswith("token-client/")
+
+
+def test_the_log_tells_of_fetch_refusal_and_repetition_and_shows_no_token(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="token_client")
+    source.kill()
+
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "token version version-1 fetched",
+        "the API refused token version version-1 (HTTP 401)",
+        "token version version-1 reported as refused",
+        "token version version-2 fetched",
+        "request sent once more with token version version-2",
+    ]
+
+
+def test_frames_of_this_package_show_no_token_where_locals_are_captured(client: TokenClient) -> None:
+    try:
+        client.http.request("GET", "http://127.0.0.1:9/", headers={"X-Trace": "5"}, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [(frame.filename, text) for frame in report.stack for text in (frame.locals or {}).values()]
+
+    ours = [text for file, text in frames if "token_client/token_client" in file]
+    assert len(ours) > 10
+    assert [text for text in ours if "token-1" in text] == []
