@@ -41,7 +41,9 @@ REGISTRY: Registry[Any] = Registry().with_resources(
     (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
 )
 KNOWN_AS = {"TokenAnswer": "token-answer", "Rejection": "rejection", "Problem": "problem"}
-SCHEMAS |= {KNOWN_AS.get(name, name): schema for name, schema in HTTP_SCHEMAS.items() if name != "TokenAnswer"}
+SCHEMAS |= {
+    KNOWN_AS.get(name, name): schema for name, schema in HTTP_SCHEMAS.items() if name != "TokenAnswer"
+}
 ROLE = "arn:aws:iam::111122223333:role/orders"
 SESSION = "arn:aws:sts::111122223333:assumed-role/orders/session"
 

@@ -56,9 +56,9 @@ class _Next(Enum):
 
 
 class Attempt:
-    """The tokens of one request. It may wait for ``wait_seconds``, for the first and the next one together; the time that
-    the API takes is not counted. ``repeatable`` says whether it can be sent twice, body and all, and may be set later.
-    Raises ConfigurationError: a token may not be sent to that URL.
+    """The tokens of one request. It may wait for ``wait_seconds``, for the first and the next one together; the time
+    that the API takes is not counted. ``repeatable`` says whether it can be sent twice, body and all, and may be set
+    later. Raises ConfigurationError: a token may not be sent to that URL.
     """
 
     def __init__(self, tokens: Tokens, url: str, *, wait_seconds: float, repeatable: bool) -> None:

@@ -53,12 +53,16 @@ class _Shared:
 shared = _Shared()
 
 
+def configured(session: AwsSession, name: str) -> str | None:
+    """A setting of the session: of its arguments, of AWS's environment variables or of its profile."""
+    wrapped = getattr(session, "_session", session)  # a boto3 session is one around a botocore session
+    value = wrapped.get_config_variable(name) if hasattr(wrapped, "get_config_variable") else None
+    return value if isinstance(value, str) else None
+
+
 def configured_region(session: AwsSession) -> str | None:
     """The session's region; otherwise ``AWS_REGION``, which AWS sets everywhere and botocore does not read."""
-    region = getattr(session, "region_name", None)
-    if region is None and hasattr(session, "get_config_variable"):
-        region = session.get_config_variable("region")
-    return region if isinstance(region, str) else os.environ.get("AWS_REGION")
+    return configured(session, "region") or os.environ.get("AWS_REGION")
 
 
 def translated(error: Exception, place: str) -> TokenClientError:

@@ -162,7 +162,9 @@ class TokenCache:
             with _unless_time_mends_it():
                 await self._adrive(self._attempt_within(wait_seconds))
 
-    def __reduce__(self) -> tuple[Any, ...]:  # adapters are pickled with the client they are of, as its configuration
+    def __reduce__(
+        self,
+    ) -> tuple[Any, ...]:  # adapters are pickled with the client they are of, as its configuration
         return attrgetter("_cache"), (self.owner,)
 
     def _call(self, wait_seconds: float) -> _Call:

@@ -52,8 +52,8 @@ class TokenClient:
         source: anything with ``fetch``, instead of both: for tests, see ``token_client.testing``.
         min_seconds: life a token should have left; one with less makes the vending side start a refresh, and is served
             meanwhile.
-        wait_seconds: how long ``get`` may wait while no token is available, and how long one request through ``http`` or
-            an adapter may, for its first token and the next one together.
+        wait_seconds: how long ``get`` may wait while no token is available, and how long one request through ``http``
+            or an adapter may, for its first token and the next one together.
         stale_wait_seconds: how long a request to the vending function is waited for while the token in memory is past
             ``cache_seconds`` but good; then it is served, and the request goes on.
         call_timeout_seconds: how long the vending function may take to answer, connecting (3 s) not included; a request

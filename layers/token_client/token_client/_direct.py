@@ -37,8 +37,8 @@ _BAD_CREDENTIALS = {
 
 
 class DirectInvoke:
-    """Asks by ``lambda:InvokeFunction``, by name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant. The
-    region is an ARN's, otherwise the session's.
+    """Asks by ``lambda:InvokeFunction``, by name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant.
+    The region is an ARN's, otherwise the session's.
     """
 
     def __init__(

@@ -101,8 +101,8 @@ def judge(held: Held | None, refused_versions: Collection[str], now: float) -> F
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nobody asks again from ``since`` to ``until``; ``error`` is the answer. Before ``advised`` asking is in vain, as far
-    as the vending side can tell.
+    """Nobody asks again from ``since`` to ``until``; ``error`` is the answer. Before ``advised`` asking is in vain, as
+    far as the vending side can tell.
     """
 
     error: TokenClientError

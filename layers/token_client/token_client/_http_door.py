@@ -15,7 +15,7 @@ import botocore.utils
 import urllib3
 
 from ._attempt import is_safe, origin_of
-from ._aws import CONNECT_SECONDS, AwsSession, configured_region, shared, translated
+from ._aws import CONNECT_SECONDS, AwsSession, configured, configured_region, shared, translated
 from ._errors import ConfigurationError, UnexpectedAnswer
 from ._process import USER_AGENT, Time, is_idle
 from ._token import HiddenBytes
@@ -26,8 +26,8 @@ LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 class HttpDoor:
-    """Asks by ``GET /token`` and ``POST /token/rejections`` of the stack's output ``VendUrl``, or of the stage URL of an
-    HTTP API in front of the function. What to sign for is read from AWS's own host names, unless it is said.
+    """Asks by ``GET /token`` and ``POST /token/rejections`` of the stack's output ``VendUrl``, or of the stage URL of
+    an HTTP API in front of the function. What to sign for is read from AWS's own host names, unless it is said.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are by keyword
@@ -42,7 +42,8 @@ class HttpDoor:
     ) -> None:
         self._url = checked_url(url)
         with shared.lock:
-            self._session: Any = session or shared.session()
+            chosen: Any = shared.session() if session is None else session
+        self._session = chosen
         service_of_host, region_of_host = signing_scope(urlsplit(self._url).hostname or "")
         self._service = signing_service or service_of_host or "lambda"
         signing_region = region or region_of_host or configured_region(self._session)
@@ -53,15 +54,14 @@ class HttpDoor:
         self._used_at = self._wall()
         self._last: tuple[Answer, float] | None = None
         try:
-            bundle = getattr(self._session, "_session", self._session).get_config_variable(
-                "ca_bundle"
-            )  # AWS_CA_BUNDLE, or the profile's
+            bundle = configured(chosen, "ca_bundle")  # AWS_CA_BUNDLE, or the profile's
+            options: Any = {
+                "verify": bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+                "proxies": botocore.utils.get_environ_proxies(self._url),
+                "timeout": (CONNECT_SECONDS, call_timeout_seconds),
+            }
             # The SDK's own HTTP client, so that a proxy or an authority that works for the SDK works here.
-            self._http = botocore.httpsession.URLLib3Session(
-                verify=bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True,
-                proxies=botocore.utils.get_environ_proxies(self._url),
-                timeout=(CONNECT_SECONDS, call_timeout_seconds),
-            )
+            self._http = botocore.httpsession.URLLib3Session(**options)
         except botocore.exceptions.BotoCoreError as error:
             raise translated(error, self._url) from None
 
@@ -160,7 +160,7 @@ def _read(response: urllib3.BaseHTTPResponse) -> HiddenBytes:
 
 
 def checked_url(url: str) -> str:
-    """The URL without its trailing slash. Raises ConfigurationError: it is no https URL (or http on loopback), or carries
+    """The URL without its trailing slash. Raises ConfigurationError: it is no https URL (or http on loopback), or has
     credentials, a query or a fragment.
     """
     try:

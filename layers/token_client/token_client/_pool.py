@@ -70,9 +70,9 @@ class BearerPool:
         """Send a request with the token, and once more with the next token if the API refuses the first.
 
         Everything is as urllib3's, but: an Authorization among the headers is replaced; ``json`` is a value to send
-        instead of ``body``; ``wait_seconds``, instead of the client's own, is how long to wait for tokens, for the first
-        and, after a 401, for the next, in all. The time the API takes is not counted. The answer comes whatever its
-        status, a 401 only if the second token was refused as well.
+        instead of ``body``; ``wait_seconds``, instead of the client's own, is how long to wait for tokens, for the
+        first and, after a 401, for the next, in all. The time the API takes is not counted. The answer comes whatever
+        its status, a 401 only if the second token was refused as well.
 
         Raises:
             TokenClientError: there was no token in time, or the body cannot be sent twice.
@@ -95,9 +95,8 @@ class BearerPool:
                 plain["Content-Type"] = "application/json"
         if fields is not None and not isinstance(fields, Mapping | list | tuple):
             fields = list(fields)  # an iterator would be empty the second time
-        for name, value in (("body", body), ("fields", fields)):
-            if value is not None:
-                urlopen_options[name] = value
+        content = {"body": body, "fields": fields}
+        urlopen_options |= {name: value for name, value in content.items() if value is not None}
         token = attempt.first()
         while True:
             response = self._send(method, url, plain, token, urlopen_options)

@@ -131,8 +131,8 @@ def error_named(
 
 
 def function_error(payload: bytes | str) -> TokenClientError:
-    """The exception for a direct invoke that carried the ``FunctionError`` header: by the function's own
-    ``{"error", "message", "retry_after"?}`` in ``errorMessage``, otherwise by ``errorType``, which a runtime may replace.
+    """The exception for a direct invoke that carried the ``FunctionError`` header: by the function's own JSON in
+    ``errorMessage``, otherwise by ``errorType``, which runtimes may replace.
     """
     document = _json_object(payload) or HiddenFields()
     message = document.get("errorMessage")

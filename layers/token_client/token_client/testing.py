@@ -53,14 +53,15 @@ __all__ = [
 ]
 
 
-def timed_client(source: TokenSource | None, clock: Callable[[], float], **options: Any) -> TokenClient:
+def timed_client(source: TokenSource | None, clock: Callable[[], float], **options: Any) -> TokenClient:  # noqa: ANN401 - as TokenClient's
     """A client that goes by a clock of yours (seconds since the epoch); what it waits for is up to the real one."""
 
     class Timed(Time):
         def wall(self) -> float:
             return clock()
 
-    return type("TimedClient", (TokenClient,), {"_time": Timed()})(source=source, **options)
+    client: TokenClient = type("TimedClient", (TokenClient,), {"_time": Timed()})(source=source, **options)
+    return client
 
 
 class FakeTokenSource:
@@ -68,8 +69,8 @@ class FakeTokenSource:
     ``version-2``, …
 
     It behaves as the real one does in the large: it hands out the current token, and a rejection of the current version
-    mints the next one. Safe for threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your own
-    (seconds since the epoch) see :func:`timed_client`.
+    mints the next one. Safe for threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your
+    own (seconds since the epoch) see :func:`timed_client`.
     """
 
     def __init__(

@@ -19,6 +19,12 @@ def _identity_of_its_own() -> None:
     _aws.shared.start_over()
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, a single attempt ends by itself; tests/unit/client is about those that do not."""
+    monkeypatch.setitem(TokenClient.__init__.__kwdefaults__, "stale_wait_seconds", 60.0)
+
+
 @pytest.fixture
 def source() -> FakeTokenSource:
     return FakeTokenSource()

@@ -186,7 +186,11 @@ def test_a_renewal_asks_only_whether_there_is_another_token() -> None:
     now = [1_800_000_000.0]
     function = Function()
     good = {"statusCode": 200, "body": json.dumps(ANSWER), "headers": {"ETag": '"v1"'}}
-    function.outcomes = [Outcome(good), Outcome({"statusCode": 304, "headers": {"ETag": '"v1"'}}), Outcome(good)]
+    function.outcomes = [
+        Outcome(good),
+        Outcome({"statusCode": 304, "headers": {"ETag": '"v1"'}}),
+        Outcome(good),
+    ]
     with FunctionUrl(function.run) as url:
         client = timed_client(None, lambda: now[0], url=url.url)
         token = client.get()
@@ -216,17 +220,16 @@ def test_a_renewal_asks_only_whether_there_is_another_token() -> None:
 def test_an_answer_that_is_refused_does_not_show_the_token_where_locals_are_captured(
     answer: dict[str, Any], by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown: list[str] = []
-    captured = traceback.TracebackException.from_exception
-
     with Door(Response.of_json(answer)) as door:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", door.url)
         client = TokenClient(url=door.url) if by == "url" else TokenClient(NAME)
         error = failure(client)
-        flight_error = client._cache.holding._pause
-        assert flight_error is not None
-        for one in (error, flight_error.error):
-            shown.append("".join(captured(one, capture_locals=True).format()))
+        pause = client._cache.holding._pause
+        assert pause is not None
 
+    shown = [
+        "".join(traceback.TracebackException.from_exception(one, capture_locals=True).format())
+        for one in (error, pause.error)
+    ]
     assert "_fly" in shown[1], "the frames of the request itself"
     assert [text for text in shown if SECRET in text] == []

@@ -24,7 +24,7 @@ from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 PAGE = Path(__file__).parents[3] / "docs" / "openapi.yaml"
 STRANGER = Principal(
@@ -153,7 +153,7 @@ class SignedHttpx(httpx.Auth):
         self._method = method
         self._credentials = Credentials(principal.access_key, principal.secret_key)
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         request.method = self._method or request.method
         signed = AWSRequest(request.method, str(request.url), data=request.content)
         SigV4Auth(self._credentials, "lambda", REGION).add_auth(signed)
@@ -165,9 +165,18 @@ class SignedHttpx(httpx.Auth):
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A client that openapi-python-client makes of the page, imported."""
     folder = tmp_path_factory.mktemp("generated") / "generated_token_vending"
-    command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--path", PAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "openapi_python_client",
+        "generate",
+        "--meta",
+        "none",
+        "--path",
+        str(PAGE),
+    ]
     made = subprocess.run(
-        [*command, "--output-path", folder],
+        [*command, "--output-path", str(folder)],
         env={"PATH": str(Path(sys.executable).parent)},  # its formatter
         capture_output=True,
         text=True,
@@ -260,7 +269,12 @@ class Says(LoopbackServer):
         (Response.of_json({"Message": "Forbidden"}, 403), {"Message": "Forbidden"}),
         (Response.of_json({"Reason": "ConcurrentInvocationLimitExceeded"}, 429), None),
         (Response(502, b"Internal Server Error"), None),
-        (Response.of_json({"error": "SomethingNew", "type": "urn:x", "title": "?", "status": 503, "detail": "?"}, 503), None),
+        (
+            Response.of_json(
+                {"error": "SomethingNew", "type": "urn:x", "title": "?", "status": 503, "detail": "?"}, 503
+            ),
+            None,
+        ),
         (Response(504, b"<html>"), None),
     ],
     ids=["403", "429", "502", "an error that is new", "504"],

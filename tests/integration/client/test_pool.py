@@ -387,10 +387,9 @@ def test_the_log_tells_of_fetch_refusal_and_repetition_and_shows_no_token(
 
 
 def test_frames_of_this_package_show_no_token_where_locals_are_captured(client: TokenClient) -> None:
-    try:
+    with pytest.raises(urllib3.exceptions.HTTPError) as caught:
         client.http.request("GET", "http://127.0.0.1:9/", headers={"X-Trace": "5"}, retries=False)
-    except urllib3.exceptions.HTTPError as error:
-        report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     frames = [(frame.filename, text) for frame in report.stack for text in (frame.locals or {}).values()]
 
     ours = [text for file, text in frames if "token_client/token_client" in file]

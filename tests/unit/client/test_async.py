@@ -38,7 +38,7 @@ def held_up(source: ScriptedSource) -> ScriptedSource:
 
 async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(WAIT_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what it waits for is a thread's
             await anyio.sleep(0.001)
 
 

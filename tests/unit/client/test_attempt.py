@@ -17,6 +17,8 @@ from .fakes import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from token_client._process import Time
+
 URL = "https://api.example/x"
 
 
@@ -24,7 +26,8 @@ class Tokens:
     """Gives these versions in turn, each after some seconds, and writes down what is asked and reported."""
 
     def __init__(self, *versions: str, seconds: float = 0) -> None:
-        self.time = Clock()
+        self.clock = Clock()
+        self.time: Time = self.clock
         self.asked: list[tuple[float, str | None]] = []
         self.reported: list[str] = []
         self.error: CallerNotAllowed | None = None
@@ -33,7 +36,7 @@ class Tokens:
 
     def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
         self.asked.append((wait_seconds, instead_of))
-        self.time.now += self._seconds
+        self.clock.now += self._seconds
         if not self._versions:
             raise TokenUnavailable("minting")
         version = self._versions.pop(0)
@@ -169,7 +172,7 @@ def test_only_waiting_for_tokens_counts_against_the_deadline(drive: Callable[...
     tokens = Tokens("first", "second", seconds=5)
 
     def slow(token: Token) -> int:
-        tokens.time.now += 60  # the API takes its time, and then refuses
+        tokens.clock.now += 60  # the API takes its time, and then refuses
         return 401 if token.version == "first" else 200
 
     drive(attempt(tokens, wait_seconds=20), slow)

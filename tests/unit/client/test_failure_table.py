@@ -76,7 +76,7 @@ class Row:
     warns: bool = False
 
 
-def expected(state: str, outcome: str) -> Row:
+def expected(state: str, outcome: str) -> Row:  # noqa: PLR0911 - a row each
     """The table, by rule. `test_rows_that_matter_most` below spells rows out by hand."""
     if state == "fresh":
         return Row(returns=OLD, requests=0)

@@ -23,6 +23,7 @@ import token_client
 from token_client import ConfigurationError, Token, TokenClient, _aws
 from token_client._cache import TokenCache
 from token_client._freshness import Held
+from token_client._process import USER_AGENT, VERSION
 from token_client.testing import FakeTokenSource
 
 from .fakes import WAIT_SECONDS, ScriptedSource, timed
@@ -247,8 +248,13 @@ def test_the_types_of_what_is_public_can_be_asked_for(name: str) -> None:
 def test_clients_of_one_process_share_one_botocore_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     _aws.shared.start_over()
-    made = []
-    monkeypatch.setattr(_aws.botocore.session, "get_session", lambda: made.append(1) or Session())
+    made: list[Session] = []
+
+    def make() -> Session:
+        made.append(Session())
+        return made[-1]
+
+    monkeypatch.setattr("botocore.session.get_session", make)
 
     for number in range(5):
         TokenClient(f"function-{number}")._make_source()
@@ -292,10 +298,16 @@ def test_the_package_works_under_each_python_that_is_here(version: str) -> None:
     assert finished.stdout == f"{version}\n", finished.stderr
 
 
+def test_the_version_is_said_once_to_users_and_once_to_servers() -> None:
+    assert token_client.__version__ == VERSION
+    assert f"/{VERSION} " in USER_AGENT
+
+
 def test_the_layer_declares_the_pythons_that_the_package_does() -> None:
     root = PACKAGE.parents[2]
     declared = re.search(
-        r"ContentUri: layers/token_client\n\s+CompatibleRuntimes: \[(.*)\]", (root / "template.yaml").read_text()
+        r"ContentUri: layers/token_client\n\s+CompatibleRuntimes: \[(.*)\]",
+        (root / "template.yaml").read_text(),
     )
     assert declared is not None
 
