@@ -1,17 +1,7 @@
 """The cache: one held token, one request at a time, and what each caller gets meanwhile.
 
-====================  ==========================  =============================  ==============================
-held token            the request succeeds        the request fails              the request hangs
-====================  ==========================  =============================  ==============================
-fresh                 (none is made)              (none is made)                 (none is made)
-aging                 the held token, at once     the held token, at once        the held token, at once
-stale                 the new token               the held token                 the held token, after a short
-                                                                                 wait counted from the request
-expired, rejected,    the new token               waits within the deadline and  the error, at the deadline
-absent                                            asks again; then the error
-====================  ==========================  =============================  ==============================
-
-tests/unit/client/test_failure_table.py is that table, executed.
+docs/callers.md has the table of what a caller gets, by the state of the held token and what becomes of the request;
+tests/unit/client/test_failure_table.py executes it.
 """
 
 import contextlib

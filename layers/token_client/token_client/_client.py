@@ -50,8 +50,7 @@ class TokenClient:
         url: its URL (stack output ``VendUrl``), for signed HTTP. Default: ``TOKEN_URL``, or ``PERSONR_TOKEN_URL``. If
             the environment names both a function and a URL, the function is asked.
         source: anything with ``fetch``, instead of both: for tests, see ``token_client.testing``.
-        min_seconds: life a token should have left; one with less makes the vending side start a refresh, and is served
-            meanwhile.
+        min_seconds: life a token should have left; one with less starts a refresh, and is served meanwhile.
         wait_seconds: how long ``get`` may wait while no token is available, and how long one request through ``http``
             or an adapter may, for its first token and the next one together.
         stale_wait_seconds: how long a request to the vending function is waited for while the token in memory is past
@@ -59,14 +58,12 @@ class TokenClient:
         call_timeout_seconds: how long the vending function may take to answer, connecting (3 s) not included; a request
             that breaks or times out is made once more at once. Nobody waits for that beyond ``wait_seconds``.
         session: a boto3 or botocore session to take credentials from, for example of an assumed role.
-        region: to sign for, where the URL is not of AWS's own form.
-        signing_service: ``lambda`` or ``execute-api``, where the URL is not of AWS's own form.
+        region, signing_service: to sign for (``lambda`` or ``execute-api``), where the URL is not of AWS's own form.
         http_pool: the urllib3 pool that ``http`` sends with, for your own timeouts, retries or certificates.
 
     Raises:
-        ConfigurationError: both a function and a URL are given. (That neither is, and the environment names none
-            either, is said by the first request for a token: a module that makes its client at import time can be
-            imported where nobody asks, as tests do.)
+        ConfigurationError: both a function and a URL are given. (That nothing is given is said by the first request for
+            a token: a module that makes its client at import time can be imported where nobody asks, as in tests.)
     """
 
     _time: ClassVar[Time] = Time()
@@ -103,16 +100,13 @@ class TokenClient:
         """A token that is good now, never an expired or refused one: from memory if it may be kept, otherwise from the
         vending function. However many threads and tasks ask, one request is on its way at most.
 
-        Args:
-            wait_seconds: instead of the client's own; nobody waits longer. 0 makes one attempt, which may take
-                ``stale_wait_seconds``; right after a failure (``retry_after``, at most about ten seconds) there is no
-                attempt but that failure.
+        ``wait_seconds`` goes before the client's own; nobody waits longer. 0 makes one attempt, which may take
+        ``stale_wait_seconds``; right after a failure (``retry_after``, at most about ten seconds) there is no attempt
+        but that failure.
 
         Raises:
-            TokenUnavailable: a new token is being made and was not there in time.
-            VendingUnavailable: the vending function could not be reached, or did not answer, in time.
-            CallerNotAllowed: this caller may not have a token.
-            ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
+            TokenUnavailable, VendingUnavailable: there was no token, or no answer, in time.
+            CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
         """
         return self._cache.get(self._wait_seconds if wait_seconds is None else wait_seconds)
 
@@ -121,9 +115,7 @@ class TokenClient:
         return await self._cache.aget(self._wait_seconds if wait_seconds is None else wait_seconds)
 
     def token_in_memory(self) -> Token | None:
-        """The token in memory if it may be served as it is; never waits and asks nobody, except that one near the end
-        of its time is renewed in the background.
-        """
+        """The token in memory if it may be served as it is; never waits. One that ages is renewed in the background."""
         return self._cache.holding.in_memory()
 
     def auth_header(self, *, wait_seconds: float | None = None) -> dict[str, str]:

@@ -26,14 +26,8 @@ _THROTTLED = {
     "EC2ThrottledException",
 }
 _DENIED = {"AccessDeniedException", "AccessDenied"}
-_BAD_CREDENTIALS = {
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "MissingAuthenticationTokenException",
-    "IncompleteSignature",
-}
+_BAD_CREDENTIALS = {"UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
+_BAD_CREDENTIALS |= {"InvalidClientTokenId", "MissingAuthenticationTokenException", "IncompleteSignature"}
 
 
 class DirectInvoke:

@@ -143,35 +143,30 @@ class Holding:
             broken.__cause__ = error
             self._fail(flight, broken)
         else:
-            with self.lock:
-                self._end(flight)
-                token = self._accept(flight, held)
-            flight.landed.set_result(token)
-
-    def _end(self, flight: Flight) -> None:
-        if self._flight is flight:
-            self._flight = None
+            flight.landed.set_result(self._accept(flight, held))
 
     def _accept(self, flight: Flight, held: Held) -> Token | None:
         """Hold the answer, unless it is a version known to be refused and asked for without saying so."""
-        self._pause = None
-        version = held.token.version
-        if version in self._refused:
-            if flight.request.rejected_version != version:
-                self._unreported = version
-                return None
-            # The vending side was told and hands it out all the same: it has tried it and vouches for it.
-            self._refused.remove(version)
-        if flight.request.rejected_version is not None:
-            logger.info("token version %s reported as refused", flight.request.rejected_version)
-        self._held = self._fresh = held
-        self._unreported = None
+        version, rejected = held.token.version, flight.request.rejected_version
+        with self.lock:
+            self._flight = None if self._flight is flight else self._flight
+            self._pause = None
+            if version in self._refused:
+                if rejected != version:
+                    self._unreported = version
+                    return None
+                # The vending side was told and hands it out all the same: it has tried it and vouches for it.
+                self._refused.remove(version)
+            self._held = self._fresh = held
+            self._unreported = None
+        if rejected is not None:
+            logger.info("token version %s reported as refused", rejected)
         logger.info("token version %s fetched", version)
         return held.token
 
     def _fail(self, flight: Flight, error: TokenClientError) -> None:
         with self.lock:
-            self._end(flight)
+            self._flight = None if self._flight is flight else self._flight
             failures = 1 if self._pause is None else self._pause.failures + 1
             if failures == 1 and self.good() is not None:
                 logger.warning(

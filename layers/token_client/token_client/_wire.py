@@ -14,23 +14,16 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Protocol
 
-from ._errors import (
-    CallerNotAllowed,
-    ConfigurationError,
-    InvalidRequest,
-    TokenClientError,
-    TokenUnavailable,
-    UnexpectedAnswer,
-    VendingUnavailable,
-)
+from . import _errors as errors
+from ._errors import ConfigurationError, TokenClientError, UnexpectedAnswer, VendingUnavailable
 from ._token import HiddenFields, HiddenText, Token
 
 # The contract's error names, and what each is to a caller. Names that are not here (an unhandled exception, a
 # Lambda timeout) are failures of the function.
 _ERRORS: Mapping[str, type[TokenClientError]] = {
-    "TokenUnavailable": TokenUnavailable,
-    "CallerNotAllowed": CallerNotAllowed,
-    "InvalidRequest": InvalidRequest,
+    "TokenUnavailable": errors.TokenUnavailable,
+    "CallerNotAllowed": errors.CallerNotAllowed,
+    "InvalidRequest": errors.InvalidRequest,
     "ConfigurationError": ConfigurationError,
     "CredentialsRefused": ConfigurationError,
     "StoreUnavailable": VendingUnavailable,
@@ -159,7 +152,7 @@ def problem(status: int, body: bytes | str, retry_after_header: str | None) -> T
     if isinstance(name, str) and name:
         return error_named(name, _text(document.get("detail")), retry_after=retry_after)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return CallerNotAllowed(
+        return errors.CallerNotAllowed(
             f"AWS refused this caller's signature or permission (HTTP {status}): the caller needs both"
             " lambda:InvokeFunctionUrl and lambda:InvokeFunction on the alias url, for example by the stack's"
             " URL caller policy (output UrlCallerPolicyArn)"

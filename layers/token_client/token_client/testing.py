@@ -26,31 +26,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ._client import TokenClient
-from ._errors import (
-    CallerNotAllowed,
-    ConfigurationError,
-    InvalidRequest,
-    TokenClientError,
-    TokenUnavailable,
-    UnexpectedAnswer,
-    VendingUnavailable,
-)
+from ._errors import TokenClientError
 from ._process import Time
 from ._token import Token
 from ._wire import Answer, TokenRequest, TokenSource
 
-__all__ = [
-    "Answer",
-    "CallerNotAllowed",
-    "ConfigurationError",
-    "FakeTokenSource",
-    "InvalidRequest",
-    "TokenRequest",
-    "TokenUnavailable",
-    "UnexpectedAnswer",
-    "VendingUnavailable",
-    "timed_client",
-]
+__all__ = ["Answer", "FakeTokenSource", "TokenRequest", "timed_client"]
 
 
 def timed_client(source: TokenSource | None, clock: Callable[[], float], **options: Any) -> TokenClient:  # noqa: ANN401 - as TokenClient's

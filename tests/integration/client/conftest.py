@@ -22,7 +22,7 @@ def _identity_of_its_own() -> None:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy this machine is, a single attempt ends by itself; tests/unit/client is about those that do not."""
-    monkeypatch.setitem(TokenClient.__init__.__kwdefaults__, "stale_wait_seconds", 60.0)
+    monkeypatch.setitem(TokenClient.__init__.__kwdefaults__ or {}, "stale_wait_seconds", 60.0)
 
 
 @pytest.fixture

@@ -247,4 +247,7 @@ def test_the_examples_timeout_is_the_sum_of_what_it_may_wait_for() -> None:
     assert int(found[1]) == DEFAULT_WAIT_SECONDS + 2 * 5
     assert f"{DEFAULT_WAIT_SECONDS:g} s waiting" in PAGE
     assert f"`stale_wait_seconds` ({DEFAULT_STALE_WAIT_SECONDS:g})" in PAGE
-    assert f"{CONNECT_SECONDS:g} s to connect and `call_timeout_seconds` ({DEFAULT_CALL_TIMEOUT_SECONDS:g})" in PAGE
+    assert (
+        f"{CONNECT_SECONDS:g} s to connect and `call_timeout_seconds` ({DEFAULT_CALL_TIMEOUT_SECONDS:g})"
+        in PAGE
+    )

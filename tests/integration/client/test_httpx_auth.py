@@ -6,6 +6,7 @@ import asyncio
 import io
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 import pytest
 
@@ -114,19 +115,26 @@ def test_a_redirect_to_another_host_loses_the_token_and_its_401_is_not_reported(
     assert [request.rejected_version for request in source.requests] == [None]
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_an_async_client_is_healed_likewise(
-    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, backend: str
 ) -> None:
     source.kill()
+    statuses: list[int] = []
 
-    async def post() -> list[int]:
-        async with httpx.AsyncClient(auth=client.httpx_auth(), trust_env=False) as opened:
-            answers = await asyncio.gather(
-                *(opened.post(f"{vendor.url}/create", content=BODY) for _ in range(8))
-            )
-            return [answer.status_code for answer in answers]
+    async def post(opened: httpx.AsyncClient) -> None:
+        statuses.append((await opened.post(f"{vendor.url}/create", content=BODY)).status_code)
 
-    assert asyncio.run(post()) == [200] * 8
+    async def work() -> None:
+        async with (
+            httpx.AsyncClient(auth=client.httpx_auth(), trust_env=False) as opened,
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(8):
+                tasks.start_soon(post, opened)
+
+    anyio.run(work, backend=backend)
+    assert statuses == [200] * 8
     assert [request.rejected_version for request in source.requests] == [None, "version-1"]
 
 
