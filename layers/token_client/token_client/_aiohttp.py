@@ -1,8 +1,9 @@
 """The middleware for aiohttp (3.12 or newer)."""
 
 import aiohttp
+from yarl import URL
 
-from ._attempt import Attempt, Origin, Tokens, check_destination, origin_of
+from ._attempt import Attempt, Tokens, check_destination
 
 
 class AiohttpMiddleware:
@@ -16,14 +17,14 @@ class AiohttpMiddleware:
         check_destination(origin)
         self._tokens = tokens
         self._wait_seconds = wait_seconds
-        self._origin = origin_of(origin)
+        self._origin = _origin(URL(origin))
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Called by aiohttp for every request and every hop. Raises what ``Attempt`` does."""
         url = request.url
-        if Origin(url.scheme, (url.raw_host or "").lower(), url.port) != self._origin:
+        if _origin(url) != self._origin:
             return await handler(request)
         attempt = Attempt(self._tokens, str(url), wait_seconds=self._wait_seconds, repeatable=True)
         token = await attempt.afirst()
@@ -41,3 +42,8 @@ class AiohttpMiddleware:
                 return response
             response.release()
             token = successor
+
+
+def _origin(url: URL) -> tuple[str, str | None, int | None]:
+    # As aiohttp reads it: this is the host it connects to.
+    return url.scheme, url.host, url.port

@@ -177,14 +177,9 @@ def checked_url(url: str) -> str:
 
 
 def signing_scope(host: str) -> tuple[str | None, str | None]:
-    """Service and region to sign for, from AWS's own host names.
-
-    ``<id>.lambda-url.<region>.on.aws`` (``.on.amazonwebservices.com.cn`` in China) and
-    ``<id>.execute-api.<region>.amazonaws.com``.
-    """
-    labels = host.lower().split(".")
-    match labels:
-        case [_, "lambda-url", region, "on", *_]:
+    """Service and region to sign for, from AWS's own host names."""
+    match host.lower().split("."):
+        case [_, "lambda-url", region, "on", *_]:  # .aws, in China .amazonwebservices.com.cn
             return "lambda", region
         case [_, "execute-api", region, "amazonaws", *_]:
             return "execute-api", region

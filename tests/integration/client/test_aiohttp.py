@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from token_client import ConfigurationError, RequestNotRepeatable, TokenClient
 
@@ -104,6 +106,31 @@ def test_a_redirect_takes_the_token_along_on_its_origin_only(
     assert with_session(client, vendor, work) == (200 if back else 401)
     assert elsewhere.authorizations == ([] if back else [None])
     assert [request.rejected_version for request in source.requests] == [None]
+
+
+@pytest.mark.parametrize(
+    ("origin", "url", "sent"),
+    [
+        ("https://api.example", "https://API.example:443/x", True),
+        ("https://[::1]:8443", "https://[::1]:8443/x", True),
+        ("https://api.example", "https://api.example:8443/x", False),
+        ("https://api.example", "http://api.example/x", False),
+        ("https://api.example", "https://api.example.evil.example/x", False),
+        ("https://api.example", "https://api.example@evil.example/x", False),
+    ],
+)
+def test_only_requests_to_the_origin_carry_the_token(
+    client: TokenClient, origin: str, url: str, *, sent: bool
+) -> None:
+    headers: dict[str, str] = {}
+    request: Any = SimpleNamespace(url=URL(url), headers=headers, body=b"")
+
+    async def handler(_request: aiohttp.ClientRequest) -> Any:
+        return SimpleNamespace(status=200)
+
+    asyncio.run(client.aiohttp_middleware(origin)(request, handler))
+
+    assert ("Authorization" in headers) == sent
 
 
 @pytest.mark.parametrize("origin", ["http://api.example", "api.example", "ftp://127.0.0.1", ""])
