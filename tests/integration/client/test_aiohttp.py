@@ -128,7 +128,10 @@ def test_only_requests_to_the_origin_carry_the_token(
     async def handler(_request: aiohttp.ClientRequest) -> Any:
         return SimpleNamespace(status=200)
 
-    asyncio.run(client.aiohttp_middleware(origin)(request, handler))
+    async def work() -> None:
+        await client.aiohttp_middleware(origin)(request, handler)
+
+    asyncio.run(work())
 
     assert ("Authorization" in headers) == sent
 
