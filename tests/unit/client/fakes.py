@@ -29,6 +29,7 @@ class Clock(Time):
         self.now = NOON
         self.slept: list[float] = []
         self.waited_in_vain: list[float] = []
+        self.would_wait: list[float] = []
         self.hangs = False
         self.while_sleeping: Callable[[], None] | None = None
 
@@ -60,6 +61,7 @@ class Clock(Time):
 
     @override
     def wait(self, future: Future[Any], seconds: float) -> None:
+        self.would_wait.append(seconds)
         if not self._hung(seconds):
             super().wait(future, WAIT_SECONDS)
 

@@ -125,6 +125,7 @@ def test_a_long_freeze_in_the_middle_of_a_wait_ends_with_one_more_try(
     clock.while_sleeping = frozen
 
     assert client(source, clock).get().version == "first"
+    assert clock.would_wait == [20, 2]
 
 
 @pytest.mark.parametrize("expires_in", [0, -5])
