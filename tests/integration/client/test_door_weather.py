@@ -13,8 +13,8 @@ import trustme
 
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.secrets_manager import REGION
 from token_client import ConfigurationError, TokenClient, TokenClientError, VendingUnavailable, __version__
 from token_client.testing import timed_client
 
