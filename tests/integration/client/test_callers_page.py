@@ -139,7 +139,7 @@ def test_each_way_on_the_page_makes_one_working_call(name: str) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_500_tasks(world: World) -> None:
+def test_500_tasks_on_the_page_make_one_request(world: Stage) -> None:
     before = len(world.lambda_service.invocations)
 
     assert run_python("async")["versions"] == {world.version}
@@ -147,11 +147,11 @@ def test_500_tasks(world: World) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_aiohttp() -> None:
+def test_the_pages_aiohttp_example_makes_a_working_call() -> None:
     assert run_python("aiohttp")["status"] == 200
 
 
-def test_a_callers_own_tests() -> None:
+def test_the_pages_example_of_a_callers_own_tests_passes() -> None:
     run_python("testing")
 
 

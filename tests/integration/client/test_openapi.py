@@ -216,7 +216,7 @@ class Answers:
 
 
 def test_a_generated_client_reads_every_answer_of_the_function(
-    stack: tuple[World, FunctionUrl], generated: Any
+    stack: tuple[Stage, FunctionUrl], generated: Any
 ) -> None:
     world, url = stack
     answers = Answers(generated, url.url)
@@ -242,7 +242,7 @@ def test_a_generated_client_reads_every_answer_of_the_function(
 
 
 def test_a_generated_client_reads_a_stack_that_is_not_in_order(generated: Any) -> None:
-    with World() as world, FunctionUrl(world.vend.run, [CALLER]) as url:
+    with Stage() as world, FunctionUrl(world.vend.run, [CALLER]) as url:
         version = world.mint_first()
         world.secrets.rewrite("token", version, lambda _token: {"edited": "by hand"})
 

@@ -152,7 +152,9 @@ def let_requests_end() -> None:
 
 
 @pytest.mark.parametrize(("runtime", "state", "outcome"), list(itertools.product(RUNTIMES, STATES, OUTCOMES)))
-def test_what_a_caller_gets(runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_state_and_outcome_gives_a_caller_what_the_failure_table_says(
+    runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
     assert observe(runtime, state, outcome, caplog) == expected(state, outcome)
 
 
