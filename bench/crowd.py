@@ -225,6 +225,32 @@ def measure(rounds: int = ROUNDS) -> dict[str, list[tuple[Rush, Rush]]]:
     return {library: [each[library] for each in taken] for library in LIBRARIES}
 
 
+_ALONE = """
+import sys, time, timeit
+begun = time.perf_counter()
+from token_client import TokenClient
+from token_client.testing import FakeTokenSource
+imported = time.perf_counter() - begun
+get = TokenClient(source=FakeTokenSource()).get
+get()
+each = min(timeit.repeat(get, number=100_000, repeat=5)) / 100_000
+print(imported * 1e3, each * 1e6)
+"""
+
+
+def alone() -> str:
+    """What the client costs by itself: the first import in a new process, and a token from memory."""
+    runs = [
+        subprocess.run([sys.executable, "-c", _ALONE], capture_output=True, text=True, check=True, timeout=60)
+        for _ in range(ROUNDS)
+    ]
+    imported, each = (
+        statistics.median(values)
+        for values in zip(*(map(float, run.stdout.split()) for run in runs), strict=True)
+    )
+    return f"TokenClient alone: imported in {imported:.0f} ms, without botocore; a token from memory in {each:.1f} µs."
+
+
 def table(found: dict[str, list[tuple[Rush, Rush]]]) -> str:
     """As docs/performance.md shows it."""
     rounds = len(next(iter(found.values())))
@@ -246,7 +272,7 @@ def table(found: dict[str, list[tuple[Rush, Rush]]]) -> str:
         for mine, its in zip(first, seconds, strict=True):
             cells += [f"{1000 * its:.0f}", f"{its / mine:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", alone()])
 
 
 def _median(found: dict[str, list[tuple[Rush, Rush]]], library: str, place: int) -> float:

@@ -25,9 +25,9 @@ from scripts import cost
 from tests.kit.runtime.artefacts import VEND, Artefact
 from tests.kit.runtime.function import LambdaFunction
 from tests.kit.secrets_manager.server import SecretsManager
-from token_client import TokenClient, TokenClientError
+from token_client import TokenClient, TokenClientError, VendingUnavailable
 from token_client._wire import parse_answer
-from token_client.testing import Answer, TokenRequest, VendingUnavailable
+from token_client.testing import Answer, TokenRequest
 
 CACHE_SECONDS = 2
 CALLS_A_SECOND = 10.0

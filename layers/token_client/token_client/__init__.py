@@ -1,14 +1,16 @@
-"""Personr API tokens from a token vending stack.
+"""Tokens for an API from a token vending stack.
 
 ::
 
     from token_client import TokenClient
 
-    personr = TokenClient(function_name="...")  # or url="...", or PERSONR_TOKEN_FUNCTION / PERSONR_TOKEN_URL
-    answer = personr.http.request("GET", "https://enterprise.personr.co/api/1.1/wf/...")
+    api = TokenClient(function_name="...")  # or url="...", or the environment: TOKEN_FUNCTION or TOKEN_URL
+    answer = api.http.request("GET", "https://enterprise.personr.co/api/1.1/wf/...")
 
 Importing this imports neither botocore nor urllib3.
 """
+
+from typing import TYPE_CHECKING
 
 from ._client import TokenClient
 from ._errors import (
@@ -22,10 +24,15 @@ from ._errors import (
     VendingUnavailable,
 )
 from ._token import Token
+from ._wire import TokenSource
+
+if TYPE_CHECKING:
+    from ._pool import BearerPool
 
 __version__ = "1.0.0"
 
 __all__ = [
+    "BearerPool",
     "CallerNotAllowed",
     "ConfigurationError",
     "InvalidRequest",
@@ -33,7 +40,17 @@ __all__ = [
     "Token",
     "TokenClient",
     "TokenClientError",
+    "TokenSource",
     "TokenUnavailable",
     "UnexpectedAnswer",
     "VendingUnavailable",
+    "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "BearerPool":
+        from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
+
+        return BearerPool
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

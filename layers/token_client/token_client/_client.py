@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import os
-import random
-import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._cache import TokenCache
 from ._errors import ConfigurationError
+from ._process import Lazy, Time
+from ._token import Token
+from ._wire import TokenSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import aiohttp
     import httpx
-    import requests.auth
+    import requests
     import urllib3
 
-    from ._aws import AwsSession
-    from ._pool import BearerPool
-    from ._supply import Supply
-    from ._token import Token
-    from ._wire import TokenSource
+    from . import _aws, _pool
+else:  # for typing.get_type_hints: imported by whoever asks for the types
+    aiohttp, httpx, requests, urllib3 = map(Lazy, ("aiohttp", "httpx", "requests", "urllib3"))
+    _aws, _pool = Lazy(f"{__package__}._aws"), Lazy(f"{__package__}._pool")
 
-FUNCTION_VARIABLE = "PERSONR_TOKEN_FUNCTION"
-URL_VARIABLE = "PERSONR_TOKEN_URL"
+# The first that is set; the names of the first release go on working.
+FUNCTION_VARIABLES = ("TOKEN_FUNCTION", "PERSONR_TOKEN_FUNCTION")
+URL_VARIABLES = ("TOKEN_URL", "PERSONR_TOKEN_URL")
 
-# Long enough for a refresh from a cold start (a few seconds), short enough for an answer within the 29
-# seconds that an API Gateway gives a request. A Lambda function whose own timeout is shorter passes less.
+# Long enough for a refresh from a cold start (a few seconds), short enough for an answer within the 29 seconds that an
+# API Gateway gives a request. A Lambda function whose own timeout is shorter passes less.
 DEFAULT_WAIT_SECONDS = 20.0
+
+# A hand-out takes some tens of milliseconds, and a second or so from a cold start.
+DEFAULT_STALE_WAIT_SECONDS = 2.0
 
 # The vending function's own timeout is 10 seconds.
 DEFAULT_CALL_TIMEOUT_SECONDS = 12.0
@@ -38,35 +41,32 @@ DEFAULT_CALL_TIMEOUT_SECONDS = 12.0
 class TokenClient:
     """Tokens for one process. Make one, at import time if you like: it does nothing until asked.
 
-    It is safe for threads, survives a fork, and stays right when a Lambda environment is frozen or restored.
+    It is safe for threads and tasks, survives a fork, and stays right when a Lambda environment is frozen or restored.
+    ``with TokenClient() as api:`` closes its connections at the end. It is pickled as its configuration.
 
     Args:
-        function_name: name or ARN of the vending function (stack output ``VendFunctionArn``), for a direct
-            invoke.
-            Default: the environment variable ``PERSONR_TOKEN_FUNCTION``.
-        url: its URL (stack output ``VendUrl``), for signed HTTP. Default: ``PERSONR_TOKEN_URL``. Of two
-            environment variables the function wins.
+        function_name: name or ARN of the vending function (stack output ``VendFunctionArn``), for a direct invoke.
+            Default: the environment variable ``TOKEN_FUNCTION``, or ``PERSONR_TOKEN_FUNCTION``.
+        url: its URL (stack output ``VendUrl``), for signed HTTP. Default: ``TOKEN_URL``, or ``PERSONR_TOKEN_URL``. If
+            the environment names both a function and a URL, the function is asked.
         source: anything with ``fetch``, instead of both: for tests, see ``token_client.testing``.
-        min_seconds: life a token should have left; one with less makes the vending side start a refresh, and
-            is served meanwhile.
-        wait_seconds: how long ``get`` may wait while no token is available, and how long one request through
-            ``http`` or an adapter may, for its first token and the next one together. The last request to the
-            vending function may go beyond it.
-        call_timeout_seconds: how long the vending function may take to answer, connecting (3 s) not included;
-            a request that breaks or times out is made once more at once.
+        min_seconds: life a token should have left; one with less starts a refresh, and is served meanwhile.
+        wait_seconds: how long ``get`` may wait while no token is available, and how long one request through ``http``
+            or an adapter may, for its first token and the next one together.
+        stale_wait_seconds: how long a request to the vending function is waited for while the token in memory is past
+            ``cache_seconds`` but good; then it is served, and the request goes on.
+        call_timeout_seconds: how long the vending function may take to answer, connecting (3 s) not included; a request
+            that breaks or times out is made once more at once. Nobody waits for that beyond ``wait_seconds``.
         session: a boto3 or botocore session to take credentials from, for example of an assumed role.
-        region: to sign for, where the URL is not of AWS's own form.
-        signing_service: ``lambda`` or ``execute-api``, where the URL is not of AWS's own form.
+        region, signing_service: to sign for (``lambda`` or ``execute-api``), where the URL is not of AWS's own form.
         http_pool: the urllib3 pool that ``http`` sends with, for your own timeouts, retries or certificates.
-        clock: seconds since the epoch.
-        sleep: waits for a number of seconds.
-        chance: a random number, 0 ≤ n < 1.
 
     Raises:
-        ConfigurationError: both a function and a URL are given. (That neither is, and the environment names none
-            either, is said by the first request for a token: a module that makes its client at import time can
-            be imported where nobody asks, as tests do.)
+        ConfigurationError: both a function and a URL are given. (That nothing is given is said by the first request for
+            a token: a module that makes its client at import time can be imported where nobody asks, as in tests.)
     """
+
+    _time: ClassVar[Time] = Time()
 
     def __init__(  # noqa: PLR0913 - all but the first are by keyword, and none is needed
         self,
@@ -76,149 +76,163 @@ class TokenClient:
         source: TokenSource | None = None,
         min_seconds: int | None = None,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        stale_wait_seconds: float = DEFAULT_STALE_WAIT_SECONDS,
         call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
-        session: AwsSession | None = None,
+        session: _aws.AwsSession | None = None,
         region: str | None = None,
         signing_service: str | None = None,
         http_pool: urllib3.PoolManager | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
     ) -> None:
+        self._configuration = {name: value for name, value in locals().items() if name != "self"}
         given = [value for value in (function_name, url, source) if value is not None]
         if len(given) > 1:
             raise ConfigurationError("give a function name, a URL or a source, and only one of them")
         if any(value == "" for value in given):
             raise ConfigurationError("the function name or the URL that was given is empty")
-        self._function_name = function_name
-        self._url = url
-        self._source = source
         self._wait_seconds = wait_seconds
-        self._http_pool = http_pool
-        self._http: BearerPool | None = None
-        self._clock = clock
-
-        def make_source() -> TokenSource:
-            # Imported only now: botocore takes longer to import than many a handler to run.
-            if source is not None:
-                return source
-            chosen_function, chosen_url = self._place()
-            if chosen_function is not None:
-                from ._direct import DirectInvoke  # noqa: PLC0415
-
-                return DirectInvoke(
-                    chosen_function, call_timeout_seconds=call_timeout_seconds, session=session, clock=clock
-                )
-            if chosen_url is None:
-                raise ConfigurationError(
-                    "nothing says where tokens come from: pass function_name or url,"
-                    f" or set {FUNCTION_VARIABLE} (stack output VendFunctionArn) or {URL_VARIABLE} (VendUrl)"
-                )
-            from ._http_door import HttpDoor  # noqa: PLC0415
-
-            return HttpDoor(
-                chosen_url,
-                call_timeout_seconds=call_timeout_seconds,
-                session=session,
-                region=region,
-                signing_service=signing_service,
-                clock=clock,
-            )
-
+        self._http: _pool.BearerPool | None = None
         self._cache = TokenCache(
-            make_source, min_seconds=min_seconds, clock=clock, sleep=sleep, chance=chance
+            self._make_source, min_seconds=min_seconds, stale_wait_seconds=stale_wait_seconds, time=self._time
         )
+        self._cache.owner = self
 
     def get(self, *, wait_seconds: float | None = None) -> Token:
-        """A token that is good now: from memory if it may be kept, from the vending function otherwise.
+        """A token that is good now, never an expired or refused one: from memory if it may be kept, otherwise from the
+        vending function. However many threads and tasks ask, one request is on its way at most.
 
-        However many threads ask, one request is on its way at most. An expired or refused token is never
-        returned.
-
-        Args:
-            wait_seconds: instead of the client's own; 0 makes one attempt and waits for nothing. Right after a
-                failure (``retry_after``, at most about ten seconds) there is no attempt but that failure.
+        ``wait_seconds`` goes before the client's own; nobody waits longer. 0 makes one attempt, which may take
+        ``stale_wait_seconds``; right after a failure (``retry_after``, at most about ten seconds) there is no attempt
+        but that failure.
 
         Raises:
-            TokenUnavailable: a new token is being made and was not there in time.
-            VendingUnavailable: the vending function could not be reached in time.
-            CallerNotAllowed: this caller may not have a token.
-            ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
+            TokenUnavailable, VendingUnavailable: there was no token, or no answer, in time.
+            CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
         """
         return self._cache.get(self._wait_seconds if wait_seconds is None else wait_seconds)
 
+    async def aget(self, *, wait_seconds: float | None = None) -> Token:
+        """As :meth:`get`, in asyncio or trio. No thread waits for it, and cancellation is immediate."""
+        return await self._cache.aget(self._wait_seconds if wait_seconds is None else wait_seconds)
+
     def token_in_memory(self) -> Token | None:
-        """The token in memory if it may be served as it is; never waits and asks nobody, except that one near
-        the end of its time is renewed in the background.
-        """
-        return self._cache.in_memory()
+        """The token in memory if it may be served as it is; never waits. One that ages is renewed in the background."""
+        return self._cache.holding.in_memory()
 
     def auth_header(self, *, wait_seconds: float | None = None) -> dict[str, str]:
         """``{"Authorization": "Bearer …"}``. Raises what :meth:`get` raises."""
-        return {"Authorization": f"Bearer {self.get(wait_seconds=wait_seconds).access_token()}"}
+        return {"Authorization": self.get(wait_seconds=wait_seconds).bearer()}
+
+    async def aauth_header(self, *, wait_seconds: float | None = None) -> dict[str, str]:
+        """As :meth:`auth_header`, in asyncio or trio."""
+        return {"Authorization": (await self.aget(wait_seconds=wait_seconds)).bearer()}
 
     def reject(self, version: str) -> None:
-        """Say that the vendor refused this version (answered 401). ``http`` and the adapters do it by
-        themselves.
+        """Say that the API refused this version (answered 401). ``http`` and the adapters do it by themselves.
 
-        It is reported at once and never served again; the next :meth:`get` waits for its successor. Reporting
-        a version that has been replaced already does nothing.
-
-        Raises:
-            CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: the report did not get
-                through and will not. (One that may get through later is made again by the next :meth:`get`.)
+        It is reported at once and never served again; the next :meth:`get` waits for its successor. Reporting a version
+        that has been replaced already does nothing. Raises what is not retryable: the report will not get through. (One
+        that may get through later is made again by the next :meth:`get`.)
         """
         self._cache.reject(version)
 
+    async def areject(self, version: str) -> None:
+        """As :meth:`reject`, in asyncio or trio."""
+        await self._cache.areject(version)
+
     @property
-    def http(self) -> BearerPool:
+    def http(self) -> _pool.BearerPool:
         """A urllib3 pool that sends the token with each request and heals a refused one."""
         pool = self._http
         if pool is None:
             from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
 
             # Threads that come first together may make one each; the last is kept, the others work as well.
-            pool = self._http = BearerPool(
-                self, self._http_pool, wait_seconds=self._wait_seconds, clock=self._clock
-            )
+            given = self._configuration["http_pool"]
+            pool = self._http = BearerPool(self._cache, given, wait_seconds=self._wait_seconds)
         return pool
 
     def requests_auth(self, *, wait_seconds: float | None = None) -> requests.auth.AuthBase:
-        """For the requests library: ``requests.get(url, auth=client.requests_auth())``.
-
-        Args:
-            wait_seconds: instead of the client's own.
-        """
+        """For the requests library: ``requests.get(url, auth=client.requests_auth())``."""
         from ._requests_auth import RequestsAuth  # noqa: PLC0415 - imports requests
 
-        return RequestsAuth(self._supplies(wait_seconds))
+        return RequestsAuth(self._cache, self._wait_seconds if wait_seconds is None else wait_seconds)
 
     def httpx_auth(self, *, wait_seconds: float | None = None) -> httpx.Auth:
-        """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``.
-
-        Args:
-            wait_seconds: instead of the client's own.
-        """
+        """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``."""
         from ._httpx_auth import HttpxAuth  # noqa: PLC0415 - imports httpx
 
-        return HttpxAuth(self._supplies(wait_seconds))
+        return HttpxAuth(self._cache, self._wait_seconds if wait_seconds is None else wait_seconds)
 
-    def _supplies(self, wait_seconds: float | None) -> Callable[[], Supply]:
-        from ._supply import Supply  # noqa: PLC0415 - only the adapters need it
+    def aiohttp_middleware(
+        self, origin: str, *, wait_seconds: float | None = None
+    ) -> aiohttp.ClientMiddlewareType:
+        """For aiohttp: ``aiohttp.ClientSession(middlewares=[client.aiohttp_middleware("https://api.example")])``.
 
-        return partial(
-            Supply, self, self._wait_seconds if wait_seconds is None else wait_seconds, self._clock
-        )
+        Requests and redirects to another origin than the API's go without the token.
+        """
+        from ._aiohttp import AiohttpMiddleware  # noqa: PLC0415 - imports aiohttp
+
+        wait_seconds = self._wait_seconds if wait_seconds is None else wait_seconds
+        return AiohttpMiddleware(self._cache, wait_seconds, origin)
+
+    def close(self) -> None:
+        """Close the connections, not those of a source or pool that was given. A later request opens new ones."""
+        asked: Any = self._cache.holding.take_source()
+        if asked is not None and asked is not self._configuration["source"]:
+            asked.close()
+        if self._http is not None:
+            self._http.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = [name for name in ("source", "session", "http_pool") if self._configuration[name] is not None]
+        if own:
+            raise TypeError(
+                f"a TokenClient with {' and '.join(own)} of your own is not pickled: make one in each process"
+            )
+        return partial(type(self), **self._configuration), ()
+
+    def _make_source(self) -> TokenSource:
+        # Imported only now: botocore takes longer to import than many a handler to run.
+        given = self._configuration
+        if given["source"] is not None:
+            source: TokenSource = given["source"]
+            return source
+        function_name, url = self._place()
+        common = {name: given[name] for name in ("call_timeout_seconds", "session")}
+        if function_name is not None:
+            from ._direct import DirectInvoke  # noqa: PLC0415
+
+            return DirectInvoke(function_name, **common, time=self._time)
+        if url is None:
+            raise ConfigurationError(
+                "nothing says where tokens come from: pass function_name or url, or set"
+                f" {' or '.join(FUNCTION_VARIABLES)} (stack output VendFunctionArn) or {' or '.join(URL_VARIABLES)}"
+                " (VendUrl)"
+            )
+        from ._http_door import HttpDoor  # noqa: PLC0415
+
+        region, service = given["region"], given["signing_service"]
+        return HttpDoor(url, **common, region=region, signing_service=service, time=self._time)
 
     def _place(self) -> tuple[str | None, str | None]:
         """Function name and URL, one of them or neither; the environment is asked where nothing was given."""
-        if self._function_name is not None or self._url is not None:
-            return self._function_name, self._url
-        function_name = os.environ.get(FUNCTION_VARIABLE) or None
-        return function_name, None if function_name else os.environ.get(URL_VARIABLE) or None
+        function_name, url = self._configuration["function_name"], self._configuration["url"]
+        if function_name is not None or url is not None:
+            return function_name, url
+        function_name, url = (
+            next((os.environ[name] for name in names if os.environ.get(name)), None)
+            for names in (FUNCTION_VARIABLES, URL_VARIABLES)
+        )
+        return function_name, None if function_name else url
 
     def __repr__(self) -> str:
-        if self._source is not None:
-            return f"TokenClient({type(self._source).__name__!r})"
+        if self._configuration["source"] is not None:
+            return f"TokenClient({type(self._configuration['source']).__name__!r})"
         function_name, url = self._place()
         return f"TokenClient({function_name or url!r})"

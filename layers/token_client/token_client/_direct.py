@@ -1,23 +1,17 @@
 """The door for callers with AWS credentials inside AWS: a direct invoke of the vending function."""
 
-from __future__ import annotations
-
 import json
-import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import botocore.config
 import botocore.exceptions
-import botocore.session
 
-from ._aws import AwsSession, configured_region, translated
-from ._connections import CONNECT_SECONDS, is_idle
+from ._aws import CONNECT_SECONDS, AwsSession, configured_region, shared, translated
 from ._errors import CallerNotAllowed, ConfigurationError, TokenClientError, VendingUnavailable
+from ._process import USER_AGENT, Time, is_idle
+from ._token import HiddenBytes
 from ._wire import Answer, TokenRequest, function_error, parse_answer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # The stack publishes the function under this alias, and the caller policy allows no other way to it.
 ALIAS = "live"
@@ -32,25 +26,13 @@ _THROTTLED = {
     "EC2ThrottledException",
 }
 _DENIED = {"AccessDeniedException", "AccessDenied"}
-_BAD_CREDENTIALS = {
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "MissingAuthenticationTokenException",
-    "IncompleteSignature",
-}
+_BAD_CREDENTIALS = {"UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
+_BAD_CREDENTIALS |= {"InvalidClientTokenId", "MissingAuthenticationTokenException", "IncompleteSignature"}
 
 
 class DirectInvoke:
-    """Asks by ``lambda:InvokeFunction``.
-
-    Args:
-        function_name: name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant. The region
-            is taken from an ARN, otherwise from the session.
-        call_timeout_seconds: how long one call may take to answer.
-        session: whose credentials to use; by default the environment's.
-        clock: seconds since the epoch.
+    """Asks by ``lambda:InvokeFunction``, by name, partial ARN or ARN. Without a qualifier the alias ``live`` is meant.
+    The region is an ARN's, otherwise the session's.
     """
 
     def __init__(
@@ -59,33 +41,38 @@ class DirectInvoke:
         *,
         call_timeout_seconds: float,
         session: AwsSession | None = None,
-        clock: Callable[[], float] = time.time,
+        time: Time | None = None,
     ) -> None:
         self._function_name = qualified(function_name)
-        self._clock = clock
-        self._used_at = clock()
-        chosen: Any = session or botocore.session.get_session()
-        # boto3 and botocore name the same method differently.
-        create = getattr(chosen, "create_client", None) or chosen.client
+        self._wall = (time or Time()).wall
+        self._used_at = self._wall()
         try:
-            self._client = create(
-                "lambda",
-                region_name=_region_of(function_name) or configured_region(chosen),
-                config=botocore.config.Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=call_timeout_seconds,
-                    # One more try at once for a connection that broke; the cache does the waiting.
-                    retries={"total_max_attempts": 2, "mode": "standard"},
-                    tcp_keepalive=True,
-                ),
-            )
+            with shared.lock:
+                chosen: Any = session or shared.session()
+                # boto3 and botocore name the same method differently.
+                create = getattr(chosen, "create_client", None) or chosen.client
+                self._client = create(
+                    "lambda",
+                    region_name=_region_of(function_name) or configured_region(chosen),
+                    config=botocore.config.Config(
+                        connect_timeout=CONNECT_SECONDS,
+                        read_timeout=call_timeout_seconds,
+                        # One more try at once for a connection that broke; the cache does the waiting.
+                        retries={"total_max_attempts": 2, "mode": "standard"},
+                        tcp_keepalive=True,
+                        user_agent_extra=USER_AGENT,
+                    ),
+                )
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"no Lambda client could be made: {error}") from error
 
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        self._client.close()
+
     def fetch(self, request: TokenRequest) -> Answer:
         """See ``TokenSource``."""
-        now = self._clock()
-        if is_idle(self._used_at, now):
+        if is_idle(self._used_at, self._wall()):
             self._client.close()
         try:
             response = self._client.invoke(
@@ -93,13 +80,13 @@ class DirectInvoke:
                 InvocationType="RequestResponse",
                 Payload=json.dumps(request.payload()).encode(),
             )
-            payload = response["Payload"].read()
+            payload = HiddenBytes(response["Payload"].read())
         except botocore.exceptions.ClientError as error:
-            raise self._refusal(error) from error
+            raise self._refusal(error) from None
         except botocore.exceptions.BotoCoreError as error:
-            raise translated(error, self._function_name) from error
+            raise translated(error, self._function_name) from None
         finally:
-            self._used_at = self._clock()
+            self._used_at = self._wall()
         if response.get("FunctionError"):
             raise function_error(payload)
         return parse_answer(payload)

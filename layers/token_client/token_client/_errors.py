@@ -9,12 +9,10 @@
     ├── UnexpectedAnswer        the answer is not of the contract: client and stack do not match
     ├── TokenUnavailable        no usable token now; in ``retry_after`` seconds perhaps       (retryable)
     ├── VendingUnavailable      the vending function could not be reached, or failed          (retryable)
-    └── RequestNotRepeatable    the vendor refused the token, and the body cannot be sent twice
+    └── RequestNotRepeatable    the API refused the token, and the body cannot be sent twice
 
 No message, argument or attribute ever holds a token.
 """
-
-from __future__ import annotations
 
 from typing import ClassVar
 
@@ -43,9 +41,7 @@ class ConfigurationError(TokenClientError):
 
 
 class CallerNotAllowed(TokenClientError):
-    """This caller may not have the token: ask for the stack's caller policy, or for a place in
-    AllowedCallers.
-    """
+    """This caller may not have the token: ask for the stack's caller policy, or for a place in AllowedCallers."""
 
 
 class InvalidRequest(TokenClientError):
@@ -53,30 +49,22 @@ class InvalidRequest(TokenClientError):
 
 
 class UnexpectedAnswer(TokenClientError):
-    """The answer is not of the contract: the function's release and this client's do not match, or it is not
-    ours.
-    """
+    """The answer is not of the contract: the releases do not match, or it is not our function's."""
 
 
 class TokenUnavailable(TokenClientError):
-    """There is no usable token at the moment, and one is being made.
-
-    Raised only after waiting as long as the caller allowed, or at once when the wait would be longer than
-    that.
-    """
+    """There is no usable token, one is being made, and it was not there, or cannot be, in the time allowed."""
 
     retryable = True
 
 
 class VendingUnavailable(TokenClientError):
-    """The vending function could not be reached, was throttled, or failed."""
+    """The vending function could not be reached, was throttled, failed, or did not answer in time."""
 
     retryable = True
 
 
 class RequestNotRepeatable(TokenClientError):
-    """The vendor refused the token with 401, and the request's body was a stream that is gone.
-
-    The refused token has been reported, so the next request takes a new one: build the body again and send it
-    again.
+    """The API refused the token with 401 (which has been reported), and the request's body was a stream that is gone:
+    build it again and send it again.
     """

@@ -1,20 +1,15 @@
-"""How fresh a held token is: a pure function of what is held, what the vendor refused, and the clock.
-
-The clock is the wall clock, in seconds since the epoch. A monotonic clock would be wrong here: it may stand
-still while a Lambda environment is frozen or a snapshot lies in storage, and the token ages all the same.
+"""How fresh a held token is, and how long nobody asks again after a failure: pure functions of what is held, what the
+API refused, and the wall clock (in seconds since the epoch, as all instants here).
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import Self
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from ._token import Token
-    from ._wire import Answer
+from ._errors import TokenClientError
+from ._token import Token
+from ._wire import Answer
 
 # Renewal begins when between 75 % and 90 % of the time the token may be kept has passed. With the default of
 # five minutes at least 30 s remain: enough for several attempts at a function whose slowest answer takes ten
@@ -27,6 +22,17 @@ ADVISORY_SPREAD = 0.15
 CLOCK_TOLERANCE_SECONDS = 1.0
 
 
+# Between two attempts at a function that fails without saying how long to wait: full jitter below a ceiling that
+# doubles from the first to the last of these. The floor is there for threads that would otherwise spin.
+PAUSE_FLOOR_SECONDS = 0.1
+PAUSE_FIRST_SECONDS = 1.0
+PAUSE_LAST_SECONDS = 8.0
+
+# However long the vending side says to wait, after this nobody is held off any more: it may have healed since (an
+# operator forced a refresh, the schedule minted). Asking again costs it one call of a process, and starts nothing.
+PAUSE_LONGEST_SECONDS = 10.0
+
+
 class Freshness(Enum):
     """The verdict on a held token."""
 
@@ -35,31 +41,28 @@ class Freshness(Enum):
     AGING = auto()
     """Serve it, and renew it in the background (advisory)."""
     STALE = auto()
-    """It may no longer be served unasked. Ask; if there is no answer, it is still good."""
+    """It may no longer be served unasked. Ask; if there is no answer soon, it is still good."""
     EXPIRED = auto()
     """Never serve it. Renewal is mandatory."""
     REJECTED = auto()
-    """The vendor refused it. Renewal is mandatory, and says so."""
+    """The API refused it. Renewal is mandatory, and says so."""
     ABSENT = auto()
     """There is none. Renewal is mandatory."""
 
     @property
     def is_good(self) -> bool:
-        """Whether the held token would be accepted by the vendor, as far as is known here."""
+        """Whether the held token would be accepted by the API, as far as is known here."""
         return self in {Freshness.FRESH, Freshness.AGING, Freshness.STALE}
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A token and its three instants, replaced whole. All in seconds since the epoch.
+    """A token and its instants, replaced whole.
 
     Attributes:
-        token: the token.
-        asked_at: just before it was asked for; every other instant counts from here, which errs on the safe
-            side.
+        asked_at: just before it was asked for; every other instant counts from here, which errs on the safe side.
         renew_at: the advisory renewal may start.
         stale_at: it may no longer be served without asking.
-        expires_at: it is dead.
     """
 
     token: Token
@@ -69,14 +72,8 @@ class Held:
     expires_at: float
 
     @classmethod
-    def since(cls, answer: Answer, asked_at: float, chance: float) -> Held:
-        """Hold an answer.
-
-        Args:
-            answer: what the vending function gave.
-            asked_at: when it was asked.
-            chance: 0 ≤ chance < 1, where in its range the advisory renewal begins.
-        """
+    def since(cls, answer: Answer, asked_at: float, chance: float) -> Self:
+        """Hold an answer; ``chance`` (0 ≤ chance < 1) says where in its range the advisory renewal begins."""
         kept_seconds = min(answer.cache_seconds, answer.expires_in)
         return cls(
             token=answer.token,
@@ -100,3 +97,36 @@ def judge(held: Held | None, refused_versions: Collection[str], now: float) -> F
     if now >= held.renew_at:
         return Freshness.AGING
     return Freshness.FRESH
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nobody asks again from ``since`` to ``until``; ``error`` is the answer. Before ``advised`` asking is in vain, as
+    far as the vending side can tell.
+    """
+
+    error: TokenClientError
+    since: float
+    until: float
+    advised: float
+    failures: int
+
+    @classmethod
+    def after(cls, error: TokenClientError, *, now: float, failures: int, chance: float) -> Self:
+        """The pause after the so-many-th failure in a row; ``chance`` (0 ≤ chance < 1) is its jitter."""
+        advised = now
+        if error.retry_after is not None:
+            # Up to a second later than advised, so that those who were told the same do not come at once.
+            seconds = min(error.retry_after, PAUSE_LONGEST_SECONDS)
+            seconds += min(1.0, seconds * 0.1) * chance
+            advised = now + error.retry_after
+        elif not error.retryable:
+            seconds = PAUSE_FIRST_SECONDS
+        else:
+            ceiling = min(PAUSE_FIRST_SECONDS * 2 ** min(failures - 1, 10), PAUSE_LAST_SECONDS)
+            seconds = max(PAUSE_FLOOR_SECONDS, ceiling * chance)
+        return cls(error, now, now + seconds, advised, failures)
+
+    def holds_at(self, now: float) -> bool:
+        """Before ``since`` the clock has been set back; that must not stretch a pause."""
+        return self.since <= now < self.until

@@ -1,44 +1,33 @@
 """The door for callers that speak HTTP: the function URL or an HTTP API, signed with SigV4."""
 
-from __future__ import annotations
-
 import json
-import time
+import os
+from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.auth
 import botocore.awsrequest
 import botocore.exceptions
-import botocore.session
+import botocore.httpsession
+import botocore.utils
 import urllib3
 
-from ._aws import AwsSession, configured_region, translated
-from ._connections import CONNECT_SECONDS, is_idle
-from ._errors import ConfigurationError, UnexpectedAnswer, VendingUnavailable
-from ._origin import is_safe, origin_of
+from ._attempt import is_safe, origin_of
+from ._aws import CONNECT_SECONDS, AwsSession, configured, configured_region, shared, translated
+from ._errors import ConfigurationError, UnexpectedAnswer
+from ._process import USER_AGENT, Time, is_idle
+from ._token import HiddenBytes
 from ._wire import Answer, TokenRequest, parse_answer, problem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # A token answer has a few hundred bytes. Whatever is behind the URL, no more than this of it is read.
 LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 class HttpDoor:
-    """Asks by ``GET /token`` and ``POST /token/rejections``.
-
-    Args:
-        url: the stack's output ``VendUrl``, or the stage URL of an HTTP API in front of the function. https,
-            or http on loopback.
-        call_timeout_seconds: how long one call may take to answer.
-        session: whose credentials to sign with; by default the environment's.
-        region: to sign for. By default it is read from AWS's own host names, and otherwise from the session.
-        signing_service: ``lambda`` for a function URL, ``execute-api`` for an API Gateway. By default it is
-            read from AWS's own host names, and otherwise ``lambda``.
-        clock: seconds since the epoch.
+    """Asks by ``GET /token`` and ``POST /token/rejections`` of the stack's output ``VendUrl``, or of the stage URL of
+    an HTTP API in front of the function. What to sign for is read from AWS's own host names, unless it is said.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are by keyword
@@ -49,109 +38,130 @@ class HttpDoor:
         session: AwsSession | None = None,
         region: str | None = None,
         signing_service: str | None = None,
-        clock: Callable[[], float] = time.time,
+        time: Time | None = None,
     ) -> None:
         self._url = checked_url(url)
-        self._session = session or botocore.session.get_session()
+        with shared.lock:
+            chosen: Any = shared.session() if session is None else session
+        self._session = chosen
         service_of_host, region_of_host = signing_scope(urlsplit(self._url).hostname or "")
         self._service = signing_service or service_of_host or "lambda"
         signing_region = region or region_of_host or configured_region(self._session)
         if not signing_region:
             raise ConfigurationError(f"no region to sign for: {self._url} does not tell, and none is set")
         self._region = signing_region
-        self._clock = clock
-        self._used_at = clock()
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=call_timeout_seconds),
-            # Both requests may be repeated, the report of a rejection too. A redirect is an answer: it is not
-            # followed, because what is signed is meant for this host alone. Retry-After is the cache's
-            # business: urllib3 would sleep through it without a deadline.
-            retries=urllib3.Retry(
-                total=1,
-                redirect=False,
-                status=False,
-                allowed_methods=None,
-                raise_on_redirect=False,
-                respect_retry_after_header=False,
-            ),
-        )
+        self._wall = (time or Time()).wall
+        self._used_at = self._wall()
+        self._last: tuple[Answer, float] | None = None
+        try:
+            bundle = configured(chosen, "ca_bundle")  # AWS_CA_BUNDLE, or the profile's
+            options: Any = {
+                "verify": bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+                "proxies": botocore.utils.get_environ_proxies(self._url),
+                "timeout": (CONNECT_SECONDS, call_timeout_seconds),
+            }
+            # The SDK's own HTTP client, so that a proxy or an authority that works for the SDK works here.
+            self._http = botocore.httpsession.URLLib3Session(**options)
+        except botocore.exceptions.BotoCoreError as error:
+            raise translated(error, self._url) from None
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        self._http.close()
 
     def fetch(self, request: TokenRequest) -> Answer:
-        """See ``TokenSource``."""
-        now = self._clock()
+        """See ``TokenSource``. While its last answer is still good, the door asks only whether there is another."""
+        now = self._wall()
         if is_idle(self._used_at, now):
-            self._pool.clear()
+            self._http.close()
+        known = self._still_good(now) if request.rejected_version is None else None
+        status, retry_after, body = self._sent(request, known)
+        if status == HTTPStatus.NOT_MODIFIED and known is not None:
+            return known
+        if status != HTTPStatus.OK:
+            raise problem(status, body, retry_after)
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise UnexpectedAnswer("the vending function's answer is far too long for a token")
+        answer = parse_answer(body)
+        self._last = answer, now
+        return answer
+
+    def _still_good(self, now: float) -> Answer | None:
+        if self._last is None:
+            return None
+        answer, asked_at = self._last
+        left = answer.expires_in - max(0.0, now - asked_at)
+        return replace(answer, expires_in=left) if left > 0 else None
+
+    def _sent(self, request: TokenRequest, known: Answer | None) -> tuple[int, str | None, HiddenBytes]:
+        """Status, Retry-After and body of the answer.
+
+        Both requests may be repeated, the report of a rejection too: once, at once, when the connection broke. A
+        redirect is an answer: it is not followed, because what is signed is meant for this host alone.
+        """
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        method, target, body = "GET", f"{self._url}/token", None
         if request.rejected_version is not None:
             method, target = "POST", f"{self._url}/token/rejections"
             body = json.dumps({"version": request.rejected_version}).encode()
-        else:
-            method, target, body = "GET", f"{self._url}/token", None
-            if request.min_seconds is not None:
-                target += f"?min_seconds={request.min_seconds}"
-        headers = self._signed(method, target, body)
-        try:
-            response = self._pool.request(
-                method,
-                target,
-                body=body,
-                headers=headers,
-                redirect=False,
-                preload_content=False,
-                enforce_content_length=True,  # the default only since urllib3 2
-            )
-            try:
-                answer = _read(response)
-            finally:
-                response.release_conn()
-        except urllib3.exceptions.HTTPError as error:
-            raise VendingUnavailable(f"{self._url} could not be reached: {type(error).__name__}") from error
-        finally:
-            self._used_at = self._clock()
-        if response.status != HTTPStatus.OK:
-            raise problem(response.status, answer, response.headers.get("Retry-After"))
-        if len(answer) > LARGEST_ANSWER_BYTES:
-            raise UnexpectedAnswer("the vending function's answer is far too long for a token")
-        return parse_answer(answer)
-
-    def _signed(self, method: str, target: str, body: bytes | None) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
-        if body is not None:
             headers["Content-Type"] = "application/json"
+        elif request.min_seconds is not None:
+            target += f"?min_seconds={request.min_seconds}"
+        if known is not None:
+            headers["If-None-Match"] = f'"{known.token.version}"'
+        signed = self._signed(method, target, body, headers)
+        for last_try in (False, True):
+            try:
+                response = self._http.send(signed)
+                return response.status_code, response.headers.get("Retry-After"), _read(response.raw)
+            except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError) as error:
+                said = translated(error, self._url)
+                if last_try or not said.retryable:
+                    raise said from None
+            finally:
+                self._used_at = self._wall()
+        raise AssertionError("the last try returns or raises")
+
+    def _signed(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> botocore.awsrequest.AWSPreparedRequest:
+        request = botocore.awsrequest.AWSRequest(
+            method=method, url=target, data=body, headers=headers, stream_output=True
+        )
         try:
             credentials = self._session.get_credentials()
             if credentials is None:
                 raise ConfigurationError("there are no AWS credentials to sign the request with")
-            request = botocore.awsrequest.AWSRequest(method=method, url=target, data=body, headers=headers)
             # Frozen: temporary credentials may be renewed between reading the key and reading the secret.
             signer = botocore.auth.SigV4Auth(
                 credentials.get_frozen_credentials(), self._service, self._region
             )
             signer.add_auth(request)
         except botocore.exceptions.BotoCoreError as error:
-            raise translated(error, self._url) from error
-        return dict(request.headers.items())
+            raise translated(error, self._url) from None
+        return request.prepare()
 
 
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    """The body, and at most one byte more of it than an answer may have.
-
-    Read until nothing comes: only then does urllib3 say that an answer was cut short.
+def _read(response: urllib3.BaseHTTPResponse) -> HiddenBytes:
+    """The body, and at most one byte more of it than an answer may have. (Read until nothing comes: only then does
+    urllib3 say that an answer was cut short.)
     """
-    body = b""
-    while len(body) <= LARGEST_ANSWER_BYTES:
-        part = response.read(LARGEST_ANSWER_BYTES + 1 - len(body), decode_content=True)
-        if not part:
-            break
-        body += part
+    response.enforce_content_length = True  # type: ignore[attr-defined]
+    body = HiddenBytes()
+    try:
+        while len(body) <= LARGEST_ANSWER_BYTES:
+            part = response.read(LARGEST_ANSWER_BYTES + 1 - len(body), decode_content=True)
+            if not part:
+                break
+            body = HiddenBytes(body + part)
+    finally:
+        response.release_conn()
     return body
 
 
 def checked_url(url: str) -> str:
-    """The URL without its trailing slash.
-
-    Raises:
-        ConfigurationError: it is no https URL (or http on loopback), or carries credentials, a query or a
-            fragment.
+    """The URL without its trailing slash. Raises ConfigurationError: it is no https URL (or http on loopback), or has
+    credentials, a query or a fragment.
     """
     try:
         parts = urlsplit(url)
@@ -167,14 +177,9 @@ def checked_url(url: str) -> str:
 
 
 def signing_scope(host: str) -> tuple[str | None, str | None]:
-    """Service and region to sign for, from AWS's own host names.
-
-    ``<id>.lambda-url.<region>.on.aws`` (``.on.amazonwebservices.com.cn`` in China) and
-    ``<id>.execute-api.<region>.amazonaws.com``.
-    """
-    labels = host.lower().split(".")
-    match labels:
-        case [_, "lambda-url", region, "on", *_]:
+    """Service and region to sign for, from AWS's own host names."""
+    match host.lower().split("."):
+        case [_, "lambda-url", region, "on", *_]:  # .aws, in China .amazonwebservices.com.cn
             return "lambda", region
         case [_, "execute-api", region, "amazonaws", *_]:
             return "execute-api", region

@@ -1,76 +1,59 @@
 """A urllib3 pool that sends the bearer token, and heals a 401 once."""
 
-from __future__ import annotations
-
 import json as jsonlib
 import threading
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3._collections import HTTPHeaderDict  # public only since urllib3 2
 
-from ._bearer_flow import Outcome, Reply, Send, bearer_flow
-from ._connections import is_idle
-from ._forks import start_over_in_children
-from ._origin import check_destination, token_reached
-from ._replay import Replay
-from ._supply import Supply
+from ._attempt import Attempt, Replay, Tokens, origin_of
+from ._errors import ConfigurationError
+from ._process import USER_AGENT, is_idle, start_over_in_children
+from ._token import Token
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ._client import TokenClient
-
-# The vendor documents no limit of its own. Its platform may work on a request for up to five minutes, but a
-# caller should rather hear of it; pass ``timeout=`` with a request that is known to be slow.
+# An API may work on a request for minutes, but a caller should rather hear of it; pass ``timeout=`` with a request
+# that is known to be slow.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 
-# As many threads can call the vendor at once without urllib3 warning that it throws a connection away.
+# As many threads can call the API at once without urllib3 warning that it throws a connection away.
 KEPT_CONNECTIONS = 64
 
 
 class BearerPool:
-    """``request`` as urllib3's, with the token.
+    """``request`` as urllib3's, with the token: what ``TokenClient.http`` is.
 
-    The token goes to the URL that is asked for, and along redirects that stay on its origin; urllib3 removes it
-    from others. Plain http is refused except on loopback.
-
-    Args:
-        client: where tokens come from.
-        pool: the pool to send with, for those who need their own timeouts, retries, proxies or certificates. It
-            stays its giver's: only they close its connections.
-        wait_seconds: how long a request may wait for tokens, where it does not say so itself.
-        clock: seconds since the epoch.
+    The token goes to the URL that is asked for, and along redirects that stay on its origin; urllib3 removes it from
+    others. Plain http is refused except on loopback. A ``pool`` that is given stays its giver's: only they close its
+    connections.
     """
 
     def __init__(
-        self,
-        client: TokenClient,
-        pool: urllib3.PoolManager | None = None,
-        *,
-        wait_seconds: float,
-        clock: Callable[[], float] = time.time,
+        self, tokens: Tokens, pool: urllib3.PoolManager | None = None, *, wait_seconds: float
     ) -> None:
-        self._client = client
+        if pool is not None:
+            _check_retries(pool.connection_pool_kw.get("retries"))
+        self._tokens = tokens
         self._wait_seconds = wait_seconds
-        self._pool = pool or _new_pool()
-        self._is_ours = pool is None
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._used_at = clock()
+        self._given = pool
+        self._used_at = tokens.time.wall()
+        self.start_over()
         start_over_in_children(self)
 
     def start_over(self) -> None:
-        """For a forked child: neither locks nor connections are shared with the parent.
-
-        A pool that was given is its giver's to replace.
+        """For a forked child: neither locks nor connections are shared with the parent. A pool that was given is its
+        giver's to replace.
         """
         self._lock = threading.Lock()
-        if self._is_ours:
-            self._pool = _new_pool()
+        self._pool = self._given or urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            maxsize=KEPT_CONNECTIONS,
+            headers={"User-Agent": USER_AGENT},
+        )
 
     def request(  # noqa: PLR0913 - as urllib3's
         self,
@@ -84,29 +67,25 @@ class BearerPool:
         wait_seconds: float | None = None,
         **urlopen_options: Any,  # noqa: ANN401 - as urllib3's
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request with the token, and once more with the next token if the vendor refuses the first.
+        """Send a request with the token, and once more with the next token if the API refuses the first.
 
-        Args:
-            method: as urllib3's, and so is everything else.
-            url: where to.
-            body: bytes, text, a file or an iterable.
-            fields: form fields, or query parameters for GET, HEAD and DELETE.
-            headers: further headers; an Authorization among them is replaced.
-            json: a value to send as JSON, instead of ``body``.
-            wait_seconds: instead of the client's own: how long to wait for tokens, for the first and, after a
-                401, for the next, in all. The time the vendor takes counts as well; the last request to the
-                vending function may go beyond it, as in :meth:`TokenClient.get`.
-            urlopen_options: ``timeout``, ``retries``, ``preload_content`` and so on.
-
-        Returns:
-            The vendor's answer, whatever its status; a 401 only if the second token was refused as well.
+        Everything is as urllib3's, but: an Authorization among the headers is replaced; ``json`` is a value to send
+        instead of ``body``; ``wait_seconds``, instead of the client's own, is how long to wait for tokens, for the
+        first and, after a 401, for the next, in all. The time the API takes is not counted. The answer comes whatever
+        its status, a 401 only if the second token was refused as well.
 
         Raises:
             TokenClientError: there was no token in time, or the body cannot be sent twice.
+            ConfigurationError: the token may not go there, or ``retries`` would repeat a 401.
             urllib3.exceptions.HTTPError: as urllib3's.
         """
-        check_destination(url)
-        plain = _without_authorization(self._pool.headers if headers is None else headers)
+        _check_retries(urlopen_options.get("retries"))
+        replay = Replay(body)
+        seconds = self._wait_seconds if wait_seconds is None else wait_seconds
+        attempt = Attempt(self._tokens, url, wait_seconds=seconds, repeatable=replay.possible)
+        plain = HTTPHeaderDict(
+            self._pool.headers if headers is None else headers
+        )  # keeps one given several times
         if json is not None:
             if body is not None:
                 raise TypeError("body and json exclude each other")
@@ -116,85 +95,68 @@ class BearerPool:
                 plain["Content-Type"] = "application/json"
         if fields is not None and not isinstance(fields, Mapping | list | tuple):
             fields = list(fields)  # an iterator would be empty the second time
-        if body is not None:
-            urlopen_options["body"] = body
-        if fields is not None:
-            urlopen_options["fields"] = fields
-        seconds = self._wait_seconds if wait_seconds is None else wait_seconds
-        supply = Supply(self._client, seconds, self._clock)
-        return self._drive(method, url, plain, Replay(body), urlopen_options, supply)
+        content = {"body": body, "fields": fields}
+        urlopen_options |= {name: value for name, value in content.items() if value is not None}
+        token = attempt.first()
+        while True:
+            response = self._send(method, url, plain, token, urlopen_options)
+            try:
+                successor = attempt.after(response.status, carried=token_reached(url, response))
+            except BaseException:
+                response.drain_conn()
+                raise
+            if successor is None:
+                return response
+            # The refused answer may echo the token; nobody needs it, but its connection is still good.
+            response.drain_conn()
+            response.release_conn()
+            replay.rewind()
+            token = successor
 
     def clear(self) -> None:
-        """Close the idle connections."""
-        self._pool.clear()
-
-    def _drive(  # noqa: PLR0913, PLR0917 - one request, taken apart
-        self,
-        method: str,
-        url: str,
-        headers: HTTPHeaderDict,
-        replay: Replay,
-        options: dict[str, Any],
-        supply: Supply,
-    ) -> urllib3.BaseHTTPResponse:
-        response: urllib3.BaseHTTPResponse | None = None
-        flow = bearer_flow(repeatable=replay.possible)
-        outcome: Outcome = None
-        while True:
-            try:
-                step = flow.send(outcome)
-            except StopIteration:
-                break
-            except BaseException:
-                if response is not None:
-                    response.drain_conn()
-                raise
-            if not isinstance(step, Send):
-                outcome = supply.serve(step)
-                continue
-            if response is not None:
-                # The refused answer may echo the token; nobody needs it, but its connection is still good.
-                response.drain_conn()
-                response.release_conn()
-                replay.rewind()
-            bearing = HTTPHeaderDict(headers)
-            bearing["Authorization"] = f"Bearer {step.token.access_token()}"
-            response = self._send(method, url, bearing, options)
-            outcome = Reply.to(response.status, carried_token=token_reached(url, response))
-        if response is None:
-            raise AssertionError("the flow always sends")
-        return response
+        """Close the idle connections, unless the pool was given."""
+        if self._given is None:
+            self._pool.clear()
 
     def _send(
-        self, method: str, url: str, headers: HTTPHeaderDict, options: dict[str, Any]
+        self, method: str, url: str, headers: HTTPHeaderDict, token: Token, options: dict[str, Any]
     ) -> urllib3.BaseHTTPResponse:
-        self._leave_dead_connections()
-        try:
-            return self._pool.request(method, url, headers=headers, **options)
-        finally:
-            self._used_at = self._clock()
-
-    def _leave_dead_connections(self) -> None:
-        """After a long pause, or a clock that jumped, open connections anew.
-
-        In a pool that was given they may be in use by others; closing them is its giver's to decide.
-        """
-        if not self._is_ours:
-            return
-        with self._lock:
-            now = self._clock()
+        with self._lock:  # after a long pause, or a clock that jumped, connections are opened anew
+            now = self._tokens.time.wall()
             if is_idle(self._used_at, now):
-                self._pool.clear()
+                self.clear()
             self._used_at = now
+        try:
+            return self._pool.request(method, url, headers=_bearing(headers, token), **options)
+        finally:
+            self._used_at = self._tokens.time.wall()
 
 
-def _new_pool() -> urllib3.PoolManager:
-    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-    return urllib3.PoolManager(timeout=timeout, maxsize=KEPT_CONNECTIONS)
+def _bearing(headers: HTTPHeaderDict, token: Token) -> HTTPHeaderDict:
+    """With the token; no variable of ours holds them, since they would show it where locals are captured."""
+    bearing = HTTPHeaderDict(headers)
+    bearing["Authorization"] = token.bearer()
+    return bearing
 
 
-def _without_authorization(headers: Mapping[str, str]) -> HTTPHeaderDict:
-    """A copy that keeps headers given several times."""
-    kept = HTTPHeaderDict(headers)
-    kept.pop("Authorization", None)
-    return kept
+def _check_retries(retries: object) -> None:
+    if HTTPStatus.UNAUTHORIZED in (getattr(retries, "status_forcelist", None) or ()):
+        raise ConfigurationError(
+            "retries must not list 401 in status_forcelist: it would send the refused token again and again, and the"
+            " next one never; a 401 is repeated here, with the next token"
+        )
+
+
+def token_reached(url: str, response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the request that was answered last still carried the token that ``url`` was asked for with.
+
+    urllib3 takes the header off at the first redirect to another origin, and does not put it on again should a later
+    redirect lead back. So each one must have stayed.
+    """
+    asked = origin_of(url)
+    redirects = () if response.retries is None else response.retries.history
+    return all(
+        origin_of(urljoin(hop.url or url, hop.redirect_location)) == asked
+        for hop in redirects
+        if hop.redirect_location
+    )

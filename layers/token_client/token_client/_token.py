@@ -1,20 +1,43 @@
-"""One access token as a value."""
-
-from __future__ import annotations
+"""One access token as a value, and text that does not show itself."""
 
 import hashlib
-from typing import TYPE_CHECKING, NoReturn
+from datetime import datetime
+from typing import NoReturn, Self
 
-if TYPE_CHECKING:
-    from datetime import datetime
+_HIDDEN = "<not shown>"
+
+
+class HiddenText(str):
+    """Text that is itself wherever it is used, and hidden where locals are captured: error trackers, debuggers and
+    pytest show a variable by its ``repr``.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+
+class HiddenBytes(bytes):
+    """The same for bytes."""
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+
+class HiddenFields(dict[str, object]):
+    """The same for a parsed JSON object."""
+
+    def __repr__(self) -> str:
+        return _HIDDEN
 
 
 class Token:
     """An access token, the name of its version, and when it ends. It does not change.
 
-    Deliberately no dataclass: structured loggers turn those into dictionaries, plaintext included. The
-    plaintext leaves through :meth:`access_token` and nowhere else: not through ``repr``, ``str``, ``vars`` or
-    ``pickle``.
+    Deliberately no dataclass: structured loggers turn those into dictionaries, plaintext included. The plaintext
+    leaves through :meth:`access_token` and :meth:`bearer` and nowhere else: not through ``repr``, ``str``, ``vars``
+    or ``pickle``.
     """
 
     __slots__ = ("_access_token", "_expires_at", "_version")
@@ -22,26 +45,26 @@ class Token:
     def __init__(self, access_token: str, *, version: str, expires_at: datetime) -> None:
         if expires_at.tzinfo is None:
             raise ValueError("expires_at has no time zone")
-        self._access_token = access_token
+        self._access_token = HiddenText(access_token)
         self._version = version
         self._expires_at = expires_at
 
     def access_token(self) -> str:
-        """The plaintext, for the ``Authorization`` header and for nothing else."""
+        """The plaintext, for the ``Authorization`` header and for nothing else. Its ``repr`` does not show it."""
         return self._access_token
+
+    def bearer(self) -> str:
+        """``Bearer …``: the value of the ``Authorization`` header, hidden likewise."""
+        return HiddenText(f"Bearer {self._access_token}")
 
     @property
     def version(self) -> str:
-        """The name of this token among those the stack has minted. Not secret: fit for logs and for
-        ``reject``.
-        """
+        """The name of this token among those the stack has minted. Not secret: fit for logs and for ``reject``."""
         return self._version
 
     @property
     def expires_at(self) -> datetime:
-        """The instant the vendor stops accepting it at the latest, as the vending function states it
-        (UTC).
-        """
+        """The instant the API stops accepting it at the latest, as the vending function states it (UTC)."""
         return self._expires_at
 
     @property
@@ -58,19 +81,16 @@ class Token:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Token):
             return NotImplemented
-        return (self._access_token, self._version, self._expires_at) == (
-            other._access_token,
-            other._version,
-            other._expires_at,
-        )
+        mine = (self._access_token, self._version, self._expires_at)
+        return mine == (other._access_token, other._version, other._expires_at)
 
     def __hash__(self) -> int:
         return hash((self._version, self._expires_at))
 
-    def __copy__(self) -> Token:
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, _memo: object) -> Token:
+    def __deepcopy__(self, _memo: object) -> Self:
         return self
 
     def __reduce__(self) -> NoReturn:

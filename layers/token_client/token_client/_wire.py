@@ -2,38 +2,28 @@
 
 Source: docs/openapi.yaml and docs/schemas/ of the repository. Nothing here quotes a value it was given: a malformed
 answer may well hold a token. The exceptions are the words of an error of the contract and the name of any other, and
-those only as far as they are printable and short: whoever answers may not be who was asked.
+those only as far as they are printable and short: whoever answers may not be who was asked. What was read is held in
+types that do not show themselves when locals are captured.
 """
-
-from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from ._errors import (
-    CallerNotAllowed,
-    ConfigurationError,
-    InvalidRequest,
-    TokenClientError,
-    TokenUnavailable,
-    UnexpectedAnswer,
-    VendingUnavailable,
-)
-from ._token import Token
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from . import _errors as errors
+from ._errors import ConfigurationError, TokenClientError, UnexpectedAnswer, VendingUnavailable
+from ._token import HiddenFields, HiddenText, Token
 
 # The contract's error names, and what each is to a caller. Names that are not here (an unhandled exception, a
 # Lambda timeout) are failures of the function.
 _ERRORS: Mapping[str, type[TokenClientError]] = {
-    "TokenUnavailable": TokenUnavailable,
-    "CallerNotAllowed": CallerNotAllowed,
-    "InvalidRequest": InvalidRequest,
+    "TokenUnavailable": errors.TokenUnavailable,
+    "CallerNotAllowed": errors.CallerNotAllowed,
+    "InvalidRequest": errors.InvalidRequest,
     "ConfigurationError": ConfigurationError,
     "CredentialsRefused": ConfigurationError,
     "StoreUnavailable": VendingUnavailable,
@@ -60,11 +50,8 @@ _NOT_OUR_DOOR = {*range(300, 400), HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_A
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What is asked of the vending function.
-
-    Attributes:
-        rejected_version: the version the vendor has just refused; the answer then comes from the store.
-        min_seconds: a token with less life than this makes the vending side start a refresh.
+    """What is asked of the vending function: what became of the version the API has just refused, if one is named; and
+    a refresh, should the token live for less than ``min_seconds``.
     """
 
     rejected_version: str | None = None
@@ -78,13 +65,8 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A token as handed out.
-
-    Attributes:
-        token: the token.
-        expires_in: seconds of life left when it was handed out. Preferred to ``token.expires_at`` for
-            decisions, because it does not depend on two clocks agreeing (RFC 6749 §5.1).
-        cache_seconds: how long the vending side allows it to be kept without asking again.
+    """A token as handed out, the seconds of life it had left then (preferred to ``token.expires_at`` for decisions: it
+    does not depend on two clocks agreeing), and how long it may be kept without asking again.
     """
 
     token: Token
@@ -96,31 +78,23 @@ class TokenSource(Protocol):
     """Where tokens come from. Used by one thread at a time."""
 
     def fetch(self, request: TokenRequest) -> Answer:
-        """Ask once.
-
-        Raises:
-            TokenClientError: one of the leaves in ``_errors``; nothing else is raised on purpose.
-        """
+        """Ask once. Raises a ``TokenClientError``, and nothing else on purpose."""
 
 
 def parse_answer(body: bytes | str) -> Answer:
-    """Read the answer of either door.
+    """Read the answer of either door. Unknown fields are ignored, so that a newer function can add some.
 
-    Unknown fields are ignored, so that a newer function can add some.
-
-    Raises:
-        UnexpectedAnswer: it is not JSON, or a field is missing or not of its type. The message names the
-            field only.
+    Raises UnexpectedAnswer, which names no more than the field: it is not JSON, or one is missing or not of its type.
     """
     document = _json_object(body)
     if document is None:
         raise UnexpectedAnswer("the vending function's answer is not a JSON object")
-    access_token = _field(document, "access_token", str)
+    access_token = HiddenText(_text_of(document, "access_token"))
     if not access_token.isascii() or not access_token.isprintable() or not access_token:
         raise UnexpectedAnswer("the vending function's answer holds an access_token that fits in no header")
-    if _field(document, "token_type", str).lower() != "bearer":
+    if _text_of(document, "token_type").lower() != "bearer":
         raise UnexpectedAnswer("the vending function's answer is not a bearer token")
-    version = _field(document, "version", str)
+    version = _text_of(document, "version")
     # It goes into logs, exceptions and a header.
     if not version or not version.isascii() or not version.isprintable() or len(version) > LONGEST_VERSION:
         raise UnexpectedAnswer("the vending function's answer has a version that is empty or no name")
@@ -134,13 +108,8 @@ def parse_answer(body: bytes | str) -> Answer:
 def error_named(
     name: str, message: str | None = None, *, retry_after: float | None = None
 ) -> TokenClientError:
-    """The exception for an error name of the contract; unknown names are failures of the function.
-
-    Args:
-        name: the error's name on the wire.
-        message: the function's own words, for names of the contract only. An unknown error's text is not
-            ours, and nobody can tell what is in it, so it is dropped.
-        retry_after: seconds, where the function gave some.
+    """The exception for an error name of the contract, with the function's own words. Unknown names are failures of the
+    function; their text is not ours, nobody can tell what is in it, and so it is dropped.
     """
     kind = _ERRORS.get(name)
     if kind is None:
@@ -155,12 +124,10 @@ def error_named(
 
 
 def function_error(payload: bytes | str) -> TokenClientError:
-    """The exception for a direct invoke that carried the ``FunctionError`` header.
-
-    The function puts ``{"error", "message", "retry_after"?}`` as JSON in ``errorMessage``. That is read
-    first: ``errorType`` is a class name that a runtime or an emulator may replace.
+    """The exception for a direct invoke that carried the ``FunctionError`` header: by the function's own JSON in
+    ``errorMessage``, otherwise by ``errorType``, which runtimes may replace.
     """
-    document = _json_object(payload) or {}
+    document = _json_object(payload) or HiddenFields()
     message = document.get("errorMessage")
     detail = _json_object(message) if isinstance(message, str) else None
     if detail is not None and isinstance(detail.get("error"), str):
@@ -174,12 +141,10 @@ def function_error(payload: bytes | str) -> TokenClientError:
 
 
 def problem(status: int, body: bytes | str, retry_after_header: str | None) -> TokenClientError:
-    """The exception for an HTTP answer that is not 200: RFC 9457 problem details, or a gateway's own error
-    page.
-
-    The function's own name for the error decides; where there is none the status does.
+    """The exception for an HTTP answer that is not 200: by the function's own name for it, or by the status, as for a
+    gateway's own error page.
     """
-    document = _json_object(body) or {}
+    document = _json_object(body) or HiddenFields()
     retry_after = _retry_after(document.get("retry_after"))
     if retry_after is None:
         retry_after = _retry_after(retry_after_header)
@@ -187,7 +152,7 @@ def problem(status: int, body: bytes | str, retry_after_header: str | None) -> T
     if isinstance(name, str) and name:
         return error_named(name, _text(document.get("detail")), retry_after=retry_after)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return CallerNotAllowed(
+        return errors.CallerNotAllowed(
             f"AWS refused this caller's signature or permission (HTTP {status}): the caller needs both"
             " lambda:InvokeFunctionUrl and lambda:InvokeFunction on the alias url, for example by the stack's"
             " URL caller policy (output UrlCallerPolicyArn)"
@@ -204,22 +169,21 @@ def _printable(text: str) -> str:
     return shown if len(text) <= LONGEST_MESSAGE else f"{shown}…"
 
 
-def _json_object(text: bytes | str) -> Mapping[str, object] | None:
+def _json_object(text: bytes | str) -> HiddenFields | None:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_hook=HiddenFields)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else None
+    return document if isinstance(document, HiddenFields) else None
 
 
-def _field(document: Mapping[str, object], name: str, kind: type[str]) -> str:
-    value = document.get(name)
-    if not isinstance(value, kind):
+def _text_of(document: HiddenFields, name: str) -> str:
+    if not isinstance(document.get(name), str):
         raise UnexpectedAnswer(f"the vending function's answer has no {name}, or not as text")
-    return value
+    return str(document[name])
 
 
-def _seconds(document: Mapping[str, object], name: str) -> float:
+def _seconds(document: HiddenFields, name: str) -> float:
     value = document.get(name)
     # bool is a subclass of int; the bound keeps NaN and infinity out as well.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**11:
@@ -227,8 +191,8 @@ def _seconds(document: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
-def _instant(document: Mapping[str, object], name: str) -> datetime:
-    text = _field(document, name, str)
+def _instant(document: HiddenFields, name: str) -> datetime:
+    text = _text_of(document, name)
     try:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is not None:

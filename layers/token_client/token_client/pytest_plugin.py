@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import _cache
+from . import _flights
 from .testing import FakeTokenSource
 
 if TYPE_CHECKING:
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 def personr_tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTokenSource]:
     """A fake vending function that every ``TokenClient`` uses while the test runs, made before it or in it.
 
-    Neither AWS nor the environment variables are needed: ``PERSONR_TOKEN_FUNCTION`` is set to a name of
-    nothing.
+    Neither AWS nor the environment variables are needed: ``TOKEN_FUNCTION`` is set to a name of nothing.
     """
     source = FakeTokenSource()
-    monkeypatch.setenv("PERSONR_TOKEN_FUNCTION", "fake-vending-function")
-    with _cache.replaced_source(source):
+    monkeypatch.setenv("TOKEN_FUNCTION", "fake-vending-function")
+    with _flights.replaced_source(source):
         yield source

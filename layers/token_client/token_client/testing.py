@@ -9,7 +9,7 @@
     client = TokenClient(source=source)
     assert client.get().version == "version-1"
 
-    source.kill()  # somebody else minted: the vendor refuses version-1 from now on
+    source.kill()  # somebody else minted: the API refuses version-1 from now on
     assert not source.accepts(client.auth_header()["Authorization"])
     client.reject("version-1")
     assert client.get().version == "version-2"
@@ -18,56 +18,40 @@ With pytest, ``pytest_plugins = ["token_client.pytest_plugin"]`` in the root ``c
 ``personr_tokens``: a ``FakeTokenSource`` that every ``TokenClient`` uses while the test runs.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ._errors import (
-    CallerNotAllowed,
-    ConfigurationError,
-    InvalidRequest,
-    TokenClientError,
-    TokenUnavailable,
-    UnexpectedAnswer,
-    VendingUnavailable,
-)
+from ._client import TokenClient
+from ._errors import TokenClientError
+from ._process import Time
 from ._token import Token
-from ._wire import Answer, TokenRequest
+from ._wire import Answer, TokenRequest, TokenSource
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Answer", "FakeTokenSource", "TokenRequest", "timed_client"]
 
-__all__ = [
-    "Answer",
-    "CallerNotAllowed",
-    "ConfigurationError",
-    "FakeTokenSource",
-    "InvalidRequest",
-    "TokenRequest",
-    "TokenUnavailable",
-    "UnexpectedAnswer",
-    "VendingUnavailable",
-]
+
+def timed_client(source: TokenSource | None, clock: Callable[[], float], **options: Any) -> TokenClient:  # noqa: ANN401 - as TokenClient's
+    """A client that goes by a clock of yours (seconds since the epoch); what it waits for is up to the real one."""
+
+    class Timed(Time):
+        def wall(self) -> float:
+            return clock()
+
+    client: TokenClient = type("TimedClient", (TokenClient,), {"_time": Timed()})(source=source, **options)
+    return client
 
 
 class FakeTokenSource:
     """A vending function in memory: tokens ``token-1``, ``token-2``, … of versions ``version-1``,
     ``version-2``, …
 
-    It behaves as the real one does in the large: it hands out the current token, and a rejection of the
-    current version mints the next one. Safe for threads.
-
-    Args:
-        lifetime_seconds: how long a token lives from its minting.
-        cache_seconds: how long callers are told to keep it.
-        clock: seconds since the epoch; give the client the same.
-
-    Attributes:
-        requests: everything that was asked, in order.
+    It behaves as the real one does in the large: it hands out the current token, and a rejection of the current version
+    mints the next one. Safe for threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your
+    own (seconds since the epoch) see :func:`timed_client`.
     """
 
     def __init__(
@@ -103,7 +87,7 @@ class FakeTokenSource:
             self._failures.extend(errors)
 
     def kill(self) -> None:
-        """Let the vendor refuse the current token; it stays the one handed out until somebody reports it."""
+        """Let the API refuse the current token; it stays the one handed out until somebody reports it."""
         with self._lock:
             self._dead = True
 
@@ -113,7 +97,7 @@ class FakeTokenSource:
             self._mint()
 
     def accepts(self, authorization: str | None) -> bool:
-        """Whether the vendor would accept this ``Authorization`` header: for a fake vendor of your own."""
+        """Whether the API would accept this ``Authorization`` header: for a fake API of your own."""
         with self._lock:
             return not self._dead and authorization == f"Bearer {self.access_token}"
 

@@ -4,13 +4,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from token_client import TokenClient
+from token_client import TokenClient, _aws
 from token_client.testing import FakeTokenSource
 
 from .vendor import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _identity_of_its_own() -> None:
+    """Each test has an environment, and so AWS credentials, of its own; a process has one session."""
+    _aws.shared.start_over()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, a single attempt ends by itself; tests/unit/client is about those that do not."""
+    monkeypatch.setitem(TokenClient.__init__.__kwdefaults__ or {}, "stale_wait_seconds", 60.0)
 
 
 @pytest.fixture

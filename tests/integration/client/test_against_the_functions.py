@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER, Principal
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable
+from token_client._process import Time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ STRANGER = Principal(
 )
 
 
-class Time:
+class Ahead(Time):
     """The wall clock, which a sleep moves on at once, after everything under way has ended."""
 
     def __init__(self, world: Stage) -> None:
@@ -34,11 +35,13 @@ class Time:
         self._ahead = 0.0
         self._lock = threading.Lock()
 
-    def __call__(self) -> float:
+    @override
+    def wall(self) -> float:
         return time.time() + self._ahead
 
+    @override
     def sleep(self, seconds: float) -> None:
-        wake_at = self() + seconds
+        wake_at = self.wall() + seconds
         with self._lock:  # threads that sleep at the same time wait for the same end, and sleep once
             self._world.lambda_service.settle()
             self._ahead = max(self._ahead, wake_at - time.time())
@@ -53,14 +56,13 @@ def client(
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", world.lambda_service.url)
-    clock = Time(world)
-    options: dict[str, Any] = {"clock": clock, "sleep": clock.sleep, "min_seconds": 60}
+    monkeypatch.setattr(TokenClient, "_time", Ahead(world))
     if request.param == "direct":
         world.lambda_service.wire("vend", world.vend.run)
-        yield TokenClient("vend", **options)
+        yield TokenClient("vend", min_seconds=60)
     else:
         with FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
-            yield TokenClient(url=url.url, **options)
+            yield TokenClient(url=url.url, min_seconds=60)
 
 
 def whoami(client: TokenClient, world: Stage) -> int:
@@ -92,9 +94,9 @@ def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: St
 
 def expire(client: TokenClient) -> None:
     """Let what the client holds be an expired token."""
-    held = client._cache._held
-    assert held is not None
-    client._cache._held = replace(held, expires_at=time.time() - 1)
+    holding = client._cache.holding
+    assert holding._held is not None
+    holding._held, holding._fresh = replace(holding._held, expires_at=time.time() - 1), None
 
 
 def test_64_threads_cold_and_expired_make_one_invocation_each(
@@ -166,7 +168,7 @@ def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, 
 
 def test_a_request_the_function_does_not_take_is_named(client: TokenClient, world: Stage) -> None:
     world.mint_first()
-    client._cache._min_seconds = -1
+    client._cache.holding._min_seconds = -1
 
     with pytest.raises(InvalidRequest, match="min_seconds"):
         client.get()

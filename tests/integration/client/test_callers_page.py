@@ -18,8 +18,12 @@ from tests.kit.personr import WHOAMI_PATH
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
-from token_client._client import DEFAULT_CALL_TIMEOUT_SECONDS, DEFAULT_WAIT_SECONDS
-from token_client._connections import CONNECT_SECONDS
+from token_client._aws import CONNECT_SECONDS
+from token_client._client import (
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    DEFAULT_STALE_WAIT_SECONDS,
+    DEFAULT_WAIT_SECONDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,6 +138,19 @@ def test_each_way_on_the_page_makes_one_working_call(name: str) -> None:
     assert (answer.status if name == "url" else answer.status_code) == 200
 
 
+@pytest.mark.usefixtures("in_process")
+def test_500_tasks_on_the_page_make_one_request(world: Stage) -> None:
+    before = len(world.lambda_service.invocations)
+
+    assert run_python("async")["versions"] == {world.version}
+    assert len(world.lambda_service.invocations) == before + 1, "one request for all"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_pages_aiohttp_example_makes_a_working_call() -> None:
+    assert run_python("aiohttp")["status"] == 200
+
+
 def test_the_pages_example_of_a_callers_own_tests_passes() -> None:
     run_python("testing")
 
@@ -226,8 +243,11 @@ def test_no_recipe_puts_a_secret_on_a_command_line() -> None:
 def test_the_examples_timeout_is_the_sum_of_what_it_may_wait_for() -> None:
     found = re.search(r"Timeout: (\d+)", SNIPPETS["consumer"])
     assert found is not None
-    asking = 2 * (CONNECT_SECONDS + DEFAULT_CALL_TIMEOUT_SECONDS)
 
-    assert int(found[1]) == DEFAULT_WAIT_SECONDS + asking + 2 * 5
+    assert int(found[1]) == DEFAULT_WAIT_SECONDS + 2 * 5
     assert f"{DEFAULT_WAIT_SECONDS:g} s waiting" in PAGE
-    assert f"({CONNECT_SECONDS:g} s + {DEFAULT_CALL_TIMEOUT_SECONDS:g} s) asking" in PAGE
+    assert f"`stale_wait_seconds` ({DEFAULT_STALE_WAIT_SECONDS:g})" in PAGE
+    assert (
+        f"{CONNECT_SECONDS:g} s to connect and `call_timeout_seconds` ({DEFAULT_CALL_TIMEOUT_SECONDS:g})"
+        in PAGE
+    )

@@ -27,6 +27,7 @@ from token_client import (
 )
 from token_client._direct import qualified
 from token_client._http_door import checked_url, signing_scope
+from token_client.testing import timed_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -338,7 +339,7 @@ def test_connections_are_opened_anew_after_a_freeze(http_function: Function) -> 
     for _ in range(2):
         http_function.outcomes.append(Outcome({"statusCode": 200, "body": json.dumps(ANSWER)}))
     with FunctionUrl(http_function.run) as url:
-        client = TokenClient(url=url.url, clock=lambda: now[0])
+        client = timed_client(None, lambda: now[0], url=url.url)
         client.get()
         before = set(url._started.open)
         now[0] += 3600

@@ -7,6 +7,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
+import aiohttp
 import httpx
 import pytest
 import requests
@@ -62,7 +63,24 @@ def by_async_httpx(client: TokenClient, address: str) -> int:
     return asyncio.run(post())
 
 
-WAYS: tuple[Callable[[TokenClient, str], int], ...] = (by_pool, by_requests, by_httpx, by_async_httpx)
+def by_aiohttp(client: TokenClient, address: str) -> int:
+    async def post() -> int:
+        async with (
+            aiohttp.ClientSession(middlewares=[client.aiohttp_middleware(address)]) as opened,
+            opened.post(address, json={"id": 5}) as answer,
+        ):
+            return answer.status
+
+    return asyncio.run(post())
+
+
+WAYS: tuple[Callable[[TokenClient, str], int], ...] = (
+    by_pool,
+    by_requests,
+    by_httpx,
+    by_async_httpx,
+    by_aiohttp,
+)
 
 
 def test_no_secret_is_logged_or_raised_at_debug(

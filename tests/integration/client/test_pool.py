@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,8 +16,10 @@ import urllib3
 from urllib3._collections import HTTPHeaderDict
 from urllib3.util.retry import RequestHistory
 
+from tests.unit.client.fakes import Clock, timed
 from token_client import ConfigurationError, RequestNotRepeatable, TokenClient, TokenUnavailable
-from token_client._origin import token_reached
+from token_client._pool import token_reached
+from token_client.testing import timed_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,29 +130,12 @@ def test_no_next_token_in_time_is_an_error_and_not_a_401(
         client.http.request("GET", f"{vendor.url}/whoami")
 
 
-class Clock:
-    """Time that only sleeping moves on."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-        self.slept = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += seconds
-
-
 @pytest.mark.parametrize("wait_seconds", [None, 15])
 def test_the_first_token_and_the_next_one_are_waited_for_within_one_deadline(
     source: FakeTokenSource, vendor: Vendor, wait_seconds: float | None
 ) -> None:
     clock = Clock()
-    client = TokenClient(
-        source=source, wait_seconds=15 if wait_seconds is None else 99, clock=clock, sleep=clock.sleep
-    )
+    client = timed(clock, source, wait_seconds=15 if wait_seconds is None else 99)
     minting = [TokenUnavailable("minting", retry_after=5)] * 2
     source.kill()
     source.fail_with(*minting)
@@ -164,7 +151,7 @@ def test_the_first_token_and_the_next_one_are_waited_for_within_one_deadline(
     with pytest.raises(TokenUnavailable):
         client.http.request("GET", f"{vendor.url}/whoami", wait_seconds=wait_seconds)
 
-    assert 10 < clock.slept <= 15
+    assert 10 < sum(clock.slept) <= 15
 
 
 def test_another_status_is_passed_through(client: TokenClient, vendor: Vendor) -> None:
@@ -301,7 +288,7 @@ def test_connections_are_kept_and_after_a_long_pause_opened_anew(
     source: FakeTokenSource, vendor: Vendor
 ) -> None:
     now = [time.time()]
-    client = TokenClient(source=source, clock=lambda: now[0])
+    client = timed_client(source, lambda: now[0])
     for _ in range(3):
         client.http.request("GET", f"{vendor.url}/whoami")
     assert len(vendor.connections) == 1
@@ -351,7 +338,7 @@ def test_the_callers_own_pool_is_used(source: FakeTokenSource, vendor: Vendor) -
 def test_the_callers_own_pool_keeps_its_connections(source: FakeTokenSource, vendor: Vendor) -> None:
     now = [time.time()]
     own = urllib3.PoolManager()
-    client = TokenClient(source=source, http_pool=own, clock=lambda: now[0])
+    client = timed_client(source, lambda: now[0], http_pool=own)
     client.http.request("GET", f"{vendor.url}/whoami")
     in_use_elsewhere = own.connection_from_url(vendor.url)
 
@@ -360,3 +347,51 @@ def test_the_callers_own_pool_keeps_its_connections(source: FakeTokenSource, ven
 
     assert in_use_elsewhere.urlopen("GET", "/whoami", retries=False).status == 401
     assert len(vendor.connections) == 1
+
+
+@pytest.mark.parametrize("given", ["request", "pool"])
+def test_retries_that_would_repeat_a_401_are_refused(
+    source: FakeTokenSource, vendor: Vendor, given: str
+) -> None:
+    retries = urllib3.Retry(3, status_forcelist=[401, 503])
+    pool = urllib3.PoolManager(retries=retries) if given == "pool" else None
+    client = TokenClient(source=source, http_pool=pool)
+
+    with pytest.raises(ConfigurationError, match="401 in status_forcelist"):
+        client.http.request("GET", f"{vendor.url}/whoami", retries=retries)
+
+    assert vendor.seen == []
+
+
+def test_our_own_pool_names_the_client_to_the_api(client: TokenClient, vendor: Vendor) -> None:
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert vendor.seen[0].headers["user-agent"].startswith("token-client/")
+
+
+def test_the_log_tells_of_fetch_refusal_and_repetition_and_shows_no_token(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="token_client")
+    source.kill()
+
+    client.http.request("GET", f"{vendor.url}/whoami")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "token version version-1 fetched",
+        "the API refused token version version-1 (HTTP 401)",
+        "token version version-1 reported as refused",
+        "token version version-2 fetched",
+        "request sent once more with token version version-2",
+    ]
+
+
+def test_frames_of_this_package_show_no_token_where_locals_are_captured(client: TokenClient) -> None:
+    with pytest.raises(urllib3.exceptions.HTTPError) as caught:
+        client.http.request("GET", "http://127.0.0.1:9/", headers={"X-Trace": "5"}, retries=False)
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = [(frame.filename, text) for frame in report.stack for text in (frame.locals or {}).values()]
+
+    ours = [text for file, text in frames if "token_client/token_client" in file]
+    assert len(ours) > 10
+    assert [text for text in ours if "token-1" in text] == []

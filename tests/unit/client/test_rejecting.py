@@ -6,20 +6,15 @@ import pytest
 
 from token_client import CallerNotAllowed, TokenClient, TokenUnavailable, VendingUnavailable
 
-from .fakes import ScriptedSource
+from .fakes import ScriptedSource, timed
 
 if TYPE_CHECKING:
-    from .conftest import Clock
-
-
-@pytest.fixture
-def source(clock: Clock) -> ScriptedSource:
-    return ScriptedSource(clock)
+    from .fakes import Clock
 
 
 @pytest.fixture
 def client(source: ScriptedSource, clock: Clock) -> TokenClient:
-    return TokenClient(source=source, clock=clock, sleep=clock.sleep)
+    return timed(clock, source)
 
 
 def reported(source: ScriptedSource) -> list[str | None]:
@@ -127,7 +122,7 @@ def test_a_refused_version_from_a_stale_container_is_recognised_and_asked_past(
 
 
 def test_min_seconds_goes_with_every_request(source: ScriptedSource, clock: Clock) -> None:
-    client = TokenClient(source=source, min_seconds=600, clock=clock, sleep=clock.sleep)
+    client = timed(clock, source, min_seconds=600)
     source.gives("first")
     client.get()
     source.gives("second")

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from token_client import CallerNotAllowed, TokenClient, TokenUnavailable
+from token_client import CallerNotAllowed, TokenClient, TokenUnavailable, VendingUnavailable
+from token_client._flights import LOST_AFTER_SECONDS
 
-from .fakes import WAIT_SECONDS, ScriptedSource
+from .fakes import WAIT_SECONDS, ScriptedSource, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from token_client import Token
 
-    from .conftest import Clock
+    from .fakes import Clock
 
 THREADS = 64
 
@@ -41,13 +42,8 @@ def all_at_once[T](work: Callable[[], T], source: ScriptedSource) -> list[T]:
 
 
 @pytest.fixture
-def source(clock: Clock) -> ScriptedSource:
-    return ScriptedSource(clock)
-
-
-@pytest.fixture
 def client(source: ScriptedSource, clock: Clock) -> TokenClient:
-    return TokenClient(source=source, clock=clock, sleep=clock.sleep)
+    return timed(clock, source)
 
 
 def test_64_threads_on_a_cold_client_make_one_request(source: ScriptedSource, client: TokenClient) -> None:
@@ -119,7 +115,7 @@ def test_an_advisory_renewal_holds_nobody_up(
     assert source.asked.wait(WAIT_SECONDS)
     source.may_answer.set()
     for thread in threading.enumerate():
-        if thread.name == "token-client-renewal":
+        if thread.name == "token-client-request":
             thread.join(WAIT_SECONDS)
     assert client.get().version == "second"
     assert len(source.requests) == 2
@@ -150,15 +146,49 @@ def test_a_rejection_is_not_satisfied_by_a_renewal_that_did_not_know_of_it(
     assert [request.rejected_version for request in source.requests] == [None, None, "first"]
 
 
-def test_an_interrupted_request_frees_those_who_wait_for_it(
-    source: ScriptedSource, client: TokenClient
+def test_a_source_that_breaks_frees_those_who_wait_for_it_and_is_named(
+    source: ScriptedSource, client: TokenClient, clock: Clock
 ) -> None:
-    source.fails(KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        client.get()
+    source.fails(KeyError("unforeseen"))
+    with pytest.raises(VendingUnavailable, match="broke: KeyError") as caught:
+        client.get(wait_seconds=0)
+    assert isinstance(caught.value.__cause__, KeyError)
 
+    clock.now += 10
     source.gives("first")
     assert client.get().version == "first"
+
+
+def test_a_request_that_never_comes_back_is_given_up_for_lost(
+    source: ScriptedSource, client: TokenClient, clock: Clock
+) -> None:
+    source.may_answer.clear()
+    clock.hangs = True
+    source.gives("never")
+    for _ in range(3):
+        with pytest.raises(VendingUnavailable, match="within 20 s"):
+            client.get()
+    assert len(source.requests) == 1
+
+    clock.now += LOST_AFTER_SECONDS
+    with pytest.raises(VendingUnavailable):
+        client.get()
+
+    assert len(source.requests) == 2
+    source.may_answer.set()
+
+
+def test_a_process_without_threads_to_spare_hears_of_it(
+    source: ScriptedSource, client: TokenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+
+    with pytest.raises(VendingUnavailable, match="no thread"):
+        client.get(wait_seconds=0)
+    assert source.requests == []
 
 
 def test_a_failed_request_is_not_made_again_before_its_time(

@@ -10,8 +10,8 @@ import pytest
 
 import token_client
 from token_client import TokenClient, TokenUnavailable
-from token_client._cache import replaced_source
-from token_client.testing import FakeTokenSource
+from token_client._flights import replaced_source
+from token_client.testing import FakeTokenSource, timed_client
 
 pytest_plugins = ["token_client.pytest_plugin"]
 
@@ -34,10 +34,20 @@ def test_a_killed_token_is_replaced_when_it_is_reported() -> None:
 def test_failures_come_in_order_and_once() -> None:
     source = FakeTokenSource()
     source.fail_with(TokenUnavailable("minting", retry_after=0), TokenUnavailable("minting", retry_after=0))
-    client = TokenClient(source=source, sleep=lambda _seconds: None)
+    client = TokenClient(source=source)
 
     assert client.get().version == "version-1"
     assert len(source.requests) == 3
+
+
+def test_a_clock_of_the_callers_ages_the_token() -> None:
+    now = [1_800_000_000.0]
+    source = FakeTokenSource(lifetime_seconds=3600, clock=lambda: now[0])
+    client = timed_client(source, lambda: now[0])
+    client.get()
+    now[0] += 3601
+
+    assert client.get().version == "version-2"
 
 
 def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource) -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 import pytest
 
-from token_client import TokenClient, TokenUnavailable, VendingUnavailable
-from token_client._cache import PAUSE_LAST_SECONDS, PAUSE_LONGEST_SECONDS
+from token_client import TokenUnavailable, VendingUnavailable
+from token_client._freshness import PAUSE_LAST_SECONDS, PAUSE_LONGEST_SECONDS
 
-from .fakes import ScriptedSource
+from .fakes import Clock, ScriptedSource, timed
 
 if TYPE_CHECKING:
-    from .conftest import Clock
-
-
-@pytest.fixture
-def source(clock: Clock) -> ScriptedSource:
-    return ScriptedSource(clock)
+    from token_client import TokenClient
 
 
 def client(source: ScriptedSource, clock: Clock, wait_seconds: float = 20) -> TokenClient:
-    return TokenClient(
-        source=source, wait_seconds=wait_seconds, clock=clock, sleep=clock.sleep, chance=lambda: 0.5
-    )
+    return timed(clock, source, wait_seconds=wait_seconds)
 
 
 def test_a_client_waits_as_long_as_advised_and_not_less(source: ScriptedSource, clock: Clock) -> None:
@@ -132,6 +125,7 @@ def test_a_long_freeze_in_the_middle_of_a_wait_ends_with_one_more_try(
     clock.while_sleeping = frozen
 
     assert client(source, clock).get().version == "first"
+    assert clock.would_wait == [20, 2]
 
 
 @pytest.mark.parametrize("expires_in", [0, -5])
@@ -159,3 +153,70 @@ def test_a_stale_token_is_served_without_asking_again_right_after_a_failure(
     assert [shared.get().version for _ in range(5)] == ["first"] * 5
     assert len(source.requests) == 2
     assert clock.slept == []
+
+
+def test_a_wall_clock_set_back_lengthens_no_wait(source: ScriptedSource, clock: Clock) -> None:
+    class SetBack(Clock):
+        @override
+        def wall(self) -> float:
+            return self.now - 100 * len(self.slept)  # each sleep, the wall clock is found a little earlier
+
+    set_back = SetBack()
+    for _ in range(9):
+        source.fails(TokenUnavailable("minting", retry_after=5))
+
+    with pytest.raises(TokenUnavailable):
+        timed(set_back, source, wait_seconds=12).get()
+
+    assert sum(set_back.slept) <= 12
+
+
+def test_a_request_that_hangs_costs_the_first_caller_the_short_wait_and_the_others_nothing(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    shared = client(source, clock)
+    source.gives("first", cache_seconds=300)
+    shared.get()
+    clock.now += 300.1
+    source.gives("second")
+    source.may_answer.clear()
+    clock.hangs = True
+
+    assert [shared.get(wait_seconds=seconds).version for seconds in (0, 20, 1)] == ["first"] * 3
+
+    assert clock.waited_in_vain == [2, 0, 0]
+    source.may_answer.set()
+
+
+@pytest.mark.parametrize("wait_seconds", [0.5, 1, 7])
+def test_nobody_waits_beyond_a_deadline_of_its_own(
+    source: ScriptedSource, clock: Clock, wait_seconds: float
+) -> None:
+    source.gives("first")
+    source.may_answer.clear()
+    clock.hangs = True
+
+    with pytest.raises(VendingUnavailable, match=f"within {wait_seconds:g} s"):
+        client(source, clock).get(wait_seconds=wait_seconds)
+
+    assert clock.waited_in_vain == [wait_seconds]
+    source.may_answer.set()
+
+
+def test_a_report_to_a_vending_side_that_hangs_is_waited_for_shortly_and_made_all_the_same(
+    source: ScriptedSource, clock: Clock
+) -> None:
+    shared = client(source, clock)
+    source.gives("first")
+    shared.get()
+    source.gives("second")
+    source.may_answer.clear()
+    clock.hangs = True
+
+    shared.reject("first")
+
+    assert clock.waited_in_vain == [2]
+    clock.hangs = False
+    source.may_answer.set()
+    assert shared.get().version == "second"
+    assert [request.rejected_version for request in source.requests] == [None, "first"]

@@ -1,0 +1,243 @@
+"""The adapters for requests, httpx and aiohttp against a real server: each does what `client.http` does."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import anyio
+import httpx
+import pytest
+import requests
+from yarl import URL
+
+from token_client import ConfigurationError, RequestNotRepeatable, TokenClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from token_client.testing import FakeTokenSource
+
+    from .vendor import Vendor
+
+BODY = b"once more, please"
+
+
+def generated() -> Iterator[bytes]:
+    yield BODY
+
+
+async def generated_slowly() -> AsyncIterator[bytes]:
+    yield BODY
+
+
+def by_requests(client: TokenClient, method: str, url: str, **options: Any) -> int:
+    return requests.request(method, url, auth=client.requests_auth(), timeout=10, **options).status_code
+
+
+def by_httpx(client: TokenClient, method: str, url: str, **options: Any) -> int:
+    with httpx.Client(auth=client.httpx_auth(), follow_redirects=True, trust_env=False) as opened:
+        return opened.request(method, url, **options).status_code
+
+
+def by_async_httpx(backend: str, client: TokenClient, method: str, url: str, **options: Any) -> int:
+    async def ask() -> int:
+        auth = client.httpx_auth()
+        async with httpx.AsyncClient(auth=auth, follow_redirects=True, trust_env=False) as opened:
+            return (await opened.request(method, url, **options)).status_code
+
+    return anyio.run(ask, backend=backend)
+
+
+def by_aiohttp(client: TokenClient, method: str, url: str, **options: Any) -> int:
+    async def ask() -> int:
+        async with (
+            aiohttp.ClientSession(middlewares=[client.aiohttp_middleware(url)]) as opened,
+            opened.request(method, url, **options) as answer,
+        ):
+            await answer.read()
+            return answer.status
+
+    return asyncio.run(ask())
+
+
+# How to send, under which name the content goes, and a body that is gone once it has been sent.
+WAYS: dict[str, tuple[Callable[..., int], str, Callable[[], Any]]] = {
+    "requests": (by_requests, "data", generated),
+    "httpx": (by_httpx, "content", generated),
+    "httpx in asyncio": (partial(by_async_httpx, "asyncio"), "content", generated_slowly),
+    "httpx in trio": (partial(by_async_httpx, "trio"), "content", generated_slowly),
+    "aiohttp": (by_aiohttp, "data", generated_slowly),
+}
+
+
+@pytest.fixture(params=WAYS)
+def send(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """Sends with one of the libraries; `content` is whatever it can send twice, `stream` what it cannot."""
+    way, content_name, stream = WAYS[request.param]
+
+    def ask(client: TokenClient, url: str, *, content: Any = None, is_stream: bool = False) -> int:
+        body = stream() if is_stream else content
+        return way(client, "POST", url, **({} if body is None else {content_name: body}))
+
+    return ask
+
+
+def reported(source: FakeTokenSource) -> list[str | None]:
+    return [request.rejected_version for request in source.requests]
+
+
+def test_a_request_carries_the_token(send: Any, client: TokenClient, vendor: Vendor) -> None:
+    assert send(client, f"{vendor.url}/whoami") == 200
+    assert vendor.authorizations == ["Bearer token-1"]
+
+
+def test_a_killed_token_costs_one_more_request_and_no_failure(
+    send: Any, client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    source.kill()
+
+    assert send(client, f"{vendor.url}/create", content=BODY) == 200
+
+    assert vendor.authorizations == ["Bearer token-1", "Bearer token-2"]
+    assert vendor.bodies == [BODY, BODY]
+    assert reported(source) == [None, "version-1"]
+
+
+def test_a_stream_is_sent_once_and_its_error_says_so(
+    send: Any, client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    source.kill()
+
+    with pytest.raises(RequestNotRepeatable, match="version-1"):
+        send(client, f"{vendor.url}/create", is_stream=True)
+
+    assert len(vendor.seen) == 1
+
+
+def test_a_second_refusal_is_the_answer_and_is_reported(
+    send: Any, client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    vendor.refuses_everything = True
+
+    assert send(client, f"{vendor.url}/whoami") == 401
+    assert len(vendor.seen) == 2
+    assert reported(source) == [None, "version-1", "version-2"]
+
+
+def test_a_redirect_on_the_same_host_is_healed_too(
+    send: Any, client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    source.kill()
+
+    assert send(client, f"{vendor.url}/redirect?to=/whoami") == 200
+
+
+def test_a_redirect_to_another_host_loses_the_token_and_its_401_is_not_reported(
+    send: Any, client: TokenClient, vendor: Vendor, elsewhere: Vendor, source: FakeTokenSource
+) -> None:
+    away = elsewhere.url.replace("127.0.0.1", "localhost")
+
+    assert send(client, f"{vendor.url}/redirect?to={away}/whoami") == 401
+    assert elsewhere.authorizations == [None]
+    assert reported(source) == [None]
+
+
+def test_a_token_goes_over_https_or_to_loopback_only(send: Any, client: TokenClient) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        send(client, "http://personr.example/x")
+
+
+def test_a_url_that_two_readers_read_differently_gets_no_token(client: TokenClient) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        by_requests(client, "GET", "http://192.0.2.1\\@127.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    ("way", "options", "sent"),
+    [
+        (by_requests, {"data": io.BytesIO(BODY)}, BODY),
+        (by_httpx, {"files": {"upload": io.BytesIO(BODY)}}, BODY),
+        (partial(by_async_httpx, "asyncio"), {"files": {"upload": BODY}}, BODY),
+        (by_aiohttp, {"data": io.BytesIO(BODY)}, BODY),
+        (by_aiohttp, {"data": BODY.decode()}, BODY),
+        (by_aiohttp, {"json": {"id": 5}}, b'{"id": 5}'),
+        (by_aiohttp, {"data": {"id": "5"}}, b"id=5"),
+    ],
+)
+def test_files_and_forms_are_sent_again_whole(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, *, way: Any, options: Any, sent: bytes
+) -> None:
+    source.kill()
+
+    assert way(client, "POST", f"{vendor.url}/create", **options) == 200
+
+    first, second = vendor.bodies
+    assert first == second
+    assert sent in first
+
+
+def test_requests_keeps_the_refused_answer_in_the_history(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource
+) -> None:
+    source.kill()
+
+    answer = requests.get(f"{vendor.url}/whoami", auth=client.requests_auth(), timeout=10)
+
+    assert [refused.status_code for refused in answer.history] == [401]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_tasks_share_one_healing(
+    client: TokenClient, vendor: Vendor, source: FakeTokenSource, backend: str
+) -> None:
+    source.kill()
+    statuses: list[int] = []
+
+    async def post(opened: httpx.AsyncClient) -> None:
+        statuses.append((await opened.post(f"{vendor.url}/create", content=BODY)).status_code)
+
+    async def work() -> None:
+        async with (
+            httpx.AsyncClient(auth=client.httpx_auth(), trust_env=False) as opened,
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(8):
+                tasks.start_soon(post, opened)
+
+    anyio.run(work, backend=backend)
+
+    assert statuses == [200] * 8
+    assert reported(source) == [None, "version-1"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "url", "sent"),
+    [
+        ("https://api.example", "https://API.example:443/x", True),
+        ("https://[::1]:8443", "https://[::1]:8443/x", True),
+        ("https://api.example", "https://api.example:8443/x", False),
+        ("https://api.example", "http://api.example/x", False),
+        ("https://api.example", "https://api.example.evil.example/x", False),
+        ("https://api.example", "https://api.example@evil.example/x", False),
+    ],
+)
+def test_only_requests_to_the_origin_carry_the_token_of_the_aiohttp_middleware(
+    client: TokenClient, origin: str, url: str, *, sent: bool
+) -> None:
+    headers: dict[str, str] = {}
+    request: Any = SimpleNamespace(url=URL(url), headers=headers, body=b"")
+
+    def handler(_request: aiohttp.ClientRequest) -> Awaitable[Any]:
+        return asyncio.sleep(0, SimpleNamespace(status=200))
+
+    async def work() -> None:
+        await client.aiohttp_middleware(origin)(request, handler)
+
+    asyncio.run(work())
+
+    assert ("Authorization" in headers) == sent
