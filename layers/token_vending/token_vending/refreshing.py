@@ -198,7 +198,7 @@ class Refresher:
             self._insistence(time_left)(lambda: self.store.put_token(token))
         except StoreUnavailable as error:
             raise StoreUnavailable(
-                f"A token was minted and could not be stored: {error.detail} The token in the store is dead; "
+                f"A token was minted and could not be stored: {error.detail} The one in the store may be dead; "
                 "the next run mints again."
             ) from error
 
