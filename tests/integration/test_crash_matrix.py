@@ -104,7 +104,7 @@ def turned_away_ten_times(world: Stage) -> None:
         run="run-that-failed",
         seconds_ago=LONGEST_PAUSE.total_seconds() + 5,
         labels=("INTENT",),
-        history={"failures": FREE_FAILURES - 1},
+        failures=FREE_FAILURES - 1,
     )
 
 
@@ -114,10 +114,10 @@ def leave_lock(
     run: str,
     seconds_ago: float = LEASE_SECONDS + 5,
     labels: tuple[str, ...] = ("INTENT", "MINTING"),
-    history: dict[str, Any] | None = None,
+    failures: int = 0,
 ) -> None:
     started_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
-    intent = {"intent": run, "started_at": started_at.isoformat(), "reason": "too_old", "history": history}
+    intent = {"intent": run, "started_at": started_at.isoformat(), "reason": "too_old", "failures": failures}
     world.secrets.put(TOKEN, intent, labels)
 
 

@@ -54,9 +54,10 @@ def born_inside_the_window(
     return expiring(left, lifetime, reason=reason)
 
 
-def spent(*minutes_ago: float, age: timedelta = 2 * MINUTE, **changes: object) -> Token:
-    """A token of that age, after callers have caused mints so many minutes ago."""
-    return aged(age, history=History(tuple(NOW - ago * MINUTE for ago in minutes_ago)), **changes)
+def spent(*minutes_ago: float, age: timedelta | None = None, **changes: object) -> Token:
+    """A token after callers have caused mints so many minutes ago: the last one's, unless it has another age."""
+    history = History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+    return aged(minutes_ago[-1] * MINUTE if age is None else age, history=history, **changes)
 
 
 CASES = {
@@ -208,7 +209,7 @@ CASES = {
         "rejected",
     ),
     "six within the hour, the token suspect": (
-        state(spent(*range(10, 16), age=MINUTE, suspect_until=NOW + SECOND)),
+        state(spent(*range(15, 9, -1), age=MINUTE, suspect_until=NOW + SECOND)),
         REJECTION,
         DEFAULTS,
         "foreign_minter",

@@ -41,8 +41,10 @@ class Shelf:
         self.started.append(dict(event))
 
 
-def spent(*minutes_ago: float) -> History:
-    return History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+def minted_for_callers(*minutes_ago: float, **changes: Any) -> Token:
+    """The last of the tokens that callers have caused to be minted so many minutes ago."""
+    history = History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+    return aged(minutes_ago[-1] * MINUTE, history=history, **changes)
 
 
 class Counter:
@@ -194,9 +196,9 @@ def test_a_rejection_of_the_current_version_starts_a_refresh_and_asks_to_wait() 
         (aged(SECOND, suspect_until=NOW), 59),
         (aged(DAY), 2),
         # The callers' budget: the pause after so many mints for callers, in minutes ago.
-        (aged(DAY, history=spent(0.5)), 30),
-        (aged(DAY, history=spent(5, 4, 2, 0)), 480),
-        (aged(DAY, history=spent(59, 58, 57, 56, 55, 20)), 720),
+        (minted_for_callers(0.5), 30),
+        (minted_for_callers(5, 4, 2, 0), 480),
+        (minted_for_callers(59, 58, 57, 56, 55, 20), 720),
     ],
 )
 def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int) -> None:
@@ -316,7 +318,7 @@ def test_a_short_lived_copy_is_handed_out_while_its_successor_is_made() -> None:
     [
         (aged(59 * SECOND, expires_at=NOW + MINUTE), 0),
         (aged(60 * SECOND, expires_at=NOW + MINUTE), 1),
-        (aged(60 * SECOND, expires_at=NOW + MINUTE, history=spent(2, 0)), 0),
+        (minted_for_callers(3, 1.5, expires_at=NOW + MINUTE), 0),
         (aged(59 * SECOND, expires_at=NOW + MINUTE, suspect_until=NOW + MINUTE), 0),
     ],
 )

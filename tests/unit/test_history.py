@@ -10,18 +10,23 @@ from token_vending.history import (
     FREE_FAILURES,
     announced,
     caller_wait,
-    capped_wait,
     failure_wait,
     has_room,
     quiet,
 )
-from token_vending.token import History, Intent
+from token_vending.token import History, Intent, Token
 
 HOUR = 60 * MINUTE
+NOTHING = timedelta(0)
 
 
 def mints(*minutes_ago: float) -> History:
     return History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+
+
+def spent(*minutes_ago: float) -> Token:
+    """A token of this moment, after callers have caused mints so many minutes ago."""
+    return token(issued_at=NOW, history=mints(*minutes_ago))
 
 
 @pytest.mark.parametrize(
@@ -38,33 +43,33 @@ def mints(*minutes_ago: float) -> History:
         # Each quiet hour takes one doubling back.
         ([67, 66, 64, 60, 0], 8),
         ([400, 0], 1),
-        # What lies in the future, or before the last day, does not count.
-        ([-1], 0),
+        # What lies before the last day does not count.
         ([24 * 60], 0),
     ],
 )
 def test_the_pause_between_mints_for_callers_doubles(minutes_ago: list[float], wait_minutes: float) -> None:
-    assert caller_wait(mints(*minutes_ago), NOW, MINUTE) == wait_minutes * MINUTE
+    assert caller_wait(spent(*minutes_ago), NOW, MINUTE) == wait_minutes * MINUTE
 
 
 def test_without_a_pause_six_an_hour_and_thirty_a_day_still_hold() -> None:
-    assert capped_wait(mints(50, 40, 30, 20, 10), NOW) == timedelta(0)
-    assert capped_wait(mints(50, 40, 30, 20, 10, 0), NOW) == 10 * MINUTE
-    thirty = mints(*range(1400, 1400 - 30 * 20, -20))
-    assert capped_wait(thirty, NOW) == 40 * MINUTE
+    assert caller_wait(spent(50, 40, 30, 20, 10), NOW, NOTHING) == timedelta(0)
+    assert caller_wait(spent(50, 40, 30, 20, 10, 0), NOW, NOTHING) == 10 * MINUTE
+    thirty = spent(*range(1400, 1400 - 30 * 20, -20))
+    assert caller_wait(thirty, NOW, NOTHING) == 40 * MINUTE
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_caller_gets_more_than_six_mints_an_hour_and_thirty_a_day(seed: int) -> None:
     dice = random.Random(seed)
     now, taken = NOW, list[datetime]()
-    history = History()
+    held = token(issued_at=NOW)
     while now < NOW + 3 * DAY:
-        if caller_wait(history, now, MINUTE) <= timedelta(0):
+        if caller_wait(held, now, MINUTE) <= timedelta(0):
             taken.append(now)
-            history = announced(token(history=history), failed=None, question=None, now=now, by_caller=True)
+            history = announced(held, failed=None, question=None, now=now, by_caller=True)
+            held = token(issued_at=now, history=history)
         patience = dice.choice((0, 0, 1, 61, 200, 400))
-        now += max(caller_wait(history, now, MINUTE), SECOND) + patience * MINUTE
+        now += max(caller_wait(held, now, MINUTE), SECOND) + patience * MINUTE
     for window, most in ((HOUR, 6), (DAY, 30)):
         assert max(sum(timedelta(0) <= at - first < window for at in taken) for first in taken) <= most
 
@@ -130,3 +135,9 @@ def test_a_stack_is_quiet_that_has_written_little() -> None:
     assert quiet(token(history=mints(*range(10))), NOW)
     assert not quiet(token(history=mints(*range(11))), NOW)
     assert not quiet(intent(history=History(failures=11)), NOW)
+
+
+def test_no_mint_for_callers_counts_as_later_than_the_token() -> None:
+    """A clock that ran ahead must not keep a dead token for longer than the pause."""
+    ahead = token(issued_at=NOW - 2 * MINUTE, history=mints(-30))
+    assert caller_wait(ahead, NOW, MINUTE) == timedelta(0)

@@ -13,6 +13,7 @@ from token_vending.records import read_credentials, read_record, write_intent, w
 from token_vending.token import History, Intent, Token
 
 REMOVED = object()
+HISTORY = {"format", "caller_mints", "failures", "failing_since"}
 
 
 def stored(**changes: object) -> str:
@@ -46,7 +47,7 @@ def test_a_token_has_the_contracts_fields() -> None:
         "reason",
         "run",
         "suspect_until",
-        "history",
+        *HISTORY,
     }
 
 
@@ -54,7 +55,7 @@ def test_an_intent_is_read_as_it_was_written_and_holds_no_token() -> None:
     written = intent(attempt="drawn", history=History((NOW - MINUTE,), 12, NOW - MINUTE))
     text = write_intent(written)
     assert read_record(intent().version, text) == written
-    assert set(json.loads(text)) == {"intent", "started_at", "reason", "attempt", "history"}
+    assert set(json.loads(text)) == {"intent", "started_at", "reason", "attempt", *HISTORY}
 
 
 @pytest.mark.parametrize("started_at", [None, 5, "yesterday", "2026-11-24T02:15:00"])
@@ -112,19 +113,16 @@ def test_no_value_of_a_broken_record_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "history",
+    "changes",
     [
-        REMOVED,
-        None,
-        5,
-        [],
-        {},
+        dict.fromkeys(("caller_mints", "failures", "failing_since"), REMOVED),
         {"caller_mints": "x", "failures": -1, "failing_since": 5},
-        {"caller_mints": [1]},
+        {"caller_mints": [1, None, "soon"], "failures": 1e3, "failing_since": "9999-12-31T23:59:59-23:59"},
+        {"caller_mints": {}, "failures": 10**9, "failing_since": []},
     ],
 )
-def test_a_history_that_cannot_be_read_costs_no_token(history: object) -> None:
-    read = read_record(VERSION, stored(history=history))
+def test_a_history_that_cannot_be_read_costs_no_token(changes: dict[str, Any]) -> None:
+    read = read_record(VERSION, stored(**changes))
     assert isinstance(read, Token)
     assert read.history == History()
 
@@ -134,7 +132,7 @@ def test_a_history_that_cannot_be_read_costs_no_token(history: object) -> None:
 )
 def test_what_the_first_release_wrote_into_the_reason_stays_text(reason: str) -> None:
     """Its records have no history: the budget and the count of failures begin anew."""
-    read = read_record(VERSION, stored(reason=reason, history=REMOVED))
+    read = read_record(VERSION, stored(reason=reason, **dict.fromkeys(HISTORY, REMOVED)))
     assert isinstance(read, Token)
     assert (read.reason, read.history) == (reason, History())
 

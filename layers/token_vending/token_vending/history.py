@@ -37,13 +37,14 @@ QUIET = 10
 """Up to so many failed runs and mints for callers within a day, this stack has not filled the secret by itself."""
 
 
-def caller_wait(history: History, now: datetime, first_pause: timedelta) -> timedelta:
+def caller_wait(token: Token, now: datetime, first_pause: timedelta) -> timedelta:
     """How long until callers may cause the next mint; zero or less: now.
 
     The pause after a mint starts at `first_pause` and doubles with each further one, up to an hour. Each hour
     without a mint takes one doubling back.
     """
-    mints = [at for at in history.caller_mints if timedelta(0) <= now - at < DAY]
+    # None of them is later than the token: it is the last one's, or came after it.
+    mints = _of_a_day((min(at, token.issued_at) for at in token.history.caller_mints), now)
     waits = [timedelta(0)]
     if mints:
         pause = first_pause * 2 ** min(_doublings(mints), 12)
@@ -54,11 +55,6 @@ def caller_wait(history: History, now: datetime, first_pause: timedelta) -> time
     return max(waits)
 
 
-def capped_wait(history: History, now: datetime) -> timedelta:
-    """The same without the pause: what holds for a token that an older mint of ours may have killed."""
-    return caller_wait(history, now, timedelta(0))
-
-
 def until_rejectable(
     token: Token, now: datetime, min_age: timedelta, *, proven_dead: bool = False, wish: bool = False
 ) -> timedelta:
@@ -67,10 +63,11 @@ def until_rejectable(
     `wish`: it is not said to be dead, but too short-lived. `proven_dead`: the probe says so too.
     """
     if token.suspect(now) and not wish:
-        return capped_wait(token.history, now)
+        # An older mint of ours may have killed it: only the two limits hold.
+        return caller_wait(token, now, timedelta(0))
     # A token from the future says nothing about its age: it is young for `min_age` around its birth at most.
     youth = timedelta(0) if proven_dead else min_age - abs(token.age(now))
-    return max(youth, caller_wait(token.history, now, min_age))
+    return max(youth, caller_wait(token, now, min_age))
 
 
 def failure_wait(last: Intent | None, now: datetime) -> timedelta:
@@ -115,7 +112,7 @@ def _of(record: Token | Intent | None) -> History:
     return record.history if record is not None else NO_HISTORY
 
 
-def _doublings(mints: list[datetime]) -> int:
+def _doublings(mints: tuple[datetime, ...]) -> int:
     level = 0
     for earlier, later in pairwise(mints):
         level = max(-1, level - (later - earlier) // HOUR) + 1

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from token_vending.errors import ConfigurationError
-from token_vending.token import NO_HISTORY, History, Intent, Token, from_rfc3339, to_rfc3339
+from token_vending.token import History, Intent, Token, from_rfc3339, to_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,20 +43,20 @@ def write_token(token: Token) -> str:
             "reason": token.reason,
             "run": token.run,
             "suspect_until": to_rfc3339(token.suspect_until) if token.suspect_until else None,
-            "history": _history_as_json(token.history),
+            **_history_fields(token.history),
         }
     )
 
 
 def write_intent(intent: Intent) -> str:
-    """The secret string of an intent version: `{"intent": run id, "started_at", "reason", "attempt", "history"}`."""
+    """The secret string of an intent: `{"intent": run id, "started_at", "reason", "attempt"}` and the history."""
     return json.dumps(
         {
             "intent": intent.run,
             "started_at": to_rfc3339(intent.started_at) if intent.started_at else None,
             "reason": intent.reason,
             "attempt": intent.attempt,
-            "history": _history_as_json(intent.history),
+            **_history_fields(intent.history),
         }
     )
 
@@ -103,7 +103,7 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent | Non
         run=run if isinstance(run, str) else "",
         user_id=user_id if isinstance(user_id, str) else None,
         suspect_until=moment("suspect_until") if fields.get("suspect_until") is not None else None,
-        history=_read_history(fields.get("history")),
+        history=_read_history(fields),
         _secret=text("access_token"),
     )
 
@@ -165,30 +165,28 @@ def _read_intent(version: str, fields: dict[str, Any]) -> Intent:
         run=str(fields["intent"]),
         started_at=_moment(fields.get("started_at")),
         reason=str(fields.get("reason", "")),
-        history=_read_history(fields.get("history")),
+        history=_read_history(fields),
         attempt=str(fields.get("attempt", "")),
     )
 
 
-def _history_as_json(history: History) -> dict[str, Any]:
+def _history_fields(history: History) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": 2,
         "caller_mints": [to_rfc3339(at) for at in history.caller_mints],
         "failures": history.failures,
         "failing_since": to_rfc3339(history.failing_since) if history.failing_since else None,
     }
 
 
-def _read_history(stored: object) -> History:
+def _read_history(fields: dict[str, Any]) -> History:
     """What can be read of it. Records of earlier releases have none, and a bad field must not cost a token."""
-    if not isinstance(stored, dict):
-        return NO_HISTORY
-    times = stored.get("caller_mints")
+    times = fields.get("caller_mints")
     moments = [_moment(text) for text in times] if isinstance(times, list) else []
     return History(
         caller_mints=tuple(sorted(at for at in moments if at is not None)),
-        failures=_count(stored.get("failures")),
-        failing_since=_moment(stored.get("failing_since")),
+        failures=_count(fields.get("failures")),
+        failing_since=_moment(fields.get("failing_since")),
     )
 
 
