@@ -66,6 +66,28 @@ def problem(response: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"headers": None, "isBase64Encoded": "yes", "body": 5, "queryStringParameters": None},
+        {"headers": {"If-None-Match": 5}, "queryStringParameters": []},
+        {"requestContext": {"http": {"method": "GET"}, "authorizer": {"iam": {"userArn": CALLER}}}},
+    ],
+)
+def test_what_has_another_type_than_documented_counts_as_absent(door: HttpDoor, odd: dict[str, Any]) -> None:
+    assert door(http_event() | odd)["statusCode"] == 200
+
+
+def test_a_caller_that_is_no_arn_is_nobody_and_is_not_repeated(door: HttpDoor) -> None:
+    response = door(http_event(caller="made up\n" * 50))
+    assert response["statusCode"] == 403
+    assert "made up" not in json.dumps([response, door.line])
+
+
+def test_the_name_of_a_header_may_be_written_in_any_case(door: HttpDoor) -> None:
+    assert door(http_event(headers={"If-None-Match": f'"{VERSION}"'}))["statusCode"] == 304
+
+
 # Which door ----------------------------------------------------------------------------------------------
 
 
@@ -112,7 +134,7 @@ def test_finding_6_a_direct_caller_that_writes_an_http_event_is_refused_and_its_
         "x",
         http_event() | {"requestContext": None},
         http_event() | {"requestContext": {}},
-        http_event() | {"headers": None},
+        http_event() | {"requestContext": {"http": "GET /token"}},
     ],
 )
 def test_a_direct_event_through_the_alias_of_the_url_is_refused(event: Any) -> None:

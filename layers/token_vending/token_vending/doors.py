@@ -7,6 +7,7 @@ send the same). Errors over HTTP are problem documents (RFC 9457); over direct i
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from copy import replace
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from token_vending.requests import VendRequest, parse_min_seconds, parse_rejecti
 type Record = Callable[[AuditEvent], None]
 type Response = dict[str, Any]
 
+_ARN = r"arn:[a-z-]{1,32}:(iam|sts)::\d{12}:[\w+=,.@/-]{1,1024}"
 MAX_BODY = 4096
 """Characters. A rejection has about 60."""
 
@@ -74,8 +76,7 @@ def http(event: object, desk: HandOutDesk, allowed: AllowedCallers, record: Reco
     """
     try:
         request = _HttpRequest.read(event)
-    except (LookupError, TypeError, AttributeError):
-        error = InvalidRequest("The alias url takes HTTP requests. Invoke the alias live.")
+    except InvalidRequest as error:
         record(_failed(AuditEvent(Door.HTTP, Outcome.INVALID), error))
         raise error.on_the_wire() from None
     audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
@@ -119,29 +120,39 @@ class _HttpRequest(NamedTuple):
     method: str
     path: str
     caller: str | None
-    query: Mapping[str, str]
+    query: Mapping[str, Any]
     if_none_match: str
-    body: str | None
+    body: str
     is_base64: bool
 
     @classmethod
-    def read(cls, event: Any) -> "_HttpRequest":  # noqa: ANN401
-        """Raises LookupError, TypeError or AttributeError for what is not in payload format 2.0."""
-        context = event["requestContext"]
-        path, stage = event["rawPath"], context["stage"]
-        if stage != "$default":
+    def read(cls, event: object) -> "_HttpRequest":
+        """Takes the few fields needed; what has another type than documented counts as absent. Raises InvalidRequest
+        for what no URL sends.
+        """
+        fields = _mapping(event)
+        context = _mapping(fields.get("requestContext"))
+        method = _mapping(context.get("http")).get("method")
+        if not isinstance(method, str):
+            raise InvalidRequest("The alias url takes HTTP requests. Invoke the alias live.")
+        stage = _text(context.get("stage"))
+        path = _text(fields.get("rawPath"))
+        if stage not in ("", "$default"):
             # An HTTP API with a named stage puts it before the path.
             path = path.removeprefix(f"/{stage}")
         # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
-        iam = (context.get("authorizer") or {}).get("iam") or {}
+        iam = _mapping(_mapping(context.get("authorizer")).get("iam"))
+        arn = _text(iam.get("userArn"))
+        headers = {str(name).lower(): value for name, value in _mapping(fields.get("headers")).items()}
         return cls(
-            method=context["http"]["method"],
+            method=method,
             path=path,
-            caller=iam.get("userArn"),
-            query=event.get("queryStringParameters") or {},
-            if_none_match=event["headers"].get("if-none-match", ""),
-            body=event.get("body"),
-            is_base64=event["isBase64Encoded"],
+            # Who may invoke the alias directly can write anything here: only what has the shape of an ARN gets on.
+            caller=arn if re.fullmatch(_ARN, arn, re.ASCII) else None,
+            query=_mapping(fields.get("queryStringParameters")),
+            if_none_match=_text(headers.get("if-none-match")),
+            body=_text(fields.get("body")),
+            is_base64=fields.get("isBase64Encoded") is True,
         )
 
     def parse(self) -> VendRequest:
@@ -156,9 +167,9 @@ class _HttpRequest(NamedTuple):
             if name not in known:
                 raise InvalidRequest(f"Unknown query parameter {show_name(name)}.")
         if method == "POST":
-            return parse_rejection(self._text())
+            return parse_rejection(self._content())
         seconds = self.query.get("min_seconds")
-        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(seconds))
+        return VendRequest() if seconds is None else VendRequest(min_seconds=parse_min_seconds(str(seconds)))
 
     def knows(self, version: str) -> bool:
         """If-None-Match (RFC 9110 §13.1.2): a list of entity tags, weak ones too, or a star. GET only."""
@@ -167,7 +178,7 @@ class _HttpRequest(NamedTuple):
         tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
         return f'"{version}"' in tags or self.if_none_match.strip() == "*"
 
-    def _text(self) -> str:
+    def _content(self) -> str:
         body = self.body
         if not body:
             raise InvalidRequest('The body is missing. Send {"version": "<the version you were given>"}.')
@@ -179,6 +190,14 @@ class _HttpRequest(NamedTuple):
             return base64.b64decode(body, validate=True).decode("utf-8")
         except ValueError:
             raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _succeeded(audit: AuditEvent, given: HandOut) -> AuditEvent:
