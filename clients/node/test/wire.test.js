@@ -10,7 +10,7 @@ import { functionError, parseAnswer, problem } from "../src/wire.js";
 
 const schema = (name) => JSON.parse(readFileSync(new URL(`../../../docs/schemas/${name}.schema.json`, import.meta.url)));
 const [ANSWER] = schema("token-answer").examples;
-const NAMES = schema("error-message").properties.error.enum;
+const NAMES = schema("error-message").properties.error.examples;
 const SECRET = ANSWER.access_token;
 
 test("the example of the contract is read", () => {
