@@ -120,9 +120,28 @@ def test_what_callers_caused_counts_on_only_while_it_may_have_minted() -> None:
     died = intent(history=begun)
     later = NOW + MINUTE
     taken_over = announced(token(), failed=died, question=died, now=later, by_caller=False)
-    assert taken_over.caller_mints == (NOW,)
+    assert taken_over.caller_mints == (later,)
     minted_nothing = announced(token(), failed=died, question=None, now=later, by_caller=True)
     assert minted_nothing.caller_mints == (later,)
+
+
+def test_what_is_taken_over_counts_when_it_is_minted_and_once() -> None:
+    """It counted when it was asked for: a question that stayed open for an hour made a seventh mint in an hour."""
+    before = token(history=mints(3))
+    asked = announced(before, failed=None, question=None, now=NOW, by_caller=True)
+    again = announced(before, failed=None, question=intent(history=asked), now=NOW + MINUTE, by_caller=False)
+    last = announced(before, failed=None, question=intent(history=again), now=NOW + HOUR, by_caller=False)
+    assert last.caller_mints == (NOW - 3 * MINUTE, NOW + HOUR)
+    forced = announced(before, failed=None, question=None, now=NOW, by_caller=False)
+    ours = announced(before, failed=None, question=intent(history=forced), now=NOW + 2 * DAY, by_caller=False)
+    assert ours.caller_mints == ()
+
+
+def test_a_mint_that_another_clock_has_written_is_not_forgotten() -> None:
+    ahead = token(history=History((NOW + 9 * SECOND,)))
+    for by_caller in (False, True):
+        kept = announced(ahead, failed=None, question=None, now=NOW, by_caller=by_caller).caller_mints
+        assert NOW + 9 * SECOND in kept
 
 
 def test_callers_leave_room_for_ticks_and_persons() -> None:

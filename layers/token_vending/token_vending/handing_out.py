@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 RETRY_AFTER = timedelta(seconds=2)
 """How soon to ask again while a refresh runs: one takes a second or two with a healthy vendor."""
 
+HANDED_OUT_WITHIN = timedelta(seconds=10)
+"""How old a new token is, at the most, when the callers that wait for it get it."""
+
 STORE_PAUSE = timedelta(seconds=5)
 """How long a copy serves without another try, after the store could not be read: a try may take seconds."""
 
@@ -162,9 +165,11 @@ class HandOutDesk:
         return HandOut(token, expires_in, cache_seconds, cache_hit=cache_hit, warning=warning)
 
     def _renewal_would_help(self, token: Token, request: VendRequest, now: datetime) -> bool:
-        """Whether a new token would live long enough, if it lives as long as this one, and callers may cause one."""
-        lifetime = (token.expires_at - token.issued_at).total_seconds()
-        return lifetime >= request.min_seconds and until_rejectable(
+        """Whether callers may cause a new token, and it would live long enough once it is handed out, if it lives
+        as long as this one.
+        """
+        lifetime = token.expires_at - token.issued_at - HANDED_OUT_WITHIN
+        return lifetime.total_seconds() >= request.min_seconds and until_rejectable(
             token, now, self.min_age, wish=True
         ) <= timedelta(0)
 

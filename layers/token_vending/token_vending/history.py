@@ -15,6 +15,8 @@ from token_vending.token import NO_HISTORY, History, Intent, Token
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far ahead of this clock a mint may lie and still be believed: another clock wrote it."""
 
 LONGEST_CALLER_PAUSE = HOUR
 MOST_CALLER_MINTS = ((HOUR, 6), (DAY, 30))
@@ -97,10 +99,12 @@ def announced(
 ) -> History:
     """The history of an intent that is written now.
 
-    `failed` is the latest attempt, if it failed; `question` the unfinished one that is taken over: what callers
-    caused by it counts on, since it may have minted.
+    `failed` is the latest attempt, if it failed; `question` the unfinished one that is taken over: if callers
+    have caused it, they have caused this mint too, which happens now.
     """
-    mints = _of(question or token).caller_mints
+    mints = _of_a_day(_of(token).caller_mints, now)
+    if question is not None:
+        by_caller = _of_a_day(question.history.caller_mints, now)[-1:] != mints[-1:]
     return History(
         caller_mints=_of_a_day((*mints, now) if by_caller else mints, now),
         failures=failed.history.failures + 1 if failed is not None else 0,
@@ -120,5 +124,5 @@ def _doublings(mints: tuple[datetime, ...]) -> int:
 
 
 def _of_a_day(moments: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
-    kept = sorted(at for at in moments if timedelta(0) <= now - at < DAY)
+    kept = sorted(at for at in moments if -CLOCKS_DIFFER <= now - at < DAY)
     return tuple(kept[-MOST_CALLER_MINTS[-1][1] :])
