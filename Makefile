@@ -118,8 +118,8 @@ first-day: setup  ## smoke, live, timings, drift, in one report: make first-day 
 	@PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" $(FIRST_DAY) --report .build/first-day.md
 
 .PHONY: year
-year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
-	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year
+year: setup  ## a simulated year, six times: mints, age, days without a token, alarms (docs/year.md)
+	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year $(ARGS)
 
 .PHONY: publish-check
 publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/
