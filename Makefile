@@ -118,12 +118,16 @@ first-day: setup  ## smoke, live, timings, drift, in one report: make first-day 
 	@PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" $(FIRST_DAY) --report .build/first-day.md
 
 .PHONY: year
-year: setup  ## a simulated year, five times: mints, age, days without a token, alarms (docs/year.md)
-	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year
+year: setup  ## a simulated year, six times: mints, age, days without a token, alarms (docs/year.md)
+	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year $(ARGS)
 
 .PHONY: publish-check
 publish-check: build  ## is this fit for the Serverless Application Repository? Writes .build/sbom/
 	@$(RUN) -m scripts.publish_check $(ARGS)
+
+.PHONY: release
+release: build  ## check that this commit can be released, and tag it vX.Y.Z (push the tag yourself)
+	@$(RUN) -m scripts.publish_check --release
 
 ##@ Tests and checks
 
@@ -217,7 +221,7 @@ audit: setup  ## look every locked package up in OSV's list of known vulnerabili
 		--vulnerability-service osv --progress-spinner off --requirement requirements/$$name.txt; done
 
 .PHONY: format
-format: setup  ## let ruff mend what it can
+format: setup  ## let ruff correct what it can
 	@$(VENV)/ruff check --fix-only --quiet .
 	@$(VENV)/ruff format .
 

@@ -1,7 +1,8 @@
 """Is this fit to be published in the AWS Serverless Application Repository, and what do the layers ship?
 
     publish_check.py              check; write the SBOM of each layer to .build/sbom/
-    publish_check.py --release    besides, the changelog has a section for this version and nothing unreleased
+    publish_check.py --release    besides, the changelog has a section for this version and nothing unreleased;
+                                  if all is well, the commit is tagged
     publish_check.py --write      write docs/licences.md anew
 
 Limits: https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-how-to-publish.html
@@ -31,10 +32,14 @@ ARTEFACTS = {
     "TokenClientNodeLayer": "TokenClientNodeLayer",
 }
 """What ships packages, and the folder of its build that holds them."""
-CLIENT_VERSIONS = {
+VERSIONS = {
+    "layers/token_vending/token_vending/__init__.py": r'^__version__ = "(.+)"$',
     "layers/token_client/token_client/__init__.py": r'^__version__ = "(.+)"$',
+    "layers/token_client/token_client/_process.py": r'^VERSION = "([^"]+)"',
     "clients/node/package.json": r'^  "version": "(.+)",$',
+    "clients/node/src/version.js": r'^export const VERSION = "(.+)";$',
 }
+"""Where else than in the template the version is written."""
 LARGEST_UNZIPPED = 250 * 1024 * 1024
 """Lambda's limit for a function with its layers."""
 FREE_LICENCES = frozenset(
@@ -89,13 +94,41 @@ def metadata_faults(found: dict[str, Any]) -> Iterator[str]:
         yield "metadata: at most ten labels of letters, digits and +-_:/@"
 
 
+def sections_of(changelog: str) -> dict[str, str]:
+    """The text of each second-level section, by its title."""
+    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL))
+
+
+def tag_release(repository: Path, version: str, changelog: str) -> str | None:
+    """Tags the commit that is checked out as vX.Y.Z, with the changelog's section; or says why it did not."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(repository), *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    if git("status", "--porcelain"):
+        return "release: something is not committed"
+    if git("tag", "--list", f"v{version}"):
+        return f"release: the tag v{version} is there already"
+    (section,) = (text for title, text in sections_of(changelog).items() if title.startswith(f"{version} "))
+    git(
+        "tag",
+        "--annotate",
+        "--cleanup=verbatim",
+        f"v{version}",
+        "--message",
+        f"{version}\n\n{section.strip()}",
+    )
+    return None
+
+
 def version_faults(version: str, changelog: str, *, release: bool) -> Iterator[str]:
-    """Template, clients and changelog have to speak of the same version."""
-    for client, pattern in CLIENT_VERSIONS.items():
-        found = re.search(pattern, (ROOT / client).read_text(encoding="utf-8"), re.MULTILINE)
+    """Template, layers, clients and changelog have to speak of the same version."""
+    for file, pattern in VERSIONS.items():
+        found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
         if found is None or found[1] != version:
-            yield f"version: the template says {version}, {client} {found and found[1]}"
-    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL))
+            yield f"version: the template says {version}, {file} {found and found[1]}"
+    sections = sections_of(changelog)
     unreleased = sections.pop("Unreleased", None)
     released = []
     for title in sections:
@@ -205,7 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--release", action="store_true", help="as for a release")
+    parser.add_argument("--release", action="store_true", help="as for a release, and tag it")
     parser.add_argument("--write", action="store_true", help="write docs/licences.md anew")
     arguments = parser.parse_args()
     artifacts = build.build()
@@ -225,13 +258,16 @@ def main() -> int:
         faults.append("docs/licences.md is not what the layers hold: make publish-check ARGS=--write")
     types = {resource["Type"] for resource in source()["Resources"].values()}
     needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
-    print(f"{found['Name']} {found['SemanticVersion']}: whoever deploys it acknowledges {' '.join(needed)}")
+    print(f"{found['Name']} {found['SemanticVersion']}: who deploys it acknowledges {' '.join(needed)}")
     unlisted = sorted(name for name in types if name.startswith(NOT_ON_THE_LIST))
     print(f"not on the repository's list of resource types, ask AWS Support: {' '.join(unlisted)}")
     for layer, distributions in packages.items():
         print(
             f"{layer}: {len(distributions)} packages, {_bytes_in(artifacts / layer) / 1e6:.1f} MB, SBOM written"
         )
+    if arguments.release and not faults:
+        fault = tag_release(ROOT, str(found["SemanticVersion"]), changelog)
+        faults += [fault] if fault else []
     for fault in faults:
         print(f"FAULT  {fault}")
     return 1 if faults else 0

@@ -14,7 +14,8 @@ from scripts import publish_check
 from tests.infrastructure.cloudformation import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-RELEASED = "## 1.0.0 (2026-11-24)\n\n- First.\n"
+VERSION = publish_check.application()["SemanticVersion"]
+RELEASED = f"## {VERSION} (2026-11-24)\n\n- First.\n"
 
 
 def test_the_metadata_is_what_the_repository_takes() -> None:
@@ -47,15 +48,15 @@ def test_template_client_and_changelog_agree_on_the_version() -> None:
 @pytest.mark.parametrize(
     ("version", "changelog", "release", "fault"),
     [
-        ("1.0.0", RELEASED, True, None),
-        ("1.0.0", RELEASED, False, None),
+        (VERSION, RELEASED, True, None),
+        (VERSION, RELEASED, False, None),
         ("9.9.9", RELEASED, False, "clients/node"),
-        ("1.0.0", "# Changelog\n\n## Unreleased\n\n- New.\n", True, "no section for 1.0.0"),
-        ("1.0.0", "## Unreleased\n\n- New.\n\n" + RELEASED, True, "still unreleased"),
-        ("1.0.0", "## Unreleased\n\n" + RELEASED, True, None),
-        ("1.0.0", "# Changelog\n", False, "neither a section"),
-        ("1.0.0", "## Unreleased\n\n## v1.0.0\n\n- First.\n", False, "not of the form"),
-        ("1.0.0", RELEASED + "\n## 1.1.0 (2026-12-01)\n\n- Second.\n", False, "newest version comes first"),
+        (VERSION, "# Changelog\n\n## Unreleased\n\n- New.\n", True, "no section for"),
+        (VERSION, "## Unreleased\n\n- New.\n\n" + RELEASED, True, "still unreleased"),
+        (VERSION, "## Unreleased\n\n" + RELEASED, True, None),
+        (VERSION, "# Changelog\n", False, "neither a section"),
+        (VERSION, "## Unreleased\n\n## v1.0.0\n\n- First.\n", False, "not of the form"),
+        (VERSION, RELEASED + "\n## 99.1.0 (2026-12-01)\n\n- Second.\n", False, "newest version comes first"),
     ],
 )
 def test_a_release_has_its_section_and_nothing_unreleased(
@@ -63,6 +64,28 @@ def test_a_release_has_its_section_and_nothing_unreleased(
 ) -> None:
     faults = list(publish_check.version_faults(version, changelog, release=release))
     assert any(fault in found for found in faults) if fault else faults == []
+
+
+def test_a_release_tags_a_clean_commit_once_with_its_section(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def release() -> str | None:
+        return publish_check.tag_release(tmp_path, VERSION, RELEASED)
+
+    git("init", "--quiet")
+    git("config", "user.name", "n")
+    git("config", "user.email", "e@example.com")
+    (tmp_path / "file").write_text("")
+    assert release() == "release: something is not committed"
+    git("add", "file")
+    git("commit", "--quiet", "--message", "first")
+
+    assert release() is None
+
+    assert git("tag", "--list", "--format=%(contents)", f"v{VERSION}").strip() == f"{VERSION}\n\n- First."
+    assert release() == f"release: the tag v{VERSION} is there already"
 
 
 @pytest.mark.parametrize("licence", ["AGPL-3.0", "MIT AND AGPL-3.0", "LIMITED", "Not MIT"])

@@ -2,7 +2,7 @@
 
 The clock, Secrets Manager and the vendor are simulated (tests/simulation); the decisions, the metrics and the
 alarms are the product's own: the alarms are read from template.yaml and evaluated as CloudWatch does. Writes
-docs/year.md and its pictures; `--check` only says whether the page still tells the truth.
+docs/year.md and its picture; `--check` only says whether the page still tells the truth.
 """
 
 import argparse
@@ -65,6 +65,7 @@ class Year:
         self.counts: Counter[str] = Counter()
         self.dead = timedelta(0)
         self.dead_days = 0
+        self.dead_spans: list[tuple[datetime, datetime]] = []
         self._dead_since: datetime | None = None
         self._telemetry = _quiet_telemetry(self)
         self._process = self.world.refresh_process()
@@ -202,6 +203,7 @@ class Year:
         if self._dead_since is None:
             return
         duration = now - self._dead_since
+        self.dead_spans.append((self._dead_since, now))
         self._dead_since = None
         self.dead += duration
         self.dead_days += duration // DAY
@@ -362,7 +364,7 @@ def row(year: Year) -> str:
 HEAD = """\
 # A year of it
 
-`make year` lets the product's own decision, refresh and hand-out code live through a year on a simulated clock: a tick every 15 minutes, a caller's call every 15 minutes, Lambda's retries, the vendor's rules, and the alarms of `template.yaml` evaluated over the metrics that the code emits. It wrote this page and its pictures. Everything is deterministic, so a second run gives the same figures.
+`make year` lets the product's own decision, refresh and hand-out code live through a year on a simulated clock: a tick every 15 minutes, a caller's call every 15 minutes, Lambda's retries, the vendor's rules, and the alarms of `template.yaml` evaluated over the metrics that the code emits. It wrote this page and its picture. Everything is deterministic, so a second run gives the same figures.
 
 | a year in which | mints | fewest days left | whole days without a valid token | time without one | calls that failed | pages | alarms that went off |
 |---|---|---|---|---|---|---|---|
@@ -371,11 +373,7 @@ HEAD = """\
 TAIL = """
 *Time without a valid token* is the time in which the token in the store was dead at the vendor: between a foreign mint and the first call that noticed. A *call that failed* found no working token within a minute. A *page* is a call to a person; all symptoms of one cause share it.
 
-![Days left, mints and pages of each year](pictures/year.svg)
-
-What the dashboard shows in the year of the foreign minter, drawn from the same metrics by the same script:
-
-![The dashboard](pictures/dashboard.svg)
+![Mints, foreign mints and pages of each year](pictures/year.svg)
 """
 
 
@@ -397,13 +395,12 @@ def main() -> int:
     text = page(years)
     if arguments.check:
         return int(PAGE.read_text(encoding="utf-8") != text)
-    from tests.simulation.year_pictures import draw_dashboard, draw_years  # noqa: PLC0415  a second to import
+    from tests.simulation.year_pictures import draw_years  # noqa: PLC0415  a second to import
 
     PICTURES.mkdir(exist_ok=True)
     draw_years(years, PICTURES / "year.svg")
-    draw_dashboard(years[3], PICTURES / "dashboard.svg")
     PAGE.write_text(text, encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)} and its pictures in {time.monotonic() - began:.0f} s")
+    print(f"wrote {PAGE.relative_to(ROOT)} and its picture in {time.monotonic() - began:.0f} s")
     return 0
 
 

@@ -1,3 +1,3 @@
 /** The release, the same as the stack's and the Python client's. */
-export const VERSION = "1.0.0";
+export const VERSION = "1.1.0";
 export const USER_AGENT = `token-client-node/${VERSION}`;

@@ -29,7 +29,7 @@ from ._wire import TokenSource
 if TYPE_CHECKING:
     from ._pool import BearerPool
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 __all__ = [
     "BearerPool",

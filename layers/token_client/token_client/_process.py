@@ -13,7 +13,7 @@ import weakref
 from concurrent.futures import Future, wait
 from typing import Any, Protocol
 
-VERSION = "1.0.0"  # as in __init__.py
+VERSION = "1.1.0"  # as in __init__.py
 
 # What the logs of the vending side and of the API show of a caller.
 USER_AGENT = f"token-client/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}"

@@ -4,4 +4,4 @@ The package knows neither Lambda nor the console: the functions under `functions
 `wiring` is the only module that builds adapters, and `due` holds the rule for when a mint may happen.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.1.0"

@@ -27,6 +27,7 @@ __all__ = ["environment", "in_process"]  # fixtures
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PARAMETERS = README + (ROOT / "docs" / "parameters.md").read_text()
 VENDOR = "https://enterprise.personr.co/api/1.1/wf/…"
 
 # Answers for CloudFormation, which is not here; everything else is the AWS CLI's own.
@@ -34,7 +35,6 @@ AWS = """#!/bin/bash
 if [ "$1 $2" = "cloudformation describe-stacks" ]; then
   [[ "$*" =~ OutputKey==\\'([A-Za-z]+)\\' ]] && case "${BASH_REMATCH[1]}" in
     VendFunctionArn) echo "$PERSONR_TOKEN_FUNCTION" ;;
-    VendUrl) echo "$PERSONR_TOKEN_URL" ;;
     *) exit 1 ;;
   esac
 else
@@ -83,46 +83,47 @@ def shell(text: str, environment: Mapping[str, str]) -> str:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_three_lines_of_python(world: Stage) -> None:
+def test_the_lambda_function_at_the_top(world: Stage) -> None:
     lines = block("python", "TokenClient()")
     assert lines.count(VENDOR) == 1
     names: dict[str, Any] = {}
 
     exec(lines.replace(VENDOR, f"{world.vendor.url}{WHOAMI_PATH}"), names)  # noqa: S102 - our own page
 
-    assert works(json.loads(names["answer"].data))
+    assert works(names["handler"]({"id": 5}, None))
 
 
-def test_the_direct_invoke_and_the_answer_it_shows(with_aws: Mapping[str, str]) -> None:
-    printed = shell(block("sh", "aws lambda invoke"), with_aws)
+def test_the_consumers_fragment_is_the_examples() -> None:
+    example = (ROOT / "examples" / "consumer" / "template.yaml").read_text()
+
+    assert block("yaml", "TokenClientLayerArn") in example
+
+
+def test_the_direct_invoke_shows_all_of_the_answer_but_the_token(
+    with_aws: Mapping[str, str], world: Stage
+) -> None:
+    needs("jq")
+    function = block("sh", "output()").partition("\n\n")[0]
+
+    printed = shell(f"{function}\n{block('sh', 'aws lambda invoke')}", with_aws)
+
     answer, _ = json.JSONDecoder().raw_decode(printed)
-
-    assert list(answer) == list(json.loads(block("json", "access_token")))
-
-
-def test_the_pages_curl_recipe_works(with_aws: Mapping[str, str]) -> None:
-    needs("curl")
-    function = block("sh", "aws lambda invoke").partition("\n\n")[0]
-
-    answer = json.loads(shell(f"{function}\n{block('sh', '--aws-sigv4')}", with_aws))
-
-    assert list(answer) == list(json.loads(block("json", "access_token")))
+    assert list(answer) == list(json.loads(block("json", "token_type")))
+    assert (world.stored_token or "nothing is stored") not in printed
 
 
 def test_every_make_verb_is_one() -> None:
     verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
 
-    assert {"demo", "test", "check"} <= verbs
+    assert {"demo", "test", "doctor"} <= verbs
     assert verbs <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_every_file_it_names_is_there() -> None:
-    links = set(re.findall(r"\]\((?!https?:)([^)#]+)", README)) | set(
-        re.findall(r"\bevents/[\w-]+\.json", README)
-    )
+def test_every_event_it_names_is_there() -> None:
+    events = set(re.findall(r"\bevents/[\w-]+\.json", README))
 
-    assert len(links) > 10
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert events
+    assert [event for event in events if not (ROOT / event).exists()] == []
 
 
 def test_outputs_and_functions_are_the_templates() -> None:
@@ -130,14 +131,14 @@ def test_outputs_and_functions_are_the_templates() -> None:
     named = set(re.findall(r"OutputKey=='(\w+)'|\$\(output (\w+)\)|output `(\w+)`", README))
     outputs = {name for names in named for name in names if name}
 
-    assert {"VendFunctionArn", "VendUrl", "TokenClientLayerArn", "CallerPolicyArn"} <= outputs
+    assert {"VendFunctionArn", "CredentialsSecretArn"} <= outputs
     assert outputs <= set(found["Outputs"])
     assert set(re.findall(r"sam (?:remote|local) invoke (\w+)", README)) <= set(found["Resources"])
 
 
 def test_parameters_and_their_defaults_are_the_templates() -> None:
     parameters = template()["Parameters"]
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", PARAMETERS, re.MULTILINE)
 
     assert len(rows) > 10
     for name, shown in rows:
