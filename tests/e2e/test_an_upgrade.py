@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scripts import build
-from tests.infrastructure import cloudformation
+from scripts import template as cloudformation
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import PARAMETERS, STACK_NAME, StackError, deployable
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tests.infrastructure.cloudformation import Stack
+from scripts.template import Stack
 
 EXTRA_DATA_POINTS = 2
 

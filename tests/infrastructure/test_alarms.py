@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.infrastructure.cloudformation import ROOT, STACK, Stack, source
+from scripts.template import ROOT, STACK, Stack, source
 from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
 from tests.integration.world import CREDENTIALS, Stage
 from tests.kit.personr import DEFAULT_EMAIL
@@ -424,7 +424,7 @@ def test_the_page_filters_the_logs_by_fields_that_the_lines_have() -> None:
 def test_doctor_dashboard_and_alarm_mean_the_same_fortnight(stack: Stack) -> None:
     alarm = stack.properties("TokenExpiresSoonAlarm")
     assert timedelta(seconds=int(alarm["Threshold"])) == EXPIRES_SOON
-    assert f"within {EXPIRES_SOON.days} days" in alarm["AlarmDescription"]
+    assert f"({EXPIRES_SOON.days} days)" in alarm["AlarmDescription"]
     dashboard = stack.properties("Dashboard")["DashboardBody"]
     assert f'{{"label": "alarm", "value": {EXPIRES_SOON.days},' in dashboard
     page = (ROOT / "docs" / "operations.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scripts import publish_check
-from tests.infrastructure.cloudformation import ROOT
+from scripts.template import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RELEASED = "## 1.0.0 (2026-11-24)\n\n- First.\n"

@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.infrastructure.cloudformation import (
+from scripts.template import (
     ACCOUNT,
     BOUNDARY,
     COMPANY,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scripts import build_artifact
-from tests.infrastructure import cloudformation
-from tests.infrastructure.cloudformation import (
+from scripts import template as cloudformation
+from scripts.template import (
     ACCOUNT,
     BOUNDARY,
     COMPANY,
@@ -328,9 +328,9 @@ def test_a_failed_refresh_is_retried_and_then_kept(stack: Stack) -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == "${RefreshFailureQueue.Arn}"
 
 
-@pytest.mark.parametrize(("function", "reserved"), [("RefreshFunction", "1"), ("VendFunction", "20")])
+@pytest.mark.parametrize(("function", "reserved"), [("RefreshFunction", 1), ("VendFunction", 20)])
 def test_finding_7_concurrency_is_reserved_on_demand_only(
-    stack: Stack, full_stack: Stack, function: str, reserved: str
+    stack: Stack, full_stack: Stack, function: str, reserved: int
 ) -> None:
     assert "ReservedConcurrentExecutions" not in stack.properties(function)
     assert full_stack.properties(function)["ReservedConcurrentExecutions"] == reserved
@@ -340,7 +340,7 @@ def test_warm_starts_are_bought_only_on_demand(stack: Stack, full_stack: Stack) 
     assert stack.properties("VendFunction")["SnapStart"] == {"ApplyOn": "None"}
     assert "ProvisionedConcurrencyConfig" not in stack.properties("VendFunctionAliaslive")
     assert full_stack.properties("VendFunctionAliaslive")["ProvisionedConcurrencyConfig"] == {
-        "ProvisionedConcurrentExecutions": "2"
+        "ProvisionedConcurrentExecutions": 2
     }
     # Lambda refuses a second alias of the same version.
     assert "ProvisionedConcurrencyConfig" not in full_stack.properties("VendFunctionAliasurl")
@@ -567,7 +567,7 @@ def test_lambda_may_connect_a_function_to_the_vpc_and_its_code_may_not(
 
 
 def test_logs_are_kept_for_a_year(stack: Stack) -> None:
-    assert {group["RetentionInDays"] for group in stack.of_type("AWS::Logs::LogGroup").values()} == {"365"}
+    assert {group["RetentionInDays"] for group in stack.of_type("AWS::Logs::LogGroup").values()} == {365}
 
 
 # ---------------------------------------------------------------------------------- what an update publishes

@@ -11,7 +11,7 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
-from tests.infrastructure.cloudformation import STACK
+from scripts.template import STACK
 from tests.infrastructure.cloudwatch import metric_key
 from tests.simulation import Origin
 

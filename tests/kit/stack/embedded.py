@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 
 from scripts import build
-from tests.infrastructure import cloudformation
+from scripts import template as cloudformation
 from tests.kit.personr import WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
