@@ -72,8 +72,8 @@ def page() -> str:
             ),
             (
                 f"{_cheaper()} Every sum holds the same refresh with its metrics and alarms; the hand-out's own and "
-                f"the dashboard (${WATCHING.monthly() - WATCHING_THE_REFRESH.monthly():.2f} a month) are charged to this "
-                "product alone.\n"
+                f"the dashboard (${WATCHING.monthly() - WATCHING_THE_REFRESH.monthly():.2f} a month) are charged to "
+                "this product alone.\n"
             ),
             (
                 "Limits, for 1,000 callers that keep nothing (Lambda adds at most "

@@ -61,12 +61,6 @@ class Upgrade:
     def client(self, service: str) -> Any:
         return self.stack.client(service)
 
-    def resource(self, logical_id: str) -> str:
-        found = self.client("cloudformation").describe_stack_resource(
-            StackName=NAME, LogicalResourceId=logical_id
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
     def status(self) -> str:
         (found,) = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
         return str(found["StackStatus"])
@@ -171,9 +165,9 @@ def test_the_token_of_the_first_release_is_handed_out_by_this_one(upgrade: Upgra
 def test_every_parameter_of_the_company_has_arrived(upgrade: Upgrade) -> None:
     """But for the VPC and the boundary, which MiniStack's CloudFormation leaves out: moto shows them."""
     company = upgrade.company
-    policy = upgrade.client("iam").get_role_policy(RoleName=upgrade.resource("VendRole"), PolicyName="vend")[
-        "PolicyDocument"
-    ]
+    policy = upgrade.client("iam").get_role_policy(
+        RoleName=upgrade.stack.resource("VendRole", NAME), PolicyName="vend"
+    )["PolicyDocument"]
     assert "ConnectToVpc" in [statement["Sid"] for statement in policy["Statement"]]
     secret = upgrade.client("secretsmanager").describe_secret(SecretId=upgrade.outputs["TokenSecretArn"])
     assert secret["KmsKeyId"] == company["KmsKeyArn"]
@@ -193,7 +187,7 @@ def test_the_first_releases_key_stays_for_what_it_has_encrypted(upgrade: Upgrade
 @pytest.mark.parametrize("queue", ["RefreshFailureQueue", "ScheduleFailureQueue"])
 def test_a_queue_refuses_plain_http(upgrade: Upgrade, queue: str) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        upgrade.client("sqs").receive_message(QueueUrl=upgrade.resource(queue))
+        upgrade.client("sqs").receive_message(QueueUrl=upgrade.stack.resource(queue, NAME))
 
 
 def test_the_page_says_of_each_type_whether_the_embedded_stack_makes_it(upgrade: Upgrade) -> None:

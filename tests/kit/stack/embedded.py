@@ -316,6 +316,13 @@ class EmbeddedStack:
         url_id = urlsplit(self.outputs["VendUrl"]).netloc.partition(".")[0]
         return f"{self.ministack.url}/_aws/lambda-url/{url_id}"
 
+    def resource(self, logical_id: str, stack: str = STACK_NAME) -> str:
+        """The physical name of what a stack has made."""
+        found = self.client("cloudformation").describe_stack_resource(
+            StackName=stack, LogicalResourceId=logical_id
+        )
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
         """Status and body of a request to the function's URL, signed by this user or not at all."""
         url = self.outputs["VendUrl"].rstrip("/") + path
