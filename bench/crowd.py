@@ -124,12 +124,7 @@ class Sdk:
         """As a boto3 session's, with a connection for each thread."""
         config = Config(max_pool_connections=THREADS).merge(options.pop("config", None) or Config())
         session: Any = self._session
-        client = session.client(
-            service,
-            endpoint_url=self._urls[service],
-            config=config,
-            **options,
-        )
+        client = session.client(service, endpoint_url=self._urls[service], config=config, **options)
         client.meta.events.register("before-send", self._count)
         return client
 

@@ -177,8 +177,7 @@ PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
     ),
     "outages": columns("outage", "the vendor is down for, min | it answers | s more without a token"),
     "sieges": columns(
-        "siege",
-        "all day long | mints in the worst hour | mints | versions | longest time without a token, s",
+        "siege", "all day long | mints in the worst hour | mints | versions | longest time without a token, s"
     ),
 }
 

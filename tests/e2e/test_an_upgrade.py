@@ -24,11 +24,7 @@ from tests.kit.stack.embedded import PARAMETERS, STACK_NAME, StackError, deploya
 NAME = "upgraded"
 FIRST_RELEASE = Path(__file__).parent / "releases" / "template-1.0.0.yaml.gz"
 # No tick comes in between, and no mint: the token is one that the first release has stored.
-QUIET = {
-    **PARAMETERS,
-    "ScheduleExpression": "rate(30 days)",
-    "AlarmEmail": "night@example.com",
-}
+QUIET = {**PARAMETERS, "ScheduleExpression": "rate(30 days)", "AlarmEmail": "night@example.com"}
 PAGE = Path(__file__).parents[2] / "docs" / "emulators.md"
 pytestmark = pytest.mark.timeout(240)
 
@@ -46,12 +42,7 @@ class Upgrade:
         self.version = self._store_a_token()
         self.before = self.alias()
         self.company = self._company()
-        parameters = {
-            **QUIET,
-            "DashboardEnabled": "false",
-            "EncryptLogsAndQueues": "true",
-            **self.company,
-        }
+        parameters = {**QUIET, "DashboardEnabled": "false", "EncryptLogsAndQueues": "true", **self.company}
         self.error = self._failing(parameters)
         self.status_after_failure = self.status()
         self.after_failure = self.alias()

@@ -70,10 +70,7 @@ def _assume(session: boto3.Session) -> boto3.Session | None:
         return None
     given = session.client("sts").assume_role(RoleArn=role, RoleSessionName="smoke")["Credentials"]
     return boto3.Session(
-        given["AccessKeyId"],
-        given["SecretAccessKey"],
-        given["SessionToken"],
-        region_name=session.region_name,
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=session.region_name
     )
 
 

@@ -9,18 +9,7 @@ import pytest
 
 from scripts import build_artifact
 from scripts import template as cloudformation
-from scripts.template import (
-    ACCOUNT,
-    COMPANY,
-    EVERYTHING,
-    EXISTING,
-    KEY,
-    REGION,
-    STACK,
-    STANDBY,
-    TOPIC,
-    Stack,
-)
+from scripts.template import ACCOUNT, COMPANY, EVERYTHING, EXISTING, KEY, REGION, STACK, STANDBY, TOPIC, Stack
 from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
