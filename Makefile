@@ -233,4 +233,8 @@ bench: setup  ## measure the functions beside what else could have been written;
 
 .PHONY: cost
 cost: setup  ## what callers cost a month, and where AWS's limits bite (ARGS='--callers 200 --help')
-	@$(RUN) -m scripts.cost $(ARGS)
+	@$(RUN) -m bench.cost $(ARGS)
+
+.PHONY: cost-page
+cost-page: setup
+	@$(RUN) -m bench.cost_page

@@ -63,7 +63,7 @@ def main() -> int:
             "token_version": secrets.version_of("token"),
             "credentials": credentials,
         }
-        print(json.dumps(said), flush=True)  # noqa: T201 - the parent reads it
+        print(json.dumps(said), flush=True)
         ended.wait()
     return 0
 

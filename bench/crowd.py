@@ -28,6 +28,7 @@ from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 from botocore.config import Config
 
 from bench import report
+from scripts import pages
 from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.loopback import Request, Response
@@ -88,7 +89,7 @@ def serve() -> None:
     with _SlowSecretsManager() as secrets, _SlowLambda() as functions:
         functions.wire("vend", _vend)
         secrets.create("token", {"access_token": "bus|" + "1234567890abcdef" * 4})
-        print(json.dumps({"secretsmanager": secrets.url, "lambda": functions.url}), flush=True)  # noqa: T201 - the parent reads it
+        print(json.dumps({"secretsmanager": secrets.url, "lambda": functions.url}), flush=True)
         ended.wait()
 
 
@@ -123,12 +124,7 @@ class Sdk:
         """As a boto3 session's, with a connection for each thread."""
         config = Config(max_pool_connections=THREADS).merge(options.pop("config", None) or Config())
         session: Any = self._session
-        client = session.client(
-            service,
-            endpoint_url=self._urls[service],
-            config=config,
-            **options,
-        )
+        client = session.client(service, endpoint_url=self._urls[service], config=config, **options)
         client.meta.events.register("before-send", self._count)
         return client
 
@@ -285,8 +281,8 @@ def main() -> int:
         serve()
         return 0
     text = table(measure())
-    print(text)  # noqa: T201 - what was asked for
-    report.put_into_page("crowd", text)
+    print(text)
+    pages.put(report.PAGE, "crowd", f"{text}\n")
     return 0
 
 

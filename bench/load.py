@@ -3,7 +3,7 @@
     python -m bench.load     runs it and writes its table into docs/performance.md
 
 Minutes are played as seconds: both caches keep the token for CACHE_SECONDS, so that they turn over many times in a
-run. What must come out is what scripts/cost.py says of the same numbers. Counting begins when every caller has had
+run. What must come out is what bench/cost.py says of the same numbers. Counting begins when every caller has had
 the token for a while, so that the rush at the start is not taken for the rate.
 
 The function is the built one in the runtime harness (tests/kit/runtime), not in the embedded stack: the
@@ -20,8 +20,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bench import report
-from scripts import cost
+from bench import cost, report
+from scripts import pages
 from tests.kit.runtime.artefacts import VEND, Artefact
 from tests.kit.runtime.function import LambdaFunction
 from tests.kit.secrets_manager.server import SecretsManager
@@ -192,8 +192,8 @@ def main() -> int:
     """Runs all sizes and writes the page."""
     runs = [run_with(size) for size in SIZES]
     text = table(runs)
-    print(text)  # noqa: T201 - what was asked for
-    report.put_into_page("load", text)
+    print(text)
+    pages.put(report.PAGE, "load", f"{text}\n")
     return 0
 
 

@@ -162,17 +162,6 @@ def _size_table(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def put_into_page(name: str, text: str, page: Path = PAGE) -> None:
-    """Replaces what stands between the page's markers of that name."""
-    begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
-    old = page.read_text(encoding="utf-8")
-    head, found, rest = old.partition(begin)
-    if not found or end not in rest:
-        raise ValueError(f"{page} has no place for {name!r}")
-    tail = rest.partition(end)[2]
-    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
-
-
 def now() -> str:
     """For the record."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -119,52 +119,33 @@ class Variants:
         bare = self._without_bytecode(vend, self.layer)
         versioned = aws.addresses["token_version"]
 
-        def rival(name: str, label: str, file: str, libraries: Path, **more: Any) -> Variant:
-            return Variant(name, label, rivals / file, (libraries,), **more)
+        def rival(name: str, label: str, file: str, libraries: Path, **more: str) -> Variant:
+            event = HTTP_EVENT if file == "textbook" else {}
+            return Variant(name, label, rivals / file, (libraries,), event, {**all_roots, **more})
 
+        def powertools(name: str, client: str, label: str, libraries: Path, **more: str) -> Variant:
+            label = f"Logger, Metrics, {label}"
+            return rival(name, label, "powertools", libraries, CLIENT=client, **more)
+
+        textbook = "textbook: Logger, Metrics, Tracer, event handler, `parameters`"
+        signed = "urllib3, botocore's signer, small CA file"
         self.all = [
             rival("empty", "an empty function", "empty", with_bytecode),
-            rival(
-                "textbook",
-                "textbook: Logger, Metrics, Tracer, event handler, `parameters`",
-                "textbook",
-                with_bytecode,
-                event=HTTP_EVENT,
-                environment=all_roots,
-            ),
+            rival("textbook", textbook, "textbook", with_bytecode),
             rival(
                 "textbook-validation",
                 "textbook with validation",
                 "textbook",
                 with_bytecode,
-                event=HTTP_EVENT,
-                environment={**all_roots, "VALIDATION": "true"},
+                VALIDATION="true",
             ),
-            rival("boto3", "Logger, Metrics, boto3", "boto3_client", with_bytecode, environment=all_roots),
-            rival(
-                "boto3-no-bytecode",
-                "Logger, Metrics, boto3, no bytecode (SAM's default build)",
-                "boto3_client",
-                without,
-                environment=all_roots,
+            powertools("boto3", "boto3", "boto3", with_bytecode),
+            powertools("boto3-no-bytecode", "boto3", "boto3, no bytecode (SAM's default build)", without),
+            powertools(
+                "botocore", "botocore", "botocore with trimmed data, small CA file", trimmed, **few_roots
             ),
-            rival(
-                "botocore",
-                "Logger, Metrics, botocore with trimmed data, small CA file",
-                "botocore_client",
-                trimmed,
-                environment=few_roots,
-            ),
-            rival(
-                "urllib3",
-                "Logger, Metrics, urllib3, botocore's signer, small CA file",
-                "urllib3_signed",
-                with_bytecode,
-                environment=few_roots,
-            ),
-            rival(
-                "floor", "signer and log lines written by hand", "floor", with_bytecode, environment=few_roots
-            ),
+            powertools("urllib3", "urllib3", signed, with_bytecode, **few_roots),
+            rival("floor", "signer and log lines written by hand", "floor", with_bytecode, **few_roots),
             # The hand-out trusts what its layer ships, and no bundle is named to it.
             Variant("vend", "**vend**, direct invoke", vend, (self.layer,)),
             Variant("vend-http", "**vend**, HTTP", vend, (self.layer,), event=HTTP_EVENT),

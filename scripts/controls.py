@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.infrastructure.cloudformation import EVERYTHING, Decided
+from scripts import pages
+from scripts.template import EVERYTHING, ROOT, Decided
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "SECURITY.md"
 CHECKOV = ROOT / ".build" / "checkov" / "bin" / "checkov"
 GUARD = ROOT / ".build" / "guard"
 RULES = GUARD / "node_modules" / "@cdklabs" / "cdk-validator-cfnguard"
-BEGIN, END = "<!-- controls: written by make controls -->", "<!-- end of controls -->"
 VARIANTS: dict[str, dict[str, str]] = {"as it comes": {}, "every parameter set": EVERYTHING}
 
 ACCEPTED = {
@@ -139,11 +138,11 @@ def faults(results: Mapping[str, Results], *, complete: bool) -> Iterator[str]:
 def table(results: Mapping[str, Results]) -> str:
     """The table of SECURITY.md."""
     titles = {control: found.title for each in results.values() for control, found in each.items()}
-    lines = [f"| control | asks | {' | '.join(results)} |", "|---|---|" + "---|" * len(results)]
-    for control in sorted(titles):
-        cells = (_cell(control, each.get(control)) for each in results.values())
-        lines.append(f"| {control} | {titles[control]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows = (
+        [control, titles[control], *(_cell(control, each.get(control)) for each in results.values())]
+        for control in sorted(titles)
+    )
+    return pages.table(["control", "asks", *results], rows)
 
 
 def _cell(control: str, result: Result | None) -> str:
@@ -154,16 +153,11 @@ def _cell(control: str, result: Result | None) -> str:
     return f"no: {ACCEPTED.get(control, 'no reason')}"
 
 
-def _json(command: list[str], environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401  what a tool prints
+def _json(command: list[str], environment: dict[str, str] | None = None) -> Any:
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if not finished.stdout.strip():
         raise RuntimeError(f"{command[0]} said nothing ({finished.returncode}): {finished.stderr[-2000:]}")
     return json.loads(finished.stdout)
-
-
-def _page(table_text: str) -> str:
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table_text}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:
@@ -187,8 +181,8 @@ def main() -> int:
         print("skipped: CloudFormation Guard, which npm brings; no npm on the PATH", file=sys.stderr)
         found += ["CloudFormation Guard did not run"] if os.environ.get("CI") or write else []
     elif write:
-        PAGE.write_text(_page(table(results)), encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != _page(table(results)):
+        pages.put(PAGE, "controls", f"\n{table(results)}\n")
+    elif table(results) not in PAGE.read_text(encoding="utf-8"):
         found.append("the table in SECURITY.md is not what was found: make controls ARGS=--write")
     for fault in found:
         print(f"FAULT  {fault}")

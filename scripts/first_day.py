@@ -23,12 +23,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.reliability import table
+from scripts.pages import ROOT, table
 from token_vending_ops.deployed import DeployedStack, NoSuchStackError
 from token_vending_ops.doctor import examine
 from token_vending_ops.findings import COULD_NOT_LOOK, Finding, as_table, exit_code
 
-ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ["tests/e2e/test_smoke.py"]
 LIVE = ["tests/contract", "-m", "live"]
 PERMISSIONS = ("WRITE", "QUOTA", "REFRESH")

@@ -17,11 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
-
 from scripts import build
+from scripts.pages import table
+from scripts.template import ROOT, source
 
-ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ROOT / "docs" / "licences.md"
 SBOM = ROOT / ".build" / "sbom"
 SEMANTIC_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -67,12 +66,6 @@ CAPABILITIES = {
 NOT_ON_THE_LIST = ("AWS::AppConfig::", "AWS::Scheduler::")
 """Missing from https://docs.aws.amazon.com/serverlessrepo/latest/devguide/list-supported-resources.html when it
 was last looked at: AWS Support adds types on request. `sam deploy` does not care."""
-
-
-def source() -> dict[str, Any]:
-    """The template as it is written."""
-    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
-    return parsed
 
 
 def application() -> dict[str, Any]:
@@ -177,15 +170,12 @@ def licences_page(packages: dict[str, list[metadata.Distribution]]) -> str:
         "",
         "Written by `make publish-check ARGS=--write` from what is built. Each package's licence text lies in its",
         "`.dist-info` folder beside it; the SBOMs (CycloneDX) are written to `.build/sbom/`.",
-        "",
-        "| artefact | package | version | licence |",
-        "|---|---|---|---|",
     ]
+    rows = []
     for layer, found in packages.items():
-        lines += [f"| {layer} | {p.name} | {p.version} | {licence_of(p)} |" for p in found]
-        if not found:
-            lines.append(f"| {layer} | nothing but our own code (MIT) | | |")
-    return "\n".join(lines) + "\n"
+        rows += [[layer, p.name, p.version, licence_of(p)] for p in found]
+        rows += [] if found else [[layer, "nothing but our own code (MIT)", "", ""]]
+    return "\n".join(lines) + "\n\n" + table(("artefact", "package", "version", "licence"), rows)
 
 
 def licence_faults(packages: dict[str, list[metadata.Distribution]]) -> Iterator[str]:

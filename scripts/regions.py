@@ -12,16 +12,15 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cfnlint
 from botocore.session import Session
 from cfnlint.helpers import REGIONS
 
-from tests.infrastructure.cloudformation import EVERYTHING, Decided
+from scripts.pages import table
+from scripts.template import EVERYTHING, ROOT, Decided
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "regions.md"
 URL = "AWS::Lambda::Url"
 MISSING_TYPE = "E3006"
@@ -91,14 +90,13 @@ def page(without_url: set[str]) -> str:
         "comes, with every parameter set and without the URL. In each region listed here it has no other fault than a",
         f"missing `{URL}`; where that is missing, deploy with `UrlDoor=false`: callers then invoke the function.",
         "A schema says that a type exists. That the service answers is seen by deploying.",
-        "",
-        "| partition | regions with both doors | with direct invoke only (`UrlDoor=false`) |",
-        "|---|---|---|",
     ]
+    rows = []
     for partition, regions in partitions().items():
-        cells = (", ".join(sorted(part)) for part in (set(regions) - without_url, set(regions) & without_url))
-        lines.append(f"| {partition} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        parts = (set(regions) - without_url, set(regions) & without_url)
+        rows.append([partition, *(", ".join(sorted(part)) for part in parts)])
+    heads = ("partition", "regions with both doors", "with direct invoke only (`UrlDoor=false`)")
+    return "\n".join(lines) + f"\n\n{table(heads, rows)}"
 
 
 def _faults(*, write: bool) -> Iterator[str]:

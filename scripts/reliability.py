@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts import pages
+from scripts.pages import table
+
+ROOT = pages.ROOT
 PAGE = ROOT / "docs" / "reliability.md"
 REPORT = ROOT / ".build" / "reliability.xml"
 TESTS = [
@@ -72,25 +75,8 @@ def _in_order(row: Row) -> list[str]:
 def page(text: str, tables: dict[str, list[Row]]) -> str:
     """The page with each marked part replaced. Raises ValueError if a marker is missing."""
     for name, lay_out in PARTS.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"{PAGE.name} has no single place for {name}")
-        head, _, rest = text.partition(begin)
-        _, _, tail = rest.partition(end)
-        text = f"{head}{begin}{lay_out(tables)}{end}{tail}"
+        text = pages.replaced(text, name, lay_out(tables))
     return text
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value).replace("|", "\\|")
 
 
 MOMENTS = ("before, no effect", "before, takes effect all the same", "after it took effect")
@@ -129,32 +115,6 @@ def _ended(row: Row | None) -> str:
     return f"token: {row['token']}; retry: {row['retry']}, {mints}"
 
 
-def vend_crashes(tables: dict[str, list[Row]]) -> str:
-    """The hand-out's crash matrix."""
-    rows = (
-        [
-            row["scenario"],
-            row["place"],
-            row["operation"],
-            row["moment"],
-            row["first"],
-            row["second"],
-            row["mints"],
-        ]
-        for row in tables["crash-vend"]
-    )
-    heads = [
-        "scenario",
-        "call",
-        "operation",
-        "killed",
-        "the caller's next try",
-        "the one after",
-        "mints in all",
-    ]
-    return "\n" + table(heads, rows)
-
-
 def store_faults(tables: dict[str, list[Row]]) -> str:
     """Lasting faults, equal lines folded over the calls they begin with."""
     folded: dict[tuple[object, ...], list[int]] = defaultdict(list)
@@ -162,23 +122,8 @@ def store_faults(tables: dict[str, list[Row]]) -> str:
         key = (row["fault"], row["run"], row["mints"], row["token_works"], row["next"], row["mints_in_all"])
         folded[key].append(row["first"])
     lines = [(fault, ", ".join(map(str, sorted(places))), *rest) for (fault, *rest), places in folded.items()]
-    heads = [
-        "fault",
-        "from call",
-        "the run ends in",
-        "mints",
-        "stored token works",
-        "next run",
-        "mints in all",
-    ]
-    return "\n" + table(heads, sorted(lines, key=lambda line: (str(line[0]).lower(), line[1])))
-
-
-def hangs(tables: dict[str, list[Row]]) -> str:
-    """Hard timeouts."""
-    heads = ["call", "fault", "the run ends in", "mints", "stored token works", "the retry", "mints in all"]
-    names = ("place", "fault", "run", "mints", "token_works", "next", "mints_in_all")
-    return "\n" + table(heads, ([row[name] for name in names] for row in tables["hang"]))
+    heads = "fault | from call | the run ends in | mints | stored token works | next run | mints in all"
+    return "\n" + table(heads.split(" | "), sorted(lines, key=lambda line: (str(line[0]).lower(), line[1])))
 
 
 def single_faults(tables: dict[str, list[Row]]) -> str:
@@ -191,61 +136,48 @@ def single_faults(tables: dict[str, list[Row]]) -> str:
     return "\n" + table(["fault", "the run ends in"], [*store, *vendor])
 
 
-def vendor_faults(tables: dict[str, list[Row]]) -> str:
-    """Lasting faults of the vendor."""
-    heads = [
-        "fault",
-        "the run ends in",
-        "requests",
-        "mints",
-        "stored token works",
-        "next token is suspect",
-        "next run",
-    ]
-    names = ("fault", "run", "requests", "mints", "token_works", "may_have_minted", "next")
-    return "\n" + table(heads, ([row[name] for name in names] for row in tables["vendor"]))
+def columns(name: str, heads: str, keys: str = "") -> Callable[[dict[str, list[Row]]], str]:
+    """A table of these values of the rows; without `keys`, of all in their order."""
 
+    def lay_out(tables: dict[str, list[Row]]) -> str:
+        rows = ([row.get(key, "") for key in keys.split() or row] for row in tables[name])
+        return "\n" + table(heads.split(" | "), rows)
 
-def hand_out_faults(tables: dict[str, list[Row]]) -> str:
-    """What callers see."""
-    heads = [
-        "fault",
-        "a caller, nothing in memory",
-        "a caller, a copy in memory",
-        "a caller that rejects the copy",
-    ]
-    names = ("fault", "cold", "copy", "rejecting")
-    return "\n" + table(heads, ([row[name] for name in names] for row in tables["hand-out"]))
-
-
-def races(tables: dict[str, list[Row]]) -> str:
-    """The races."""
-    rows = ([row["what"], row["found"], row.get("versions", "")] for row in tables["race"])
-    return "\n" + table(["race", "found", "versions written"], rows)
-
-
-def rows_of(name: str, heads: Sequence[str]) -> Callable[[dict[str, list[Row]]], str]:
-    """A table whose columns are the rows' own values, in their order."""
-    return lambda tables: "\n" + table(heads, (list(row.values()) for row in tables[name]))
+    return lay_out
 
 
 PARTS: dict[str, Callable[[dict[str, list[Row]]], str]] = {
     "crashes": crashes,
-    "vend crashes": vend_crashes,
-    "store faults": store_faults,
-    "hangs": hangs,
-    "single faults": single_faults,
-    "vendor faults": vendor_faults,
-    "hand-out faults": hand_out_faults,
-    "races": races,
-    "crowds": rows_of("crowd", ["callers", "simulations, half with reads that lag", "versions", "mints"]),
-    "sign-ins": rows_of(
-        "sign-in", ["killed at the age of, s", "probe", "earlier mints for callers", "s without a token"]
+    "vend crashes": columns(
+        "crash-vend",
+        "scenario | call | operation | killed | the caller's next try | the one after | mints in all",
+        "scenario place operation moment first second mints",
     ),
-    "outages": rows_of("outage", ["the vendor is down for, min", "it answers", "s more without a token"]),
-    "sieges": rows_of(
-        "siege",
-        ["all day long", "mints in the worst hour", "mints", "versions", "longest time without a token, s"],
+    "store faults": store_faults,
+    "hangs": columns(
+        "hang",
+        "call | fault | the run ends in | mints | stored token works | the retry | mints in all",
+        "place fault run mints token_works next mints_in_all",
+    ),
+    "single faults": single_faults,
+    "vendor faults": columns(
+        "vendor",
+        "fault | the run ends in | requests | mints | stored token works | next token is suspect | next run",
+        "fault run requests mints token_works may_have_minted next",
+    ),
+    "hand-out faults": columns(
+        "hand-out",
+        "fault | a caller, nothing in memory | a caller, a copy in memory | a caller that rejects the copy",
+        "fault cold copy rejecting",
+    ),
+    "races": columns("race", "race | found | versions written", "what found versions"),
+    "crowds": columns("crowd", "callers | simulations, half with reads that lag | versions | mints"),
+    "sign-ins": columns(
+        "sign-in", "killed at the age of, s | probe | earlier mints for callers | s without a token"
+    ),
+    "outages": columns("outage", "the vendor is down for, min | it answers | s more without a token"),
+    "sieges": columns(
+        "siege", "all day long | mints in the worst hour | mints | versions | longest time without a token, s"
     ),
 }
 

@@ -75,5 +75,5 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         "message": "audit",
         "audit": {"outcome": "handed_out", "door": "direct", "version": secret["version"]},
     }
-    print(json.dumps(line))  # noqa: T201
+    print(json.dumps(line))
     return {name: secret[name] for name in ("access_token", "expires_at", "version")}

@@ -23,11 +23,7 @@ def token() -> dict[str, str]:
     # `parameters` does not tell the secret's version id; the run that has minted the token names it as well.
     version = secret["run"]
     logger.info("audit", audit={"outcome": "handed_out", "door": "http", "version": version})
-    return {
-        "access_token": secret["access_token"],
-        "expires_at": secret["expires_at"],
-        "version": version,
-    }
+    return {"access_token": secret["access_token"], "expires_at": secret["expires_at"], "version": version}
 
 
 @logger.inject_lambda_context

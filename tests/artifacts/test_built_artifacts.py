@@ -137,8 +137,7 @@ def test_the_client_layer_holds_the_client_alone(built: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "packages"),
-    [("RefreshFunction", {"boto3", "s3transfer"}), ("VendFunction", set())],
+    ("function", "packages"), [("RefreshFunction", {"boto3", "s3transfer"}), ("VendFunction", set())]
 )
 def test_a_function_holds_its_handler_and_only_the_refresh_function_the_sdk(
     built: Path, function: str, packages: set[str]

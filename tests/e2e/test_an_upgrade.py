@@ -17,18 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scripts import build
-from tests.infrastructure import cloudformation
+from scripts import template as cloudformation
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import PARAMETERS, STACK_NAME, StackError, deployable
 
 NAME = "upgraded"
 FIRST_RELEASE = Path(__file__).parent / "releases" / "template-1.0.0.yaml.gz"
 # No tick comes in between, and no mint: the token is one that the first release has stored.
-QUIET = {
-    **PARAMETERS,
-    "ScheduleExpression": "rate(30 days)",
-    "AlarmEmail": "night@example.com",
-}
+QUIET = {**PARAMETERS, "ScheduleExpression": "rate(30 days)", "AlarmEmail": "night@example.com"}
 PAGE = Path(__file__).parents[2] / "docs" / "emulators.md"
 pytestmark = pytest.mark.timeout(240)
 
@@ -46,12 +42,7 @@ class Upgrade:
         self.version = self._store_a_token()
         self.before = self.alias()
         self.company = self._company()
-        parameters = {
-            **QUIET,
-            "DashboardEnabled": "false",
-            "EncryptLogsAndQueues": "true",
-            **self.company,
-        }
+        parameters = {**QUIET, "DashboardEnabled": "false", "EncryptLogsAndQueues": "true", **self.company}
         self.error = self._failing(parameters)
         self.status_after_failure = self.status()
         self.after_failure = self.alias()
@@ -60,12 +51,6 @@ class Upgrade:
 
     def client(self, service: str) -> Any:
         return self.stack.client(service)
-
-    def resource(self, logical_id: str) -> str:
-        found = self.client("cloudformation").describe_stack_resource(
-            StackName=NAME, LogicalResourceId=logical_id
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def status(self) -> str:
         (found,) = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
@@ -171,9 +156,9 @@ def test_the_token_of_the_first_release_is_handed_out_by_this_one(upgrade: Upgra
 def test_every_parameter_of_the_company_has_arrived(upgrade: Upgrade) -> None:
     """But for the VPC and the boundary, which MiniStack's CloudFormation leaves out: moto shows them."""
     company = upgrade.company
-    policy = upgrade.client("iam").get_role_policy(RoleName=upgrade.resource("VendRole"), PolicyName="vend")[
-        "PolicyDocument"
-    ]
+    policy = upgrade.client("iam").get_role_policy(
+        RoleName=upgrade.stack.resource("VendRole", NAME), PolicyName="vend"
+    )["PolicyDocument"]
     assert "ConnectToVpc" in [statement["Sid"] for statement in policy["Statement"]]
     secret = upgrade.client("secretsmanager").describe_secret(SecretId=upgrade.outputs["TokenSecretArn"])
     assert secret["KmsKeyId"] == company["KmsKeyArn"]
@@ -193,7 +178,7 @@ def test_the_first_releases_key_stays_for_what_it_has_encrypted(upgrade: Upgrade
 @pytest.mark.parametrize("queue", ["RefreshFailureQueue", "ScheduleFailureQueue"])
 def test_a_queue_refuses_plain_http(upgrade: Upgrade, queue: str) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        upgrade.client("sqs").receive_message(QueueUrl=upgrade.resource(queue))
+        upgrade.client("sqs").receive_message(QueueUrl=upgrade.stack.resource(queue, NAME))
 
 
 def test_the_page_says_of_each_type_whether_the_embedded_stack_makes_it(upgrade: Upgrade) -> None:

@@ -1,12 +1,11 @@
 """The doctor on the deployed stack: what is broken is found, and the command under the finding mends it."""
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +15,6 @@ from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
 
 pytestmark = pytest.mark.timeout(240)
-FOREIGN_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}],
-}
 
 
 class Doctor:
@@ -75,18 +70,57 @@ def doctor(minted: EmbeddedStack, aws: AwsCli) -> Doctor:
     return Doctor(minted, aws)
 
 
-@contextlib.contextmanager
-def put_back(stack: EmbeddedStack, output: str) -> Iterator[None]:
-    """Afterwards the secret holds again what it held before."""
-    secrets = stack.client("secretsmanager")
-    content = secrets.get_secret_value(SecretId=stack.outputs[output])["SecretString"]
-    try:
-        yield
-    finally:
-        secrets.put_secret_value(SecretId=stack.outputs[output], SecretString=content)
+def set_schedule(stack: EmbeddedStack, state: str) -> None:
+    scheduler = stack.client("scheduler")
+    schedule = scheduler.get_schedule(Name=stack.resource("Schedule"))
+    kept = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    scheduler.update_schedule(**{name: schedule[name] for name in kept}, State=state)
 
 
-def test_a_healthy_stack_has_no_finding_but_that_nobody_is_subscribed(doctor: Doctor) -> None:
+def overwrite_the_token(stack: EmbeddedStack) -> None:
+    secret = stack.outputs["TokenSecretArn"]
+    stack.client("secretsmanager").put_secret_value(SecretId=secret, SecretString="what is this?")
+
+
+def delete_the_token_secret(stack: EmbeddedStack) -> None:
+    secret = stack.outputs["TokenSecretArn"]
+    stack.client("secretsmanager").delete_secret(SecretId=secret, RecoveryWindowInDays=7)
+
+
+def open_the_url(stack: EmbeddedStack) -> None:
+    url = {"FunctionName": stack.outputs["VendFunctionName"], "Qualifier": "url"}
+    stack.client("lambda").update_function_url_config(**url, AuthType="NONE")
+
+
+def grant_to_everybody(stack: EmbeddedStack) -> None:
+    alias = {"FunctionName": stack.outputs["VendFunctionName"], "Qualifier": "live"}
+    grant = {"StatementId": "oops", "Action": "lambda:InvokeFunction", "Principal": "*"}
+    stack.client("lambda").add_permission(**alias, **grant)
+
+
+def keep_the_answers(stack: EmbeddedStack) -> None:
+    queue = stack.client("sqs").get_queue_attributes(
+        QueueUrl=stack.resource("RefreshFailureQueue"), AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    stack.client("lambda").put_function_event_invoke_config(
+        FunctionName=stack.outputs["VendFunctionName"],
+        Qualifier="live",
+        DestinationConfig={"OnSuccess": {"Destination": queue}},
+    )
+
+
+def add_a_policy(stack: EmbeddedStack) -> None:
+    statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    stack.client("iam").put_role_policy(
+        RoleName=stack.resource("VendRole"),
+        PolicyName="just-for-a-test",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+def test_a_healthy_stack_has_no_finding_but_that_nobody_is_subscribed_and_no_token_is_shown(
+    doctor: Doctor,
+) -> None:
     finished = doctor.run("--stack", "token-vending")
     rows = [
         line for line in finished.stdout.splitlines() if line.startswith(("WARNING", "CRITICAL", "UNKNOWN"))
@@ -94,6 +128,8 @@ def test_a_healthy_stack_has_no_finding_but_that_nobody_is_subscribed(doctor: Do
     unexpected = [row for row in rows if "nobody is subscribed" not in row and "in ALARM" not in row]
     assert unexpected == [], finished.stdout
     assert "set and well-formed" in finished.stdout
+    shown = finished.stdout + finished.stderr
+    assert [token for token in doctor.stack.personr.ever_minted if token in shown] == []
 
 
 def test_an_unknown_stack_is_told_apart_from_a_sick_one(doctor: Doctor) -> None:
@@ -102,37 +138,47 @@ def test_an_unknown_stack_is_told_apart_from_a_sick_one(doctor: Doctor) -> None:
     assert "There is no stack 'no-such-stack'" in finished.stderr
 
 
-def test_no_secret_is_shown(doctor: Doctor) -> None:
-    finished = doctor.run("--stack", "token-vending")
-    shown = finished.stdout + finished.stderr
-    assert [token for token in doctor.stack.personr.ever_minted if token in shown] == []
-
-
-def test_credentials_that_cannot_be_used(doctor: Doctor) -> None:
-    with put_back(doctor.stack, "CredentialsSecretArn"):
-        doctor.stack.put_credentials(email="a:b@example.com")
+def test_credentials_that_cannot_be_used_are_found(doctor: Doctor) -> None:
+    secrets, secret = doctor.stack.client("secretsmanager"), doctor.stack.outputs["CredentialsSecretArn"]
+    before = secrets.get_secret_value(SecretId=secret)["SecretString"]
+    doctor.stack.put_credentials(email="a:b@example.com")
+    try:
         assert doctor.finding("holds a colon")["severity"] == "CRITICAL"
+    finally:
+        secrets.put_secret_value(SecretId=secret, SecretString=before)
 
 
-def test_a_token_secret_that_somebody_wrote_over(doctor: Doctor) -> None:
-    stack = doctor.stack
-    stack.client("secretsmanager").put_secret_value(
-        SecretId=stack.outputs["TokenSecretArn"], SecretString="what is this?"
-    )
-    finding = doctor.finding("overwritten")
-    assert finding["severity"] == "CRITICAL"
+@pytest.mark.parametrize(
+    ("harm", "check", "says"),
+    [
+        (overwrite_the_token, "token", "overwritten"),
+        (delete_the_token_secret, "token", "marked for deletion"),
+        (lambda stack: set_schedule(stack, "DISABLED"), "schedule", "disabled"),
+        (open_the_url, "permissions", "open to everybody"),
+        # The emulator shows the alias's statement in the function's own policy, too.
+        (grant_to_everybody, "grants", "everybody may lambda:InvokeFunction on {vend}:live"),
+        (keep_the_answers, "grants", "each with the token"),
+        (add_a_policy, "roles", "just-for-a-test"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_harms_callers_is_found_and_mended_by_the_command_under_the_finding(
+    doctor: Doctor, harm: Callable[[EmbeddedStack], None], check: str, says: str
+) -> None:
+    harm(doctor.stack)
+    finding = doctor.finding(says.format(vend=doctor.stack.outputs["VendFunctionName"]))
+    assert (finding["check"], finding["severity"]) == (check, "CRITICAL")
     doctor.mend(finding)
-    assert doctor.finding("expires in 364 days")["severity"] == "OK"
+    assert {found["severity"] for found in doctor.findings() if found["check"] == check} == {"OK"}
 
 
-def test_a_lock_that_a_dead_run_left(doctor: Doctor) -> None:
+def test_a_lock_that_a_dead_run_left_is_taken_over_by_the_command_under_the_finding(doctor: Doctor) -> None:
     stack = doctor.stack
-    secrets = stack.client("secretsmanager")
+    secrets, secret = stack.client("secretsmanager"), stack.outputs["TokenSecretArn"]
     intent = {"intent": "run-dead", "started_at": "2026-01-01T00:00:00Z", "reason": "too_old"}
     version = str(uuid.uuid4())
-    secret = stack.outputs["TokenSecretArn"]
-    scheduler = stack.client("scheduler")
-    with paused(stack):
+    set_schedule(stack, "DISABLED")
+    try:
         secrets.put_secret_value(
             SecretId=secret,
             SecretString=json.dumps(intent),
@@ -144,83 +190,11 @@ def test_a_lock_that_a_dead_run_left(doctor: Doctor) -> None:
         assert finding["severity"] == "WARNING"
         doctor.mend(finding)
         assert doctor.finding("free")["check"] == "lock"
-    assert scheduler.get_schedule(Name=schedule_name(stack))["State"] == "ENABLED"
-
-
-def test_a_disabled_schedule(doctor: Doctor) -> None:
-    stack = doctor.stack
-    with paused(stack):
-        finding = doctor.finding("disabled")
-        assert finding["severity"] == "CRITICAL"
-        doctor.mend(finding)
-        schedule = stack.client("scheduler").get_schedule(Name=schedule_name(stack))
-        assert schedule["State"] == "ENABLED"
-        assert schedule["Target"]["Arn"].endswith(":live")
-
-
-def test_a_secret_that_is_marked_for_deletion(doctor: Doctor) -> None:
-    stack = doctor.stack
-    stack.client("secretsmanager").delete_secret(
-        SecretId=stack.outputs["TokenSecretArn"], RecoveryWindowInDays=7
-    )
-    finding = doctor.finding("marked for deletion")
-    assert (finding["check"], finding["severity"]) == ("token", "CRITICAL")
-    doctor.mend(finding)
-    assert doctor.finding("expires in 364 days")["severity"] == "OK"
-
-
-def test_a_url_that_is_open_to_everybody(doctor: Doctor) -> None:
-    functions = doctor.stack.client("lambda")
-    url = {"FunctionName": doctor.stack.outputs["VendFunctionName"], "Qualifier": "url"}
-    functions.update_function_url_config(**url, AuthType="NONE")
-    try:
-        finding = doctor.finding("open to everybody")
-        assert finding["severity"] == "CRITICAL"
-        doctor.mend(finding)
-        assert functions.get_function_url_config(**url)["AuthType"] == "AWS_IAM"
     finally:
-        functions.update_function_url_config(**url, AuthType="AWS_IAM")
+        set_schedule(stack, "ENABLED")
 
 
-def test_a_grant_to_everybody(doctor: Doctor) -> None:
-    functions = doctor.stack.client("lambda")
-    alias = {"FunctionName": doctor.stack.outputs["VendFunctionName"], "Qualifier": "live"}
-    functions.add_permission(**alias, StatementId="oops", Action="lambda:InvokeFunction", Principal="*")
-    # The emulator shows the alias's statement in the function's own policy, too.
-    finding = doctor.finding(f"everybody may lambda:InvokeFunction on {alias['FunctionName']}:live")
-    assert (finding["check"], finding["severity"]) == ("grants", "CRITICAL")
-    doctor.mend(finding)
-    assert doctor.finding("nobody has more")["severity"] == "OK"
-
-
-def test_a_destination_that_would_keep_the_token(doctor: Doctor) -> None:
-    queue = doctor.stack.client("sqs").get_queue_attributes(
-        QueueUrl=resource(doctor.stack, "RefreshFailureQueue"), AttributeNames=["QueueArn"]
-    )["Attributes"]["QueueArn"]
-    doctor.stack.client("lambda").put_function_event_invoke_config(
-        FunctionName=doctor.stack.outputs["VendFunctionName"],
-        Qualifier="live",
-        DestinationConfig={"OnSuccess": {"Destination": queue}},
-    )
-    finding = doctor.finding("each with the token")
-    assert (finding["check"], finding["severity"]) == ("grants", "CRITICAL")
-    doctor.mend(finding)
-    assert doctor.finding("nobody has more")["severity"] == "OK"
-
-
-def test_a_policy_that_somebody_added_to_a_role(doctor: Doctor) -> None:
-    stack = doctor.stack
-    role = resource(stack, "VendRole")
-    stack.client("iam").put_role_policy(
-        RoleName=role, PolicyName="just-for-a-test", PolicyDocument=json.dumps(FOREIGN_POLICY)
-    )
-    finding = doctor.finding("just-for-a-test")
-    assert finding["severity"] == "CRITICAL"
-    doctor.mend(finding)
-    assert [f for f in doctor.findings() if "just-for-a-test" in f["saw"]] == []
-
-
-def test_a_setting_that_never_reached_the_aliases(doctor: Doctor) -> None:
+def test_a_setting_that_never_reached_the_aliases_is_found_and_published(doctor: Doctor) -> None:
     stack = doctor.stack
     functions = stack.client("lambda")
     name = stack.outputs["VendFunctionName"]
@@ -244,9 +218,9 @@ def test_a_setting_that_never_reached_the_aliases(doctor: Doctor) -> None:
             assert of_url["severity"] == "OK"
 
 
-def test_a_message_that_was_put_aside(doctor: Doctor) -> None:
+def test_a_message_that_was_put_aside_is_found(doctor: Doctor) -> None:
     queues = doctor.stack.client("sqs")
-    url = resource(doctor.stack, "RefreshFailureQueue")
+    url = doctor.stack.resource("RefreshFailureQueue")
     queues.send_message(QueueUrl=url, MessageBody="{}")
     assert doctor.finding("1 in RefreshFailureQueue")["severity"] == "WARNING"
     queues.purge_queue(QueueUrl=url)
@@ -262,28 +236,3 @@ def test_an_alarm_names_its_section_of_the_operations_page(doctor: Doctor) -> No
     doctor.stack.client("cloudwatch").set_alarm_state(
         AlarmName="token-vending-foreign-minter", StateValue="OK", StateReason="a test"
     )
-
-
-def resource(stack: EmbeddedStack, name: str) -> str:
-    detail = stack.client("cloudformation").describe_stack_resource(
-        StackName="token-vending", LogicalResourceId=name
-    )
-    physical: str = detail["StackResourceDetail"]["PhysicalResourceId"]
-    return physical
-
-
-def schedule_name(stack: EmbeddedStack) -> str:
-    return resource(stack, "Schedule")
-
-
-@contextlib.contextmanager
-def paused(stack: EmbeddedStack) -> Iterator[None]:
-    """The schedule is disabled inside the block."""
-    scheduler = stack.client("scheduler")
-    schedule = scheduler.get_schedule(Name=schedule_name(stack))
-    wanted = {name: schedule[name] for name in ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
-    scheduler.update_schedule(**wanted, State="DISABLED")
-    try:
-        yield
-    finally:
-        scheduler.update_schedule(**wanted, State="ENABLED")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.aws_cli import AwsCli
+from tests.e2e.test_doctor import set_schedule
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
@@ -41,13 +42,6 @@ def _delete_both_secrets(stack: EmbeddedStack) -> None:
         stack.client("secretsmanager").delete_secret(SecretId=stack.outputs[output], RecoveryWindowInDays=7)
 
 
-def _disable_the_schedule(stack: EmbeddedStack) -> None:
-    scheduler = stack.client("scheduler")
-    schedule = scheduler.get_schedule(Name=_resource(stack, "Schedule"))
-    wanted = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-    scheduler.update_schedule(**{name: schedule[name] for name in wanted}, State="DISABLED")
-
-
 def _publish_and_deploy(stack: EmbeddedStack) -> None:
     """A version that never goes live, as a failed deployment leaves it, and then a deployment."""
     functions = stack.client("lambda")
@@ -61,13 +55,13 @@ def _publish_and_deploy(stack: EmbeddedStack) -> None:
 BEFORE: dict[str, Callable[[EmbeddedStack], None]] = {
     "Rotate the service account's password": _write_credentials,
     "Restore a deleted secret": _delete_both_secrets,
-    "no-tick": _disable_the_schedule,
+    "no-tick": lambda stack: set_schedule(stack, "DISABLED"),
     "Roll back": _publish_and_deploy,
 }
 
 
 def _schedule_is_enabled(stack: EmbeddedStack) -> None:
-    schedule = stack.client("scheduler").get_schedule(Name=_resource(stack, "Schedule"))
+    schedule = stack.client("scheduler").get_schedule(Name=stack.resource("Schedule"))
     assert schedule["State"] == "ENABLED"
     assert schedule["Target"]["Arn"].endswith(":live")
     assert "<aws.scheduler.execution-id>" in schedule["Target"]["Input"]
@@ -96,14 +90,6 @@ AFTER: dict[str, Callable[[EmbeddedStack], None]] = {
 }
 
 
-def _resource(stack: EmbeddedStack, name: str) -> str:
-    detail = stack.client("cloudformation").describe_stack_resource(
-        StackName="token-vending", LogicalResourceId=name
-    )
-    physical: str = detail["StackResourceDetail"]["PhysicalResourceId"]
-    return physical
-
-
 def test_the_page_has_the_sections_that_need_a_hand() -> None:
     assert BEFORE.keys() | AFTER.keys() <= SECTIONS.keys()
 
@@ -111,7 +97,7 @@ def test_the_page_has_the_sections_that_need_a_hand() -> None:
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, title: str) -> None:
     BEFORE.get(title, lambda _stack: None)(minted)
-    # `make smoke` would start this suite again; that it passes here is shown by test_smoke.py.
+    # `make smoke` would start this suite again; that it passes here is shown by test_first_day.py.
     commands = SECTIONS[title].replace('make smoke STACK="$STACK"', "true")
     # The emulator takes /aliases/url for the path of a Function URL and finds no such function.
     commands = commands.replace(
@@ -125,7 +111,6 @@ def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, titl
             "PATH": f"{aws.folder}:{os.environ['PATH']}",
             "HOME": os.environ.get("HOME", "/"),
             "AWS_PAGER": "",
-            # For this one service version 1 of the CLI prefers an address of its own to AWS_ENDPOINT_URL.
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,17 +1,15 @@
-"""A deployed stack, tried from outside. `make smoke STACK=name` runs this against a real account, `make test`
-against the embedded one.
+"""A deployed stack, tried from outside: `make smoke STACK=name`. In `make test`, test_first_day.py runs all of it
+against the embedded stack.
 
-It only reads, unless REFRESH=1. The negative probe takes a role without the grant: one of its own on the
-embedded stack, PROBE_ROLE_ARN in a real account.
+It only reads, unless REFRESH=1. The negative probe takes a role without the grant: PROBE_ROLE_ARN.
 """
 
 import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
@@ -23,19 +21,14 @@ from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.doctor import examine
 from token_vending_ops.findings import as_table
 
-if TYPE_CHECKING:
-    from tests.kit.stack import EmbeddedStack
-
-LIVE_STACK: str = os.environ.get("AWS_SAM_STACK_NAME", "")
-MAY_REFRESH = os.environ.get("REFRESH") == "1" or not LIVE_STACK
-pytestmark = [pytest.mark.timeout(240), *([pytest.mark.live] if LIVE_STACK else [])]
+MAY_REFRESH = os.environ.get("REFRESH") == "1"
+NO_STRANGER = "PROBE_ROLE_ARN names no role without the grant"
+pytestmark = [pytest.mark.timeout(240), pytest.mark.live]
 
 
 @dataclass
 class Target:
-    """The stack under test. `door` is where its URL is listened for (None: it has none); an emulator has its own
-    address.
-    """
+    """The stack under test. `door` is where its URL is listened for; None: it has none."""
 
     stack: DeployedStack
     session: boto3.Session
@@ -63,22 +56,12 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    if LIVE_STACK:
-        session = boto3.Session()
-        stack = DeployedStack(LIVE_STACK, session)
-        # SMOKE_DOOR is for the test of this suite: nobody resolves the name of an emulator's URL.
-        door = os.environ.get("SMOKE_DOOR") or stack.outputs["VendUrl"].rstrip("/") if stack.has_url else None
-        yield Target(stack, session, door, _assume(session))
-        return
-    embedded: EmbeddedStack = request.getfixturevalue("minted")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in embedded.ministack.environment.items():
-            patch.setenv(name, value)
-        caller = embedded.create_user("CallerPolicyArn", "UrlCallerPolicyArn")
-        stranger = embedded.create_user()
-        stack = DeployedStack("token-vending", embedded.root_session())
-        yield Target(stack, caller.session, embedded.ministack.url, stranger.session)
+def target() -> Target:
+    session = boto3.Session()
+    stack = DeployedStack(os.environ["AWS_SAM_STACK_NAME"], session)
+    # SMOKE_DOOR is for the test of this suite: nobody resolves the name of an emulator's URL.
+    door = os.environ.get("SMOKE_DOOR") or stack.outputs["VendUrl"].rstrip("/") if stack.has_url else None
+    return Target(stack, session, door, _assume(session))
 
 
 def _assume(session: boto3.Session) -> boto3.Session | None:
@@ -87,10 +70,7 @@ def _assume(session: boto3.Session) -> boto3.Session | None:
         return None
     given = session.client("sts").assume_role(RoleArn=role, RoleSessionName="smoke")["Credentials"]
     return boto3.Session(
-        given["AccessKeyId"],
-        given["SecretAccessKey"],
-        given["SessionToken"],
-        region_name=session.region_name,
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=session.region_name
     )
 
 
@@ -135,7 +115,7 @@ def test_an_unsigned_request_is_refused_by_aws(target: Target) -> None:
 
 def test_a_stranger_is_refused_directly(target: Target) -> None:
     if target.stranger is None:
-        pytest.skip("PROBE_ROLE_ARN names no role without the grant")
+        pytest.skip(NO_STRANGER)
     with pytest.raises(ClientError) as refused:
         target.stranger.client("lambda").invoke(FunctionName=target.stack.outputs["VendFunctionArn"])
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
@@ -143,22 +123,21 @@ def test_a_stranger_is_refused_directly(target: Target) -> None:
 
 def test_a_stranger_is_refused_at_the_url(target: Target) -> None:
     if target.stranger is None:
-        pytest.skip("PROBE_ROLE_ARN names no role without the grant")
+        pytest.skip(NO_STRANGER)
     status, answer = target.http("/token", target.stranger)
     assert status == 403
     assert "error" not in answer
 
 
-def test_a_caller_can_neither_read_the_secrets_nor_mint(target: Target) -> None:
+def test_a_stranger_can_neither_read_the_secrets_nor_mint(target: Target) -> None:
     if target.stranger is None:
-        pytest.skip("in a real account the person who runs this is no ordinary caller")
+        pytest.skip(NO_STRANGER)
     outputs = target.stack.outputs
-    for session in (target.session, target.stranger) if not LIVE_STACK else (target.stranger,):
-        for output in ("TokenSecretArn", "CredentialsSecretArn"):
-            with pytest.raises(ClientError, match="AccessDenied"):
-                session.client("secretsmanager").get_secret_value(SecretId=outputs[output])
+    for output in ("TokenSecretArn", "CredentialsSecretArn"):
         with pytest.raises(ClientError, match="AccessDenied"):
-            session.client("lambda").invoke(FunctionName=f"{outputs['RefreshFunctionName']}:live")
+            target.stranger.client("secretsmanager").get_secret_value(SecretId=outputs[output])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        target.stranger.client("lambda").invoke(FunctionName=f"{outputs['RefreshFunctionName']}:live")
 
 
 def test_the_doctor_finds_callers_well_served(target: Target) -> None:

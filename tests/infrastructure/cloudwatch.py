@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tests.infrastructure.cloudformation import Stack
+from scripts.template import Stack
 
 EXTRA_DATA_POINTS = 2
 
@@ -226,49 +226,12 @@ class Alarms:
         yield from self.composites.items()
 
 
-_TOKEN = re.compile(r'\s*(ALARM\("\$\{(\w+)\}"\)|AND|OR|NOT|\(|\))')
+_ALARM = re.compile(r'ALARM\("\$\{(\w+)\}"\)')
 
 
 def _holds(rule: str, states: Mapping[str, AlarmState]) -> bool:
-    """Evaluates `ALARM("${Name}")`, NOT, AND, OR and parentheses; NOT binds closest, OR loosest."""
-    position = 0
-    words: list[tuple[str, str]] = []
-    while position < len(rule.rstrip()):
-        found = _TOKEN.match(rule, position)
-        assert found, f"not understood: {rule[position:]}"
-        words.append((found[1], found[2] or ""))
-        position = found.end()
-    value, rest = _either(words, states)
-    assert not rest, f"left over: {rest}"
-    return value
-
-
-type _Words = list[tuple[str, str]]
-
-
-def _either(words: _Words, states: Mapping[str, AlarmState]) -> tuple[bool, _Words]:
-    value, rest = _both(words, states)
-    while rest and rest[0][0] == "OR":
-        other, rest = _both(rest[1:], states)
-        value = value or other
-    return value, rest
-
-
-def _both(words: _Words, states: Mapping[str, AlarmState]) -> tuple[bool, _Words]:
-    value, rest = _one(words, states)
-    while rest and rest[0][0] == "AND":
-        other, rest = _one(rest[1:], states)
-        value = value and other
-    return value, rest
-
-
-def _one(words: _Words, states: Mapping[str, AlarmState]) -> tuple[bool, _Words]:
-    word, name = words[0]
-    if word == "NOT":
-        value, rest = _one(words[1:], states)
-        return not value, rest
-    if word == "(":
-        value, rest = _either(words[1:], states)
-        assert rest[0][0] == ")"
-        return value, rest[1:]
-    return states[name] is AlarmState.ALARM, words[1:]
+    """Evaluates `ALARM("${Name}")`, NOT, AND, OR and parentheses, which bind as Python's do."""
+    read = _ALARM.sub(lambda found: str(states[found[1]] is AlarmState.ALARM), rule)
+    words = " ".join(re.sub(r"\b(AND|OR|NOT)\b", lambda found: found[0].lower(), read).split())
+    assert re.fullmatch(r"(True|False|and|or|not|[() ])+", words), f"not understood: {rule}"
+    return bool(eval(words))  # noqa: S307  nothing but these words

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.cloudformation import STACK, Stack
+from scripts.template import STACK, Stack
 from token_vending.audit import AuditEvent
 
 SCHEMA = json.loads(Path(__file__).with_name("dashboard.schema.json").read_text())

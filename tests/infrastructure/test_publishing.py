@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scripts import publish_check
-from tests.infrastructure.cloudformation import ROOT
+from scripts.template import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 VERSION = publish_check.application()["SemanticVersion"]

@@ -18,17 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.infrastructure.cloudformation import (
-    ACCOUNT,
-    BOUNDARY,
-    COMPANY,
-    EVERYTHING,
-    KEY,
-    REGION,
-    ROOT,
-    STACK,
-    Decided,
-)
+from scripts.template import ACCOUNT, BOUNDARY, COMPANY, EVERYTHING, KEY, REGION, ROOT, STACK, Decided
 
 SUBNETS, GROUP = COMPANY["VpcSubnetIds"], COMPANY["VpcSecurityGroupIds"]
 PAGE = ROOT / "docs" / "emulators.md"

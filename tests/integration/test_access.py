@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.cloudformation import ACCOUNT as STACK_ACCOUNT
-from tests.infrastructure.cloudformation import REGION, Stack
+from scripts.template import ACCOUNT as STACK_ACCOUNT
+from scripts.template import REGION, Stack
 from tests.integration.iam import Ask, allowed
 from tests.integration.test_crash_matrix import REFRESH_SCENARIOS
 from tests.integration.world import CREDENTIALS, TOKEN, Stage

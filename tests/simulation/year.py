@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.infrastructure.cloudformation import STACK, Stack
+from scripts.template import STACK, Stack
 from tests.infrastructure.cloudwatch import Alarms, metric_key
 from tests.simulation import EMAIL, MINT, Call, Fault, Killed, Kind, RefreshProcess, World
 from token_vending import telemetry

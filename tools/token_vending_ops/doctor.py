@@ -16,13 +16,9 @@ from token_vending_ops.checks.schedule import dead_letters, schedule
 from token_vending_ops.checks.secrets import credentials, lock, token
 from token_vending_ops.checks.versions import live_version
 from token_vending_ops.deployed import DeployedStack, MissingPartError
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import CRITICAL, OK, UNKNOWN, WARNING, Finding
 
-SECRET_OF_CHECK = {
-    "credentials": "CredentialsSecretArn",
-    "token": "TokenSecretArn",
-    "lock": "TokenSecretArn",
-}
+SECRET_OF_CHECK = {"credentials": "CredentialsSecretArn", "token": "TokenSecretArn", "lock": "TokenSecretArn"}
 GONE = re.compile(r"NotFound|NoSuchEntity|NonExistent|NotExist")
 """In the error codes by which the services say that a thing does not exist; no two of them agree."""
 
@@ -40,11 +36,11 @@ def examine(stack: DeployedStack, now: datetime | None = None) -> list[Finding]:
             findings.append(_refusal(name, error, stack))
         except MissingPartError as error:
             saw = f"the stack has no {error}: it was not deployed whole"
-            findings.append(Finding(name, Severity.CRITICAL, saw, mends.events(stack)))
+            findings.append(Finding(name, CRITICAL, saw, mends.events(stack)))
         except Exception as error:  # noqa: BLE001  whatever a sick stack answers, the other checks are wanted
             # Its text may hold what was read.
             saw = f"could not be examined: {type(error).__name__}"
-            findings.append(Finding(name, Severity.UNKNOWN, saw))
+            findings.append(Finding(name, UNKNOWN, saw))
     return findings
 
 
@@ -55,7 +51,7 @@ def _refusal(name: str, error: ClientError, stack: DeployedStack) -> Finding:
     if code == "InvalidRequestException" and name in SECRET_OF_CHECK:
         arn = stack.outputs[SECRET_OF_CHECK[name]]
         restore = f"aws secretsmanager restore-secret --secret-id {arn}"
-        return Finding(name, Severity.CRITICAL, f"the secret is marked for deletion ({reason})", restore)
+        return Finding(name, CRITICAL, f"the secret is marked for deletion ({reason})", restore)
     if GONE.search(code):
         if name in SECRET_OF_CHECK:
             saw = f"the secret is gone ({reason}): docs/operations.md#restore-a-deleted-secret"
@@ -64,8 +60,8 @@ def _refusal(name: str, error: ClientError, stack: DeployedStack) -> Finding:
         else:
             saw = f"what the stack made is gone ({reason})"
         # Needs a change at the resource: CloudFormation does not notice what others delete.
-        return Finding(name, Severity.CRITICAL, saw, f"sam build && sam deploy --stack-name {stack.name}")
-    return Finding(name, Severity.UNKNOWN, f"AWS refused to tell: {reason}")
+        return Finding(name, CRITICAL, saw, f"sam build && sam deploy --stack-name {stack.name}")
+    return Finding(name, UNKNOWN, f"AWS refused to tell: {reason}")
 
 
 def stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -73,7 +69,7 @@ def stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     healthy = stack.status.endswith("_COMPLETE") and "ROLLBACK" not in stack.status
     yield Finding(
         "stack",
-        Severity.OK if healthy else Severity.WARNING,
+        OK if healthy else WARNING,
         f"its status is {stack.status}",
         "" if healthy else mends.events(stack),
     )

@@ -21,6 +21,7 @@ class Severity(IntEnum):
     CRITICAL = 3
 
 
+OK, UNKNOWN, WARNING, CRITICAL = Severity
 _EXIT_CODES = {Severity.OK: 0, Severity.UNKNOWN: 1, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 

@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 
 from scripts import build
-from tests.infrastructure import cloudformation
+from scripts import template as cloudformation
 from tests.kit.personr import WHOAMI_PATH, PersonrServer
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION, MiniStack
 from tests.secret_texts import secret_texts
@@ -315,6 +315,13 @@ class EmbeddedStack:
         """The function's URL at the emulator's own address: its name leads nowhere."""
         url_id = urlsplit(self.outputs["VendUrl"]).netloc.partition(".")[0]
         return f"{self.ministack.url}/_aws/lambda-url/{url_id}"
+
+    def resource(self, logical_id: str, stack: str = STACK_NAME) -> str:
+        """The physical name of what a stack has made."""
+        found = self.client("cloudformation").describe_stack_resource(
+            StackName=stack, LogicalResourceId=logical_id
+        )
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
         """Status and body of a request to the function's URL, signed by this user or not at all."""

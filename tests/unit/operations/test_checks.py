@@ -11,7 +11,7 @@ from botocore.stub import ANY, Stubber
 
 from token_vending_ops import doctor
 from token_vending_ops.deployed import DeployedStack, Parts
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, Severity
 from token_vending_ops.policies import grants_of
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -99,19 +99,19 @@ def test_the_last_tick_is_the_newest_line_of_the_log() -> None:
     minutes_ago = [int((NOW - timedelta(minutes=m)).timestamp() * 1000) for m in (31, 16)]
     first, second = ({"events": [{"timestamp": at, "message": "{}"}]} for at in minutes_ago)
     last = ticks({"events": [], "nextToken": "1"}, {**first, "nextToken": "2"}, second)
-    assert (last.severity, last.saw) == (Severity.OK, "16 minutes ago")
+    assert (last.severity, last.saw) == (OK, "16 minutes ago")
 
 
 def test_no_line_within_three_periods_is_a_late_tick() -> None:
     """Whatever the stream says of its last event: that is up to an hour behind."""
     fresh = {"logStreamName": "x", "lastEventTimestamp": int(NOW.timestamp() * 1000)}
     last = ticks({"events": []}, streams=[fresh])
-    assert (last.severity, last.saw) == (Severity.CRITICAL, "more than 45 minutes ago")
+    assert (last.severity, last.saw) == (CRITICAL, "more than 45 minutes ago")
 
 
 def test_a_function_that_never_ran_is_told_apart_from_a_late_one() -> None:
     last = ticks({"events": []}, streams=[])
-    assert (last.severity, last.saw) == (Severity.WARNING, "the refresh function has never run")
+    assert (last.severity, last.saw) == (WARNING, "the refresh function has never run")
 
 
 # Alarms -------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_a_composite_alarm_is_seen() -> None:
     stack.answers("cloudwatch", [("describe_alarms", ringing, asked)])
     stack.answers("sns", [("list_subscriptions_by_topic", {"Subscriptions": []}, {"TopicArn": ANY})])
     assert told(stack.look("alarms"), "alarms") == [
-        (Severity.CRITICAL, f"tokens-{name} is in ALARM: docs/operations.md#{name}")
+        (CRITICAL, f"tokens-{name} is in ALARM: docs/operations.md#{name}")
         for name in ("no-tick", "token-trouble")
     ]
 
@@ -189,8 +189,8 @@ def at_the_doors(
 
 
 def complaints(findings: list[Finding]) -> list[str]:
-    assert {finding.severity for finding in findings} <= {Severity.OK, Severity.CRITICAL, Severity.WARNING}
-    return [finding.saw for finding in findings if finding.severity is not Severity.OK]
+    assert {finding.severity for finding in findings} <= {OK, CRITICAL, WARNING}
+    return [finding.saw for finding in findings if finding.severity is not OK]
 
 
 def test_both_doors_as_deployed_are_well() -> None:
@@ -216,10 +216,7 @@ def test_without_the_url_door_only_the_direct_one_is_looked_at() -> None:
         ({"over_http": statement(INVOKE_URL, alias="url")}, f"URL caller policy lacks {INVOKE}"),
         ({"over_http": statement(INVOKE, INVOKE_URL, alias="live")}, "lacks"),
         ({"urls": ({**OWN_URL, "AuthType": "NONE"},)}, "open to everybody"),
-        (
-            {"urls": (OWN_URL, {**OWN_URL, "FunctionUrl": OTHER_URL})},
-            f"{OTHER_URL} is none of the stack's",
-        ),
+        ({"urls": (OWN_URL, {**OWN_URL, "FunctionUrl": OTHER_URL})}, f"{OTHER_URL} is none of the stack's"),
         ({"urls": (OWN_URL,), "UrlDoor": "false"}, f"{URL} is none of the stack's"),
         ({"urls": ()}, "the URL is gone"),
     ],
@@ -291,7 +288,7 @@ def test_what_the_template_gives_is_no_finding() -> None:
         "vend:live": statement(INVOKE, principal=root),
         "vend:url": statement(INVOKE_URL, principal=PARTNER),
     }
-    assert [f.severity for f in given(policies=policies, CallerAccountIds=PARTNER)] == [Severity.OK]
+    assert [f.severity for f in given(policies=policies, CallerAccountIds=PARTNER)] == [OK]
 
 
 EVERYBODY: tuple[Any, ...] = ("*", {"AWS": "*"}, {"AWS": ["arn:aws:iam::1:root", "*"]})
@@ -302,7 +299,7 @@ EVERYBODY: tuple[Any, ...] = ("*", {"AWS": "*"}, {"AWS": ["arn:aws:iam::1:root",
 def test_a_grant_to_everybody_is_critical(place: str, principal: Any) -> None:
     condition = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
     findings = given(policies={place: statement(INVOKE, principal=principal, Condition=condition)})
-    open_ones = [f for f in findings if f.severity is Severity.CRITICAL]
+    open_ones = [f for f in findings if f.severity is CRITICAL]
     assert [f.saw for f in open_ones] == [
         f"everybody may {INVOKE} on {place}; the template says nothing of it"
     ]
@@ -319,17 +316,17 @@ def test_a_grant_to_everybody_is_critical(place: str, principal: Any) -> None:
     [
         (
             {"policies": {"vend:live": statement(INVOKE, principal={"AWS": f"arn:aws:iam::{PARTNER}:root"})}},
-            Severity.WARNING,
+            WARNING,
             f"{PARTNER}:root may",
         ),
         (
             {"policies": {"vend:live": statement(INVOKE, principal={"Service": "s3.amazonaws.com"})}},
-            Severity.WARNING,
+            WARNING,
             "s3.amazonaws.com may",
         ),
         (
             {"secret": statement("secretsmanager:GetSecretValue", principal="*")},
-            Severity.CRITICAL,
+            CRITICAL,
             "GetSecretValue on TokenSecret",
         ),
         (
@@ -340,16 +337,16 @@ def test_a_grant_to_everybody_is_critical(place: str, principal: Any) -> None:
                     Condition={"StringEquals": {"aws:PrincipalOrgID": "o-1"}},
                 )
             },
-            Severity.WARNING,
+            WARNING,
             "everybody may",
         ),
-        ({"key": statement("kms:Decrypt", principal="*")}, Severity.CRITICAL, "kms:Decrypt on EncryptionKey"),
+        ({"key": statement("kms:Decrypt", principal="*")}, CRITICAL, "kms:Decrypt on EncryptionKey"),
         (
             {"destination": "arn:aws:sqs:::queue-of-vend"},
-            Severity.CRITICAL,
+            CRITICAL,
             "each with the token, are sent to arn:aws:sqs:::queue-of-vend",
         ),
-        ({"destination": "arn:aws:sqs:::queue-of-refresh"}, Severity.WARNING, "its reports are sent to"),
+        ({"destination": "arn:aws:sqs:::queue-of-refresh"}, WARNING, "its reports are sent to"),
     ],
 )
 def test_a_grant_that_the_template_does_not_give(

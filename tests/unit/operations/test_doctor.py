@@ -10,7 +10,17 @@ from botocore.exceptions import ClientError
 from token_vending_ops import doctor
 from token_vending_ops.checks.secrets import credentials_fault, judge_token
 from token_vending_ops.deployed import DeployedStack, Parts
-from token_vending_ops.findings import Finding, Severity, as_json, as_table, exit_code
+from token_vending_ops.findings import (
+    CRITICAL,
+    OK,
+    UNKNOWN,
+    WARNING,
+    Finding,
+    Severity,
+    as_json,
+    as_table,
+    exit_code,
+)
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECRET = "bus|1700000000000x111111111111111111|1700000000000x222222222222222222"
@@ -31,17 +41,17 @@ def token(expires_in: timedelta) -> str:
 @pytest.mark.parametrize(
     ("text", "severity", "says"),
     [
-        (token(timedelta(days=200)), Severity.OK, "minted 3 days ago because of forced, expires in 200 days"),
-        (token(timedelta(days=13)), Severity.CRITICAL, "expires in 13 days"),
-        (token(timedelta(hours=-5)), Severity.CRITICAL, "expired 5 hours ago"),
-        ('{"intent": "run-1"}', Severity.CRITICAL, "only the intent"),
-        ("oops", Severity.CRITICAL, "overwritten"),
-        ("[1]", Severity.CRITICAL, "overwritten"),
-        ('{"access_token": "x"}', Severity.CRITICAL, "overwritten"),
-        (token(timedelta(days=200)).replace("+00:00", ""), Severity.CRITICAL, "overwritten"),
-        (token(timedelta(days=200)).replace("issued_at", "minted"), Severity.CRITICAL, "overwritten"),
-        (None, Severity.CRITICAL, "overwritten"),
-        ("", Severity.CRITICAL, "none yet"),
+        (token(timedelta(days=200)), OK, "minted 3 days ago because of forced, expires in 200 days"),
+        (token(timedelta(days=13)), CRITICAL, "expires in 13 days"),
+        (token(timedelta(hours=-5)), CRITICAL, "expired 5 hours ago"),
+        ('{"intent": "run-1"}', CRITICAL, "only the intent"),
+        ("oops", CRITICAL, "overwritten"),
+        ("[1]", CRITICAL, "overwritten"),
+        ('{"access_token": "x"}', CRITICAL, "overwritten"),
+        (token(timedelta(days=200)).replace("+00:00", ""), CRITICAL, "overwritten"),
+        (token(timedelta(days=200)).replace("issued_at", "minted"), CRITICAL, "overwritten"),
+        (None, CRITICAL, "overwritten"),
+        ("", CRITICAL, "none yet"),
     ],
 )
 def test_the_token_is_judged_by_its_times(text: str | None, severity: Severity, says: str) -> None:
@@ -81,23 +91,14 @@ def test_credentials_are_judged_by_what_the_stacks_issuer_takes() -> None:
 
 @pytest.mark.parametrize(
     ("severities", "code"),
-    [
-        ([], 0),
-        ([Severity.OK], 0),
-        ([Severity.OK, Severity.UNKNOWN], 1),
-        ([Severity.WARNING, Severity.UNKNOWN], 1),
-        ([Severity.CRITICAL, Severity.OK], 2),
-    ],
+    [([], 0), ([OK], 0), ([OK, UNKNOWN], 1), ([WARNING, UNKNOWN], 1), ([CRITICAL, OK], 2)],
 )
 def test_the_worst_finding_decides_the_exit_code(severities: list[Severity], code: int) -> None:
     assert exit_code([Finding("check", severity, "saw") for severity in severities]) == code
 
 
 def test_the_table_shows_the_mend_under_its_finding() -> None:
-    findings = [
-        Finding("lock", Severity.OK, "free"),
-        Finding("schedule", Severity.CRITICAL, "disabled", "aws x"),
-    ]
+    findings = [Finding("lock", OK, "free"), Finding("schedule", CRITICAL, "disabled", "aws x")]
     lines = as_table(findings).splitlines()
     assert lines[0].split() == ["OK", "lock", "free"]
     assert lines[1].split() == ["CRITICAL", "schedule", "disabled"]
@@ -106,7 +107,7 @@ def test_the_table_shows_the_mend_under_its_finding() -> None:
 
 
 def test_a_machine_reads_the_same() -> None:
-    report = json.loads(as_json([Finding("lock", Severity.WARNING, "left", "aws x")]))
+    report = json.loads(as_json([Finding("lock", WARNING, "left", "aws x")]))
     assert report == {
         "exit_code": 1,
         "findings": [{"check": "lock", "severity": "WARNING", "saw": "left", "mend": "aws x"}],
@@ -118,13 +119,11 @@ def test_a_check_that_aws_refuses_is_a_finding_and_stops_no_other(monkeypatch: p
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "secret detail"}}, "GetSchedule")
 
     def fine(_stack: object, _now: object) -> list[Finding]:
-        return [Finding("fine", Severity.OK, "well")]
+        return [Finding("fine", OK, "well")]
 
     monkeypatch.setattr(doctor, "CHECKS", {"schedule": refused, "fine": fine})
     findings = doctor.examine(object(), NOW)  # type: ignore[arg-type]
-    assert findings[0] == Finding(
-        "schedule", Severity.UNKNOWN, "AWS refused to tell: GetSchedule: AccessDenied"
-    )
+    assert findings[0] == Finding("schedule", UNKNOWN, "AWS refused to tell: GetSchedule: AccessDenied")
     assert findings[1].check == "fine"
 
 
@@ -162,16 +161,12 @@ def intent(age: timedelta) -> str:
 @pytest.mark.parametrize(
     ("held", "severity", "says"),
     [
-        (intent(timedelta(seconds=9)), Severity.OK, "held by a run that began 9 seconds ago"),
-        (intent(timedelta(hours=3)), Severity.WARNING, "left by a run that died 3 hours ago"),
-        ('{"intent": "run-1"}', Severity.WARNING, "left by a run that died and may"),
-        (
-            '{"intent": "run-1", "started_at": "2026-11-24T00:00:00"}',
-            Severity.WARNING,
-            "left by a run that died",
-        ),
-        ("not JSON", Severity.WARNING, "no intent of ours"),
-        (token(timedelta(days=9)), Severity.WARNING, "no intent of ours"),
+        (intent(timedelta(seconds=9)), OK, "held by a run that began 9 seconds ago"),
+        (intent(timedelta(hours=3)), WARNING, "left by a run that died 3 hours ago"),
+        ('{"intent": "run-1"}', WARNING, "left by a run that died and may"),
+        ('{"intent": "run-1", "started_at": "2026-11-24T00:00:00"}', WARNING, "left by a run that died"),
+        ("not JSON", WARNING, "no intent of ours"),
+        (token(timedelta(days=9)), WARNING, "no intent of ours"),
     ],
 )
 def test_the_lock_is_judged_by_the_version_under_it(held: str, severity: Severity, says: str) -> None:
@@ -182,14 +177,14 @@ def test_the_lock_is_judged_by_the_version_under_it(held: str, severity: Severit
     lock, latch = doctor.CHECKS["lock"](stack, NOW)
     assert lock.severity is severity
     assert says in lock.saw
-    assert (latch.check, latch.severity) == ("latch", Severity.OK)
+    assert (latch.check, latch.severity) == ("latch", OK)
 
 
 def test_a_stack_without_outputs_and_resources_is_told_check_by_check() -> None:
     findings = doctor.examine(SickStack(), NOW)
     assert {finding.check for finding in findings} >= doctor.CHECKS.keys() - {"stack"}
     for finding in findings[1:]:
-        assert finding.severity is Severity.CRITICAL or "could not be examined" in finding.saw, finding
+        assert finding.severity is CRITICAL or "could not be examined" in finding.saw, finding
     assert "the stack has no TokenSecretArn" in next(f for f in findings if f.check == "token").saw
 
 
@@ -201,11 +196,11 @@ def _raising(error: Exception) -> Any:
 
 
 def test_a_check_that_breaks_is_a_finding_without_the_errors_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = Finding("fine", Severity.OK, "well")
+    fine = Finding("fine", OK, "well")
     checks = {"lock": _raising(ValueError(SECRET)), "fine": lambda _stack, _now: [fine]}
     monkeypatch.setattr(doctor, "CHECKS", checks)
     assert doctor.examine(SickStack(), NOW) == [
-        Finding("lock", Severity.UNKNOWN, "could not be examined: ValueError"),
+        Finding("lock", UNKNOWN, "could not be examined: ValueError"),
         fine,
     ]
 
@@ -237,6 +232,6 @@ def test_what_is_gone_is_critical_and_comes_with_its_mend(
     error = ClientError({"Error": {"Code": code, "Message": "secret detail"}}, "Look")
     monkeypatch.setattr(doctor, "CHECKS", {check: _raising(error)})
     (finding,) = doctor.examine(SickStack(outputs=("TokenSecretArn", "CredentialsSecretArn")), NOW)
-    assert finding.severity is Severity.CRITICAL
+    assert finding.severity is CRITICAL
     assert says in finding.saw
     assert finding.mend.endswith(mend)

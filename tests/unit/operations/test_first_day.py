@@ -6,11 +6,11 @@ import pytest
 
 from scripts import first_day
 from tests.unit.operations.test_checks import Account
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import CRITICAL, WARNING, Finding
 
 WELL: dict[str, Any] = {
     "run_tests": lambda *_: first_day.TestRun(0, [("test_a", "passed")], []),
-    "examine": lambda _stack: [Finding("lock", Severity.WARNING, "left")],
+    "examine": lambda _stack: [Finding("lock", WARNING, "left")],
     "timings": lambda _stack: "times",
     "keys": lambda _stack: "keys",
     "look_for_drift": lambda _stack: ("IN_SYNC", True),
@@ -46,11 +46,7 @@ def test_a_stack_that_only_wants_attention_is_as_it_should_be() -> None:
             first_day.TestRun(1, [("test_a", "passed"), ("test_b", "FAILED")]),
             "| test_b | FAILED |",
         ),
-        (
-            "examine",
-            [Finding("grants", Severity.CRITICAL, "everybody may")],
-            "CRITICAL  grants  everybody may",
-        ),
+        ("examine", [Finding("grants", CRITICAL, "everybody may")], "CRITICAL  grants  everybody may"),
         ("look_for_drift", ("MODIFIED", False), "MODIFIED"),
     ],
 )

@@ -9,7 +9,6 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_smoke_without_a_stack_fails_and_tries_nothing() -> None:
-    """It would run against the embedded stack, and pass, and somebody would think of the real one."""
     without = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     finished = subprocess.run(
         ["make", "--assume-old=setup", "smoke", "STACK="],

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from token_vending_ops import mends
 from token_vending_ops.deployed import DeployedStack
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding
 from token_vending_ops.policies import Grant, allowed, grants_of, parsed
 
 OWN_POLICIES = {"RefreshRole": "refresh", "VendRole": "vend", "ScheduleRole": "schedule"}
@@ -58,13 +58,13 @@ def _urls(stack: DeployedStack) -> Iterator[Finding]:
     for config in configs:
         if config["FunctionUrl"] != own:
             saw = f"{config['FunctionUrl']} is none of the stack's"
-            yield Finding("permissions", Severity.CRITICAL, saw, mends.remove_url(config["FunctionArn"]))
+            yield Finding("permissions", CRITICAL, saw, mends.remove_url(config["FunctionArn"]))
         elif config["AuthType"] != "AWS_IAM":
             saw = f"the AuthType of the URL is {config['AuthType']}: open to everybody"
-            yield Finding("permissions", Severity.CRITICAL, saw, mends.close_url(name, URL.alias))
+            yield Finding("permissions", CRITICAL, saw, mends.close_url(name, URL.alias))
     if own is not None and own not in {config["FunctionUrl"] for config in configs}:
         saw = "the URL is gone: what the stack made was deleted"
-        yield Finding("permissions", Severity.CRITICAL, saw, mends.drift(stack))
+        yield Finding("permissions", CRITICAL, saw, mends.drift(stack))
 
 
 def _permissions(
@@ -72,21 +72,16 @@ def _permissions(
 ) -> Finding:
     missing, extra = wanted - given, given - wanted
     if not missing and not extra:
-        return Finding("permissions", Severity.OK, f"{who} allows what it should")
+        return Finding("permissions", OK, f"{who} allows what it should")
     parts = [f"lacks {action}" for action, _ in sorted(missing)]
     parts += [f"allows {action} on {resource}, too" for action, resource in sorted(extra)]
-    return Finding("permissions", Severity.CRITICAL, f"{who} {' and '.join(parts)}", mends.drift(stack))
+    return Finding("permissions", CRITICAL, f"{who} {' and '.join(parts)}", mends.drift(stack))
 
 
 def grants(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     """Nobody else can: what resource policies, the key and the functions' destinations give to others."""
-    found = [
-        *_function_grants(stack),
-        *_secret_grants(stack),
-        *_key_grants(stack),
-        *_destinations(stack),
-    ]
-    yield from found or [Finding("grants", Severity.OK, "nobody has more than the template gives")]
+    found = [*_function_grants(stack), *_secret_grants(stack), *_key_grants(stack), *_destinations(stack)]
+    yield from found or [Finding("grants", OK, "nobody has more than the template gives")]
 
 
 def _function_grants(stack: DeployedStack) -> Iterator[Finding]:
@@ -127,7 +122,7 @@ def _key_grants(stack: DeployedStack) -> Iterator[Finding]:
 
 def _foreign(grant: Grant, where: str, mend: str) -> Finding:
     saw = f"{grant.who} may {', '.join(sorted(grant.actions))} on {where}; the template says nothing of it"
-    return Finding("grants", Severity.CRITICAL if grant.open else Severity.WARNING, saw, mend)
+    return Finding("grants", CRITICAL if grant.open else WARNING, saw, mend)
 
 
 def _destinations(stack: DeployedStack) -> Iterator[Finding]:
@@ -143,7 +138,7 @@ def _destinations(stack: DeployedStack) -> Iterator[Finding]:
             what = "its answers, each with the token," if hands_out else "its reports"
             yield Finding(
                 "grants",
-                Severity.CRITICAL if hands_out else Severity.WARNING,
+                CRITICAL if hands_out else WARNING,
                 f"{name}: {what} are sent to {target} (OnSuccess)",
                 mends.remove_destination(config["FunctionArn"]),
             )
@@ -178,14 +173,14 @@ def roles(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         for policy in attached:
             yield Finding(
                 "roles",
-                Severity.CRITICAL,
+                CRITICAL,
                 f"{role} has a policy that is not ours: {policy['PolicyName']}",
                 f"aws iam detach-role-policy --role-name {name} --policy-arn {policy['PolicyArn']}",
             )
         for policy_name in sorted(set(inline) - {own_policy}):
             yield Finding(
                 "roles",
-                Severity.CRITICAL,
+                CRITICAL,
                 f"{role} has a policy that is not ours: {policy_name}",
                 f"aws iam delete-role-policy --role-name {name} --policy-name {policy_name}",
             )
@@ -194,7 +189,7 @@ def roles(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         in_sync = status == "IN_SYNC"
         yield Finding(
             "roles",
-            Severity.OK if in_sync else Severity.CRITICAL,
+            OK if in_sync else CRITICAL,
             f"{role} is as deployed" if in_sync else f"{role} is {status}",
             "" if in_sync else mends.drift(stack),
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from token_vending_ops.deployed import DeployedStack
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding
 
 
 def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -14,9 +14,7 @@ def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         stack.client("cloudwatch")
         .get_paginator("describe_alarms")
         .paginate(
-            StateValue="ALARM",
-            AlarmNamePrefix=f"{stack.name}-",
-            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+            StateValue="ALARM", AlarmNamePrefix=f"{stack.name}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
     )
     ours = set(stack.resources.values())
@@ -28,9 +26,9 @@ def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     )
     for name in ringing:
         anchor = name.removeprefix(f"{stack.name}-")
-        yield Finding("alarms", Severity.CRITICAL, f"{name} is in ALARM: docs/operations.md#{anchor}")
+        yield Finding("alarms", CRITICAL, f"{name} is in ALARM: docs/operations.md#{anchor}")
     if not ringing:
-        yield Finding("alarms", Severity.OK, "none is in ALARM")
+        yield Finding("alarms", OK, "none is in ALARM")
     yield _listeners(stack)
 
 
@@ -40,11 +38,11 @@ def _listeners(stack: DeployedStack) -> Finding:
     subscriptions = stack.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     confirmed = [s for s in subscriptions if s["SubscriptionArn"].startswith("arn:")]
     if confirmed:
-        return Finding("alarm topic", Severity.OK, f"{len(confirmed)} confirmed subscriptions")
+        return Finding("alarm topic", OK, f"{len(confirmed)} confirmed subscriptions")
     waiting = " (one waits for its confirmation)" if subscriptions else ""
     return Finding(
         "alarm topic",
-        Severity.WARNING,
+        WARNING,
         f"nobody is subscribed{waiting}: alarms reach no one",
         f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint you@example.com",
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from token_vending_ops import mends
 from token_vending_ops.deployed import DeployedStack
-from token_vending_ops.findings import Finding, Severity, ago
+from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, ago
 
 LATE_TICKS = 3
 
@@ -15,21 +15,13 @@ def schedule(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     name = stack.resources["Schedule"]
     schedule = stack.client("scheduler").get_schedule(Name=name)
     if schedule.get("State", "ENABLED") != "ENABLED":
-        yield Finding(
-            "schedule",
-            Severity.CRITICAL,
-            "disabled: nothing renews the token",
-            mends.enable(name),
-        )
+        yield Finding("schedule", CRITICAL, "disabled: nothing renews the token", mends.enable(name))
     elif not schedule["Target"]["Arn"].endswith(f":{stack.outputs['RefreshFunctionName']}:live"):
         yield Finding(
-            "schedule",
-            Severity.CRITICAL,
-            "its target is not the refresh function's alias",
-            mends.drift(stack),
+            "schedule", CRITICAL, "its target is not the refresh function's alias", mends.drift(stack)
         )
     else:
-        yield Finding("schedule", Severity.OK, f"enabled, {schedule['ScheduleExpression']}")
+        yield Finding("schedule", OK, f"enabled, {schedule['ScheduleExpression']}")
     yield last_tick(stack, now)
 
 
@@ -48,10 +40,10 @@ def last_tick(stack: DeployedStack, now: datetime) -> Finding:
     newest = max((event["timestamp"] for page in pages for event in page["events"]), default=None)
     if newest is not None:
         last = datetime.fromtimestamp(newest / 1000, UTC)
-        return Finding("last tick", Severity.OK, f"{ago(now - last)} ago")
+        return Finding("last tick", OK, f"{ago(now - last)} ago")
     if not logs.describe_log_streams(logGroupName=log, limit=1)["logStreams"]:
-        return Finding("last tick", Severity.WARNING, "the refresh function has never run", mends.tick(stack))
-    return Finding("last tick", Severity.CRITICAL, f"more than {ago(window)} ago", mends.tick(stack))
+        return Finding("last tick", WARNING, "the refresh function has never run", mends.tick(stack))
+    return Finding("last tick", CRITICAL, f"more than {ago(window)} ago", mends.tick(stack))
 
 
 def dead_letters(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -63,7 +55,7 @@ def dead_letters(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         count = int(attributes["Attributes"]["ApproximateNumberOfMessages"])
         yield Finding(
             "dead letters",
-            Severity.WARNING if count else Severity.OK,
+            WARNING if count else OK,
             f"{count} in {name}",
             f"aws sqs receive-message --queue-url {url}" if count else "",
         )

@@ -10,7 +10,7 @@ from token_vending.records import read_credentials, read_record
 from token_vending.token import Intent, Token
 from token_vending_ops import mends
 from token_vending_ops.deployed import DeployedStack
-from token_vending_ops.findings import Finding, Severity, ago
+from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, ago
 
 EXPIRES_SOON = timedelta(days=14)
 """As the alarm token-expires-soon has it (tests/infrastructure compares them)."""
@@ -25,19 +25,17 @@ def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
-        yield Finding("credentials", Severity.CRITICAL, "not set", mend)
+        yield Finding("credentials", CRITICAL, "not set", mend)
         return
     fault = credentials_fault(answer.get("SecretString"), stack.parameters.get("Issuer") or PERSONR)
     if fault:
-        yield Finding("credentials", Severity.CRITICAL, fault, mend)
+        yield Finding("credentials", CRITICAL, fault, mend)
         return
     labels = labels_of(stack, stack.outputs["TokenSecretArn"])
     if f"REFUSED-{answer['VersionId']}" in labels:
-        yield Finding(
-            "credentials", Severity.CRITICAL, "the vendor refused them; they are not sent again", mend
-        )
+        yield Finding("credentials", CRITICAL, "the vendor refused them; they are not sent again", mend)
         return
-    yield Finding("credentials", Severity.OK, "set and well-formed, not refused")
+    yield Finding("credentials", OK, "set and well-formed, not refused")
 
 
 def credentials_fault(text: str | None, issuer: str = PERSONR) -> str:
@@ -57,7 +55,7 @@ def token(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
-        yield Finding("token", Severity.CRITICAL, "there is none yet", mends.tick(stack))
+        yield Finding("token", CRITICAL, "there is none yet", mends.tick(stack))
         return
     yield judge_token(answer.get("SecretString"), now, mend=mends.force(stack))
 
@@ -67,18 +65,18 @@ def judge_token(text: str | None, now: datetime, *, mend: str) -> Finding:
     try:
         token = read_record("AWSCURRENT", text)
     except ConfigurationError:
-        return Finding("token", Severity.CRITICAL, "the secret was overwritten with something else", mend)
+        return Finding("token", CRITICAL, "the secret was overwritten with something else", mend)
     if token is None:
-        return Finding("token", Severity.CRITICAL, "there is none yet", mend)
+        return Finding("token", CRITICAL, "there is none yet", mend)
     if isinstance(token, Intent):
-        return Finding("token", Severity.CRITICAL, "there is none yet, only the intent to mint one", mend)
+        return Finding("token", CRITICAL, "there is none yet, only the intent to mint one", mend)
     left = token.remaining(now)
     saw = f"minted {ago(token.age(now))} ago because of {token.reason}, expires in {ago(left)}"
     if token.expired(now):
-        return Finding("token", Severity.CRITICAL, f"expired {ago(-left)} ago", mend)
+        return Finding("token", CRITICAL, f"expired {ago(-left)} ago", mend)
     if left < EXPIRES_SOON:
-        return Finding("token", Severity.CRITICAL, saw, mend)
-    return Finding("token", Severity.OK, saw)
+        return Finding("token", CRITICAL, saw, mend)
+    return Finding("token", OK, saw)
 
 
 def lock(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
@@ -87,14 +85,14 @@ def lock(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     labels = labels_of(stack, arn)
     holder = labels.get("MINTING")
     if holder is None:
-        yield Finding("lock", Severity.OK, "free")
+        yield Finding("lock", OK, "free")
     else:
         yield _judge_lock(stack, arn, holder, labels, now)
     refused = sorted(label.removeprefix("REFUSED-") for label in labels if label.startswith("REFUSED-"))
     if refused:
-        yield Finding("latch", Severity.OK, f"set for the credentials versions {', '.join(refused)}")
+        yield Finding("latch", OK, f"set for the credentials versions {', '.join(refused)}")
     else:
-        yield Finding("latch", Severity.OK, "not set")
+        yield Finding("latch", OK, "not set")
 
 
 def _judge_lock(
@@ -104,20 +102,20 @@ def _judge_lock(
     if not isinstance(intent, Intent):
         return Finding(
             "lock",
-            Severity.WARNING,
+            WARNING,
             "lies on a version that is no intent of ours; the next tick takes it over",
             mends.tick(stack),
         )
     current = labels.get("AWSCURRENT")
     token = _record(stack, arn, current) if current is not None else None
     if isinstance(token, Token) and token.run == intent.run:
-        return Finding("lock", Severity.OK, "left behind by a finished run; the next tick takes it off")
+        return Finding("lock", OK, "left behind by a finished run; the next tick takes it off")
     began = f" {ago(now - intent.started_at)} ago" if intent.started_at else ""
     if not lease_over(intent, now):
-        return Finding("lock", Severity.OK, f"held by a run that began{began}")
+        return Finding("lock", OK, f"held by a run that began{began}")
     return Finding(
         "lock",
-        Severity.WARNING,
+        WARNING,
         f"left by a run that died{began} and may have minted; the next tick takes it over",
         mends.tick(stack),
     )

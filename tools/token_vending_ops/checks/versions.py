@@ -6,7 +6,7 @@ from datetime import datetime
 from token_vending_ops import mends
 from token_vending_ops.checks.access import doors_of
 from token_vending_ops.deployed import DeployedStack
-from token_vending_ops.findings import Finding, Severity
+from token_vending_ops.findings import OK, WARNING, Finding
 
 COMPARED = ("CodeSha256", "Environment", "Layers")
 
@@ -22,7 +22,7 @@ def live_version(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
             live = functions.get_function_configuration(FunctionName=name, Qualifier=alias)
             if all(live.get(part) == latest.get(part) for part in COMPARED):
                 saw = f"{function}:{alias} runs what was deployed last (version {live['Version']})"
-                yield Finding("live version", Severity.OK, saw)
+                yield Finding("live version", OK, saw)
             else:
                 saw = f"{function}:{alias} runs version {live['Version']}, not what was deployed last"
-                yield Finding("live version", Severity.WARNING, saw, mends.publish(name, alias))
+                yield Finding("live version", WARNING, saw, mends.publish(name, alias))

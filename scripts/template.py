@@ -7,14 +7,15 @@ becomes `${Name.Attribute}`. A test then compares whole statements, e.g. `"Resou
 import copy
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import yaml
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template.yaml"
 
 ACCOUNT = "123456789012"
@@ -34,7 +35,7 @@ COMPANY = {
     "AlarmTopicArn": TOPIC,
     "DashboardEnabled": "false",
 }
-"""What companies ask for before anything else."""
+"""What companies ask for first."""
 EVERYTHING = {
     **COMPANY,
     "CredentialsSecretArn": EXISTING,
@@ -61,21 +62,7 @@ class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short tags."""
 
 
-def _tag(loader: yaml.CSafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _tag)
+_Loader.add_multi_constructor("!", intrinsics_multi_constructor)
 
 
 def source(path: Path = TEMPLATE) -> dict[str, Any]:
@@ -109,11 +96,25 @@ class Stack:
             name: str(spec.get("Default", "")) for name, spec in template["Parameters"].items()
         }
         unknown = set(parameters or {}) - set(self._parameters)
-        assert not unknown, f"no such parameters: {sorted(unknown)}"
+        if unknown:
+            raise ValueError(f"no such parameters: {sorted(unknown)}")
         self._parameters |= parameters or {}
-        self._lists = {n for n, s in template["Parameters"].items() if s["Type"] == "CommaDelimitedList"}
         self._numbers = {n for n, s in template["Parameters"].items() if s["Type"] == "Number"}
-        transformed = _transform(path, tuple(sorted(self._parameters.items())))
+        self._functions: dict[str, Callable[[Any], Any]] = {
+            "Ref": self._reference,
+            "Condition": self.holds,
+            "Fn::GetAtt": lambda v: "${" + (v if isinstance(v, str) else ".".join(v)) + "}",
+            "Fn::If": lambda v: self._resolve(v[1] if self.holds(v[0]) else v[2]),
+            "Fn::Not": lambda v: not self._resolve(v[0]),
+            "Fn::And": lambda v: all(map(self._resolve, v)),
+            "Fn::Or": lambda v: any(map(self._resolve, v)),
+            "Fn::Equals": self._equal,
+            "Fn::Join": lambda v: v[0].join(map(str, self._resolve(v[1]))),
+            "Fn::Split": lambda v: self._resolve(v[1]).split(v[0]),
+            "Fn::Select": lambda v: self._resolve(v[1])[int(v[0])],
+            "Fn::Sub": self._substitute,
+        }
+        transformed = _transformed(path, tuple(sorted(self._parameters.items())))
         self._conditions: dict[str, Any] = transformed.get("Conditions", {})
         self.resources: dict[str, dict[str, Any]] = {
             name: self._resolve(resource)
@@ -135,6 +136,7 @@ class Stack:
         }
 
     def properties(self, name: str) -> dict[str, Any]:
+        """Of one resource."""
         found: dict[str, Any] = self.resources[name]["Properties"]
         return found
 
@@ -149,23 +151,8 @@ class Stack:
         return {statement["Sid"]: statement for statement in document["Statement"]}
 
     def holds(self, condition: str) -> bool:
-        return self._test(self._conditions[condition])
-
-    def _test(self, expression: Any) -> bool:
-        ((function, value),) = expression.items()
-        match function:
-            case "Condition":
-                return self.holds(value)
-            case "Fn::Not":
-                return not self._test(value[0])
-            case "Fn::And":
-                return all(self._test(part) for part in value)
-            case "Fn::Or":
-                return any(self._test(part) for part in value)
-            case "Fn::Equals":
-                left, right = map(self._resolve, value)
-                return str(left) == str(right)
-        raise AssertionError(f"unknown condition function {function}")
+        """Whether this condition of the template does."""
+        return bool(self._resolve(self._conditions[condition]))
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -174,35 +161,20 @@ class Stack:
             return value
         if len(value) == 1:
             ((key, inner),) = value.items()
-            if key == "Ref" or key.startswith("Fn::"):
-                return self._call(key, inner)
+            # The condition of a policy's statement is a mapping.
+            if key == "Ref" or key.startswith("Fn::") or (key == "Condition" and isinstance(inner, str)):
+                return self._functions[key](inner)
         resolved = {key: self._resolve(inner) for key, inner in value.items()}
         return {key: inner for key, inner in resolved.items() if inner is not _ABSENT}
 
-    def _call(self, function: str, value: Any) -> Any:  # noqa: PLR0911  one for each function
-        match function:
-            case "Ref":
-                return self._reference(value)
-            case "Fn::GetAtt":
-                return "${" + (value if isinstance(value, str) else ".".join(value)) + "}"
-            case "Fn::If":
-                condition, yes, no = value
-                return self._resolve(yes if self.holds(condition) else no)
-            case "Fn::Join":
-                return value[0].join(map(str, self._resolve(value[1])))
-            case "Fn::Split":
-                return self._resolve(value[1]).split(value[0])
-            case "Fn::Select":
-                return self._resolve(value[1])[int(value[0])]
-            case "Fn::Sub":
-                return self._substitute(value)
-        raise AssertionError(f"unknown function {function}")
+    def _equal(self, sides: list[Any]) -> bool:
+        return len({str(self._resolve(side)) for side in sides}) == 1
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _ABSENT
-        if name in self._lists:
-            return self._parameters[name].split(",")
+        if name in self._numbers:
+            return int(self._parameters[name])
         return self._parameters.get(name, self._pseudo.get(name, "${" + name + "}"))
 
     def _substitute(self, value: Any) -> str:
@@ -226,49 +198,38 @@ class Decided(Stack):
     def template(self) -> dict[str, Any]:
         """A template without parameters and conditions."""
         resources = {
-            name: {key: value for key, value in resource.items() if key != "Condition"}
+            name: {key: _referring(value) for key, value in resource.items() if key != "Condition"}
             for name, resource in self.resources.items()
         }
-        outputs = {name: {"Value": value} for name, value in self.outputs.items()}
+        outputs = {name: {"Value": _referring(value)} for name, value in self.outputs.items()}
         return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources, "Outputs": outputs}
 
-    def _call(self, function: str, value: Any) -> Any:
-        if function in ("Fn::If", "Ref"):
-            return super()._call(function, value)
-        if function == "Fn::Sub":
-            return self._substituted(value)
-        known = value if function == "Fn::GetAtt" else self._resolve(value)
-        if function == "Fn::GetAtt" or "Fn::" in str(known) or "'Ref'" in str(known):
-            return {function: known}
-        return super()._call(function, known)
-
-    def _test(self, expression: Any) -> bool:
-        # A condition may look at the partition: the one that was named, else that of most regions.
-        match expression:
-            case {"Fn::Equals": [{"Ref": name}, value]} if name in self._pseudo:
-                return self._pseudo[name] == str(value)
-        return super()._test(expression)
-
     def _reference(self, name: str) -> Any:
-        if name in self._numbers:
-            return int(self._parameters[name])
-        if name == "AWS::NoValue" or name in self._parameters:
-            return super()._reference(name)
-        return {"Ref": name}
+        # The template cuts a part out of the stack's id.
+        if name in self._pseudo and name != "AWS::StackId":
+            return "${" + name + "}"
+        return super()._reference(name)
 
-    def _substituted(self, value: Any) -> Any:
-        text, given = (value, {}) if isinstance(value, str) else value
-        names = {name: self._resolve(inner) for name, inner in given.items()}
+    def _equal(self, sides: list[Any]) -> bool:
+        match sides:
+            case [{"Ref": name}, value] if name in self._pseudo:
+                return self._pseudo[name] == str(value)
+        return super()._equal(sides)
 
-        def known(match: re.Match[str]) -> str:
-            found = names.get(match[1], self._parameters.get(match[1]))
-            return found if isinstance(found, str) else match[0]
 
-        text = re.sub(r"\$\{([^!}]+)\}", known, text)
-        left = {name: inner for name, inner in names.items() if not isinstance(inner, str)}
-        if "${" not in text:
-            return text
-        return {"Fn::Sub": [text, left] if left else text}
+def _referring(value: Any) -> Any:
+    """The functions again in place of the readable names."""
+    if isinstance(value, dict):
+        return {key: _referring(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_referring(inner) for inner in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if found := re.fullmatch(r"\$\{([\w:]+)\}", value):
+        return {"Ref": found[1]}
+    if found := re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", value):
+        return {"Fn::GetAtt": [found[1], found[2]]}
+    return {"Fn::Sub": value}
 
 
 @functools.cache
@@ -281,19 +242,8 @@ def _transformed(path: Path, parameters: tuple[tuple[str, str], ...]) -> dict[st
         for name in ("CodeUri", "ContentUri"):
             if name in resource.get("Properties", {}):
                 resource["Properties"][name] = "s3://bucket/key"
+    # The template names no AWS managed policy, so the transform need not ask AWS for their list.
+    managed = mock.Mock(load=dict)
     with mock.patch.dict("os.environ", {"AWS_DEFAULT_REGION": REGION}):
-        transformed: dict[str, Any] = transform(
-            template, {**_PSEUDO, **dict(parameters)}, _NoManagedPolicies()
-        )
+        transformed: dict[str, Any] = transform(template, {**_PSEUDO, **dict(parameters)}, managed)
     return transformed
-
-
-def _transform(path: Path, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    return copy.deepcopy(_transformed(path, parameters))
-
-
-class _NoManagedPolicies:
-    """The template names no AWS managed policy, so the transform need not ask AWS for their list."""
-
-    def load(self) -> dict[str, str]:
-        return {}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import cost
-from scripts.cost import Scenario
-from tests.infrastructure import cloudformation
+from bench import cost, cost_page, report
+from bench.cost import Scenario
+from scripts import template as cloudformation
 from token_client import _freshness
 from token_vending import telemetry
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused(arguments: list[str], monkeypatch: pytest.Mon
 
 
 def test_every_price_is_used() -> None:
-    program = Path(cost.__file__).read_text(encoding="utf-8")
+    program = "".join(Path(str(m.__file__)).read_text(encoding="utf-8") for m in (cost, cost_page))
     assert [name for name in cost.PRICES["prices"] if f'"{name}"' not in program.replace("'", '"')] == []
 
 
@@ -131,5 +131,4 @@ def test_every_price_has_its_source_and_all_have_a_date() -> None:
 
 
 def test_the_page_shows_what_the_model_says() -> None:
-    text = cost.PAGE.read_text(encoding="utf-8")
-    assert cost.page() in text, "run: make cost ARGS=--write-page"
+    assert cost_page.page() in report.PAGE.read_text(encoding="utf-8"), "run: make cost-page"

@@ -1,8 +1,5 @@
 """What callers cost a month, how loaded everything is, and which of AWS's limits would bite first: `make cost`.
 
-    cost.py [--callers N] [--calls-per-hour N] [--client-cache SECONDS] [--vend-cache SECONDS] [...]
-    cost.py --write-page      puts the standing scenarios into docs/performance.md
-
 A caller is a process that uses the token: an instance of a service, a warm Lambda environment. Prices are inputs, with
 their date and source in prices.json; no free tier is counted.
 
@@ -26,9 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
 PRICES: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
-PAGE = ROOT / "docs" / "performance.md"
 
 SECONDS_A_MONTH = 730 * 3600
 TICKS_A_MONTH = SECONDS_A_MONTH / 900
@@ -202,25 +197,13 @@ def alternatives(scenario: Scenario) -> dict[str, float]:
 def limits(scenario: Scenario) -> list[tuple[str, float, float, str]]:
     """(limit, its use a second, its size, what to turn), the most used first."""
     rates = load(scenario)
+    reads, turn = rates.secret_reads, "CacheSeconds up"
+    concurrency = f"Lambda's concurrency ({REQUESTS_A_SECOND_PER_ENVIRONMENT} requests a second each)"
+    keep = "callers that keep the token (TokenClient); a higher quota"
     rows = [
-        (
-            "GetSecretValue of the account, a second",
-            rates.secret_reads,
-            SECRET_READS_A_SECOND,
-            "CacheSeconds up",
-        ),
-        (
-            "KMS requests of the account, a second",
-            rates.secret_reads,
-            KMS_REQUESTS_A_SECOND,
-            "CacheSeconds up",
-        ),
-        (
-            f"Lambda's concurrency ({REQUESTS_A_SECOND_PER_ENVIRONMENT} requests a second each)",
-            float(rates.environments),
-            CONCURRENCY,
-            "callers that keep the token (TokenClient); a higher quota",
-        ),
+        ("GetSecretValue of the account, a second", reads, SECRET_READS_A_SECOND, turn),
+        ("KMS requests of the account, a second", reads, KMS_REQUESTS_A_SECOND, turn),
+        (concurrency, float(rates.environments), CONCURRENCY, keep),
     ]
     return sorted(rows, key=lambda row: row[1] / row[2], reverse=True)
 
@@ -240,110 +223,6 @@ def callers_until_a_limit(scenario: Scenario) -> int:
 
 def _fits(scenario: Scenario) -> bool:
     return all(used <= size for _, used, size, _ in limits(scenario))
-
-
-STANDING = {
-    "5 callers, a call a minute": Scenario(5, 60),
-    "50 callers, 10 calls a minute": Scenario(50, 600),
-    "50 callers that keep nothing": Scenario(50, 600, client_cache_seconds=0),
-    "1,000 callers, 1 call a second": Scenario(1_000, 3600),
-    "1,000 callers that keep nothing": Scenario(1_000, 3600, client_cache_seconds=0),
-    "20,000 callers, 1 call a second": Scenario(20_000, 3600),
-}
-
-
-def page() -> str:
-    """The standing scenarios as Markdown."""
-    lines = [
-        (
-            f"Written by `make cost ARGS=--write-page`. Prices: {PRICES['region']}, {PRICES['as_of']}, from "
-            "`scripts/prices.json` (each with its source), without free tiers. What the model assumes "
-            "stands at the top of `scripts/cost.py`."
-        ),
-        "",
-        (
-            "| callers | calls/s | hand-outs/s | kept by callers | secret reads/s | kept by the function "
-            "| environments | $ a month | such callers until a limit |"
-        ),
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, scenario in STANDING.items():
-        rates = load(scenario)
-        until = callers_until_a_limit(scenario)
-        lines.append(
-            f"| {name} | {rates.calls:,.1f} | {rates.vends:,.2f} | {rates.client_hit_ratio:.1%} | "
-            f"{rates.secret_reads:.3f} | {rates.vend_hit_ratio:.1%} | {rates.environments} | "
-            f"{sum(monthly(scenario).values()):,.2f} | {until:,} |"
-        )
-    lines += [
-        "",
-        (
-            f"With it, an environment of provisioned concurrency is "
-            f"${monthly(Scenario(provisioned=1))['provisioned concurrency']:.2f} a month more "
-            "(`--provisioned N`), SnapStart "
-            f"${monthly(Scenario(snap_start=True))["SnapStart's snapshot of one version"]:.2f} for each published "
-            "version that is kept "
-            f"(`--snap-start`) and ${MEMORY_GB * price('snap_start_restored_gb'):.6f} for each restore, of which the "
-            "model knows no number."
-        ),
-    ]
-    first = STANDING["5 callers, a call a minute"]
-    further = sum(monthly(replace(first, shared=True)).values())
-    lines += [
-        "",
-        (
-            "A further stack that uses the first one's key (`KmsKeyArn`) and has no dashboard "
-            f"(`DashboardEnabled=false`) costs ${sum(monthly(first).values()) - further:.2f} less (`--shared`): "
-            f"${further:.2f} a month with five callers."
-        ),
-    ]
-    names = list(alternatives(Scenario()))
-    lines += ["", f"| $ a month | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for name, scenario in STANDING.items():
-        sums = " | ".join(f"{dollars:,.2f}" for dollars in alternatives(scenario).values())
-        lines.append(f"| {name} | {sums} |")
-    lines += [
-        "",
-        (
-            f"{_cheaper()} Every sum holds the same refresh with its metrics and alarms; the hand-out's own and the "
-            f"dashboard (${WATCHING.monthly() - WATCHING_THE_REFRESH.monthly():.2f} a month) are charged to this "
-            "product alone. What money does not show: a caller that reads the secret may read it whenever it likes "
-            "and leaves its trace in CloudTrail only; it cannot report a dead token, and has a killed one until its "
-            "copy is old; a cluster wants people."
-        ),
-        "",
-        "Limits, for 1,000 callers that keep nothing:",
-        "",
-        "| limit | used | of | what to turn |",
-        "|---|---|---|---|",
-    ]
-    for limit, used, size, turn in limits(STANDING["1,000 callers that keep nothing"]):
-        lines.append(f"| {limit} | {used:,.2f} | {size:,} | {turn} |")
-    lines += [
-        "",
-        (
-            "A new AWS account has a concurrency of 10 until it asks for more: 100 hand-outs a second. Lambda adds at "
-            f"most {NEW_ENVIRONMENTS_IN_TEN_SECONDS:,} environments to a function in ten seconds; a crowd that comes "
-            "at once and needs more is throttled that long, and comes again (TokenClient does). Callers of other "
-            "accounts use the limits of this one when they ask, since it is this account's function that reads "
-            "the secret."
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _cheaper() -> str:
-    """Which standing scenarios would be cheaper otherwise, and how."""
-    found: dict[str, list[str]] = {}
-    for name, scenario in STANDING.items():
-        sums = alternatives(scenario)
-        best = min(sums, key=sums.__getitem__)
-        if best != "this product":
-            found.setdefault(best, []).append(f"{name} (${sums['this product'] - sums[best]:,.2f} less)")
-    if not found:
-        return "This product is the cheapest in all of them."
-    ways = (f'by "{best}" for {"; ".join(names)}' for best, names in found.items())
-    return f"This product is undercut {'; and '.join(ways)}."
 
 
 def _print(scenario: Scenario) -> None:
@@ -372,44 +251,21 @@ def _print_sums(sums: Iterable[tuple[str, float]]) -> None:
         print(f"  {dollars:12,.2f}  {name}")
 
 
-def write_page() -> None:
-    """Puts the scenarios between the page's markers."""
-    begin, end = "<!-- cost: generated -->", "<!-- cost: end -->"
-    old = PAGE.read_text(encoding="utf-8")
-    head, _, rest = old.partition(begin)
-    tail = rest.partition(end)[2]
-    PAGE.write_text(f"{head}{begin}\n{page()}\n{end}{tail}", encoding="utf-8")
-
-
 def main() -> int:
-    """Prints one scenario, or writes the page."""
+    """Prints one scenario."""
     usual = Scenario()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--callers", type=_count, default=usual.callers)
     parser.add_argument("--calls-per-hour", type=_amount, default=usual.calls_per_hour, help="of each caller")
-    parser.add_argument("--client-cache", type=_amount, default=usual.client_cache_seconds, help="seconds")
-    parser.add_argument("--vend-cache", type=_amount, default=usual.vend_cache_seconds, help="seconds")
+    for side in ("client", "vend"):
+        name = f"{side}_cache_seconds"
+        parser.add_argument(f"--{side}-cache", dest=name, type=_amount, default=getattr(usual, name))
     parser.add_argument("--provisioned", type=_count, default=0, help="environments kept ready")
     parser.add_argument("--snap-start", action="store_true", help="with SnapStart, without its restores")
     parser.add_argument("--shared", action="store_true", help="another stack's key, and no dashboard")
-    parser.add_argument("--write-page", action="store_true", help="write docs/performance.md instead")
-    arguments = parser.parse_args()
-    if arguments.write_page:
-        write_page()
-        return 0
-    _print(
-        Scenario(
-            arguments.callers,
-            arguments.calls_per_hour,
-            arguments.client_cache,
-            arguments.vend_cache,
-            arguments.provisioned,
-            arguments.snap_start,
-            arguments.shared,
-        )
-    )
+    _print(Scenario(**vars(parser.parse_args())))
     return 0
 
 
