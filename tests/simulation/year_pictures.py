@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.plots import OURS, plt, save
+from matplotlib import pyplot as plt
+
+from bench.plots import OURS, save
 from tests.simulation import Origin
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ def draw_years(years: Sequence["Year"], file: Path) -> None:
         axes.plot(_days(year, (at for at, _ in year.pages)), [row + 0.36] * len(year.pages), "v", color=PAGE)
         for began, ended in year.dead_spans:
             if ended - began >= timedelta(days=1):
-                axes.hlines(row, *_days(year, (began, ended)), DEAD, linewidth=16)
+                first, last = _days(year, (began, ended))
+                axes.hlines(row, first, last, colors=DEAD, linewidth=16)
     axes.set_yticks([-place for place in range(len(years))], [year.scenario.name for year in years])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
