@@ -113,6 +113,12 @@ def test_finding_6_a_direct_caller_that_writes_an_http_event_is_refused_and_its_
         http_event() | {"requestContext": None},
         http_event() | {"requestContext": {}},
         http_event() | {"headers": None},
+        http_event() | {"headers": {"if-none-match": None}},
+        http_event() | {"rawPath": []},
+        http_event() | {"queryStringParameters": 5},
+        http_event() | {"queryStringParameters": {"min_seconds": 5}},
+        http_event("POST", "/token/rejections", body=5),
+        http_event(caller=[]),
     ],
 )
 def test_a_direct_event_through_the_alias_of_the_url_is_refused(event: Any) -> None:

@@ -134,7 +134,7 @@ class _HttpRequest(NamedTuple):
             path = path.removeprefix(f"/{stage}")
         # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
         iam = (context.get("authorizer") or {}).get("iam") or {}
-        return cls(
+        read = cls(
             method=context["http"]["method"],
             path=path,
             caller=iam.get("userArn"),
@@ -143,6 +143,12 @@ class _HttpRequest(NamedTuple):
             body=event.get("body"),
             is_base64=event["isBase64Encoded"],
         )
+        texts = (read.method, path, read.if_none_match, *read.query.values())
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError
+        if not (isinstance(read.caller, str | None) and isinstance(read.body, str | None)):
+            raise TypeError
+        return read
 
     def parse(self) -> VendRequest:
         """Raises InvalidRequest and _NoSuchRoute."""
