@@ -39,6 +39,7 @@ def check_room(  # noqa: PLR0913
     request: RefreshRequest,
     verdict: Verdict,
     now: datetime,
+    *,
     notes: list[str],
 ) -> None:
     """Raises StoreUnavailable unless there is room for the intent and for the token after it.

@@ -143,10 +143,9 @@ class _HttpRequest(NamedTuple):
             body=event.get("body"),
             is_base64=event["isBase64Encoded"],
         )
-        texts = (read.method, path, read.if_none_match, *read.query.values())
+        texts = [read.method, path, read.if_none_match, *read.query.values()]
+        texts += [text for text in (read.caller, read.body) if text is not None]
         if not all(isinstance(text, str) for text in texts):
-            raise TypeError
-        if not (isinstance(read.caller, str | None) and isinstance(read.body, str | None)):
             raise TypeError
         return read
 
