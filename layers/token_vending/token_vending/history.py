@@ -15,11 +15,11 @@ from token_vending.token import NO_HISTORY, History, Intent, Token
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""So far ahead of this clock a mint may lie and still be believed: another clock wrote it."""
+MARGIN = timedelta(minutes=1)
+"""How far a mint may lie from the time in the record, by this clock: another clock wrote it, before the mint."""
 
 LONGEST_CALLER_PAUSE = HOUR
-MOST_CALLER_MINTS = ((HOUR, 6), (DAY, 30))
+MOST_CALLER_MINTS = ((HOUR + MARGIN, 6), (DAY + MARGIN, 30))
 """Whoever asks, however many at once, in whatever mixture."""
 
 FREE_FAILURES = 10
@@ -139,5 +139,5 @@ def _doublings(mints: tuple[datetime, ...]) -> int:
 
 
 def _of_a_day(moments: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
-    kept = sorted(at for at in moments if -CLOCKS_DIFFER <= now - at < DAY)
+    kept = sorted(at for at in moments if -MARGIN <= now - at < DAY + MARGIN)
     return tuple(kept[-MOST_CALLER_MINTS[-1][1] :])
