@@ -123,7 +123,7 @@ MUTANTS = (
         "room",
         "a run mints without room for its token",
         f"{CORE}/claiming.py",
-        "    if not has_room(kept, for_a_caller=verdict.by_caller):\n",
+        "    if not has_room(kept, latest, now, for_a_caller=verdict.by_caller, by_a_person=request.by_a_person):\n",
         "    if not kept:\n",
         (f"{PROTOCOL}::test_without_room_for_intent_and_token_nothing_is_minted",),
     ),

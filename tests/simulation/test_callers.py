@@ -20,7 +20,7 @@ from tests.simulation.callers import (
     lagging,
     signing_in,
 )
-from tests.simulation.faults import Kind
+from tests.simulation.faults import MINT, Fault, Kind
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import EMAIL
 from token_vending.history import CALLERS_LEAVE
@@ -95,6 +95,24 @@ def test_a_day_of_malice_stays_within_the_budget(attack: object, record_property
         versions=seen(siege.versions, *range(MAX_VERSIONS - CALLERS_LEAVE + 1)),
         longest_without_a_token_seconds=up_to(siege.longest_dead, longest),
     )
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.UNREADABLE])
+def test_two_outages_of_three_hours_end_with_a_token_within_the_hour(kind: Kind) -> None:
+    """The second one used up the versions of the day, and a dead token stayed for 17 hours after it."""
+    world = deployed()
+    down = True
+    callers = Callers(world, lambda call: Fault(kind) if down and call.operation == MINT else None)
+    for _ in range(2):
+        down = True
+        world.personr.mint_elsewhere(EMAIL)
+        ends = world.clock() + 3 * HOUR
+        while world.clock() < ends:
+            callers.ask()
+        down = False
+        assert callers.until_it_works(timedelta(days=1)) <= HOUR + SECONDS_TO_HEAL * SECOND
+        world.clock.advance(10 * MINUTE)
+    assert world.run({"id": "a person", "force": True}).outcome == "refreshed"
 
 
 def test_foreign_sign_ins_every_twenty_minutes_for_eight_hours_end_with_the_foreigner() -> None:

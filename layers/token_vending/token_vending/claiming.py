@@ -33,13 +33,19 @@ def check_pause(state: Observation, request: RefreshRequest, now: datetime) -> N
         )
 
 
-def check_room(
-    store: TokenStore, state: Observation, verdict: Verdict, now: datetime, notes: list[str]
+def check_room(  # noqa: PLR0913
+    store: TokenStore,
+    state: Observation,
+    request: RefreshRequest,
+    verdict: Verdict,
+    now: datetime,
+    *,
+    notes: list[str],
 ) -> None:
     """Raises StoreUnavailable unless there is room for the intent and for the token after it.
 
-    What a caller has caused stops well before the end, and leaves the rest to ticks and to `force`. If nobody can
-    count, only a stack that has written little of late may go on.
+    Well before the end runs go on once an hour only, and what a caller has caused stops. A person need not wait. If
+    nobody can count, only a stack that has written little of late may go on.
     """
     try:
         kept = store.versions_kept(now - DAY)
@@ -48,10 +54,12 @@ def check_room(
             raise
         notes.append(f"The versions of the token secret could not be counted: {error.detail}")
         return
-    if not has_room(kept, for_a_caller=verdict.by_caller):
+    latest = state.last.started_at if state.last else state.token.issued_at if state.token else None
+    if not has_room(kept, latest, now, for_a_caller=verdict.by_caller, by_a_person=request.by_a_person):
         raise StoreUnavailable(
             f"Nothing was minted: the token secret has {kept} versions that Secrets Manager still keeps, and there "
-            "may be no room for another token. It makes room by itself, a day after they were written."
+            "may be no room for another token. The next try is in an hour at the latest, or when Secrets Manager has "
+            "made room: it does so by itself, a day after they were written."
         )
 
 

@@ -15,11 +15,11 @@ from token_vending.token import NO_HISTORY, History, Intent, Token
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""So far ahead of this clock a mint may lie and still be believed: another clock wrote it."""
+MARGIN = timedelta(minutes=1)
+"""How far a mint may lie from the time in the record, by this clock: another clock wrote it, before the mint."""
 
 LONGEST_CALLER_PAUSE = HOUR
-MOST_CALLER_MINTS = ((HOUR, 6), (DAY, 30))
+MOST_CALLER_MINTS = ((HOUR + MARGIN, 6), (DAY + MARGIN, 30))
 """Whoever asks, however many at once, in whatever mixture."""
 
 FREE_FAILURES = 10
@@ -33,8 +33,10 @@ VERSIONS_QUOTA = 100
 """Secrets Manager keeps about so many versions and removes none of the last 24 hours
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."""
 _VERSIONS_OF_A_RUN = 2
-CALLERS_LEAVE = 20
-"""Versions that a run which a caller has caused leaves to ticks and to `force`."""
+SCARCE = 80
+"""Runs that would write more go on once an hour, so that a day that has used up so many ends with a token."""
+CALLERS_LEAVE, TICKS_LEAVE = 8, 4
+"""Versions that such a run leaves to ticks and to `force`, or to `force`. A count that lags may miss a few as well."""
 QUIET = 10
 """Up to so many failed runs and mints for callers within a day, this stack has not filled the secret by itself."""
 
@@ -89,9 +91,19 @@ def quiet(record: Token | Intent | None, now: datetime) -> bool:
     return history.failures + len(_of_a_day(history.caller_mints, now)) <= QUIET
 
 
-def has_room(kept: int, *, for_a_caller: bool) -> bool:
-    """Whether an intent and a token may still be written, when Secrets Manager keeps so many versions."""
-    return kept + _VERSIONS_OF_A_RUN <= VERSIONS_QUOTA - (CALLERS_LEAVE if for_a_caller else 0)
+def has_room(
+    kept: int, latest: datetime | None, now: datetime, *, for_a_caller: bool, by_a_person: bool
+) -> bool:
+    """Whether an intent and a token may still be written, when Secrets Manager keeps so many versions.
+
+    `latest`: when the latest run began that has written.
+    """
+    used = kept + _VERSIONS_OF_A_RUN
+    if by_a_person:
+        return used <= VERSIONS_QUOTA
+    if used > VERSIONS_QUOTA - (CALLERS_LEAVE if for_a_caller else TICKS_LEAVE):
+        return False
+    return used <= SCARCE or latest is None or abs(now - latest) >= HOUR
 
 
 def announced(
@@ -124,5 +136,5 @@ def _doublings(mints: tuple[datetime, ...]) -> int:
 
 
 def _of_a_day(moments: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
-    kept = sorted(at for at in moments if -CLOCKS_DIFFER <= now - at < DAY)
+    kept = sorted(at for at in moments if -MARGIN <= now - at < DAY + MARGIN)
     return tuple(kept[-MOST_CALLER_MINTS[-1][1] :])

@@ -115,7 +115,7 @@ class Refresher:
         if account is None:
             return Outcome.REFUSED, CREDENTIALS_REFUSED, state.token
         check_pause(state, request, now)
-        check_room(self.store, state, verdict, now, notes)
+        check_room(self.store, state, request, verdict, now, notes=notes)
 
         intent = claim(self.store, state, request, verdict, now, attempt=self.new_version())
         if intent is None:
