@@ -28,18 +28,19 @@ ABANDONED = "ABANDONED"
 
 
 class Observation(NamedTuple):
-    """`last` is the latest attempt that brought no token, if there was one since the last success.
-
-    `unfinished` is the intent that the lock lies on, unless the current token came of it. `leftover` is a version
+    """`unfinished` is the intent that the lock lies on, unless the current token came of it. `leftover` is a version
     that the lock lies on without any question: it is only to be released.
+
+    `last` is the latest attempt that brought no token, if there was one since the last success, and `refused`
+    whether its credentials were; both are known from `with_last_attempt` on.
     """
 
     labels: Mapping[str, str]
     token: Token | None
-    last: Intent | None
-    refused: bool
     unfinished: Intent | None
     leftover: str | None
+    last: Intent | None = None
+    refused: bool = False
 
     def may_be_alive(self, now: datetime) -> bool:
         """Whether the unfinished run may still be at work."""
@@ -59,23 +60,29 @@ def version_after(current: str | None, latest_intent: str | None) -> str:
 
 
 def observe(store: TokenStore, request: RefreshRequest) -> Observation:
-    """Reads the state: DescribeSecret, the current record, and an intent only if an attempt brought no token.
+    """Reads the state: DescribeSecret, the current record, and the intent under the lock unless it is finished.
 
     Raises StoreUnavailable, and ConfigurationError for a current record that is not ours, unless a person asks
     for a mint all the same.
     """
     labels = store.labels()
     token = _current_token(store, labels.get(CURRENT), request)
-    latest, holder = labels.get(INTENT), labels.get(LOCK)
-    last = _attempt(store, latest, token)
-    unfinished = last if holder == latest else _attempt(store, holder, token)
-    last = last or unfinished
+    holder = labels.get(LOCK)
+    unfinished = _attempt(store, holder, token)
+    return Observation(labels, token, unfinished, holder if unfinished is None else None)
+
+
+def with_last_attempt(store: TokenStore, seen: Observation) -> Observation:
+    """The same with what came of the latest attempt: only a run that is due needs to know. Raises StoreUnavailable."""
+    latest, last = seen.labels.get(INTENT), seen.unfinished
+    if latest != seen.labels.get(LOCK):
+        last = _attempt(store, latest, seen.token) or last
     refused = any(
         last is not None and version == last.version
-        for label, version in labels.items()
+        for label, version in seen.labels.items()
         if label.startswith(REFUSED_PREFIX)
     )
-    return Observation(labels, token, last, refused, unfinished, holder if unfinished is None else None)
+    return seen._replace(last=last, refused=refused)
 
 
 def _current_token(store: TokenStore, version: str | None, request: RefreshRequest) -> Token | None:

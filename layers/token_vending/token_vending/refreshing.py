@@ -24,7 +24,7 @@ from token_vending.errors import (
     TokenVendingError,
 )
 from token_vending.minting import Minting
-from token_vending.observing import Observation, observe
+from token_vending.observing import Observation, observe, with_last_attempt
 from token_vending.ports import Clock, Issuer, TimeLeft, TokenStore
 from token_vending.requests import RefreshRequest
 from token_vending.token import History, Intent, Token, to_rfc3339
@@ -114,6 +114,7 @@ class Refresher:
         account = choose_account(accounts, state.labels, request, self.store.read_version)
         if account is None:
             return Outcome.REFUSED, CREDENTIALS_REFUSED, state.token
+        state = with_last_attempt(self.store, state)
         check_pause(state, request, now)
         check_room(self.store, state, request, verdict, now, notes=notes)
 
