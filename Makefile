@@ -118,7 +118,7 @@ first-day: setup  ## smoke, live, timings, drift, in one report: make first-day 
 	@PROBE_ROLE_ARN="$(PROBE_ROLE_ARN)" $(FIRST_DAY) --report .build/first-day.md
 
 .PHONY: year
-year: setup  ## a simulated year, six times: mints, age, days without a token, alarms (docs/year.md)
+year: setup  ## a simulated year, six times: mints, age, days without a token, alarms (docs/evidence/year.md)
 	@PYTHONPATH=layers/token_vending $(RUN) -m tests.simulation.year $(ARGS)
 
 .PHONY: publish-check
@@ -166,7 +166,7 @@ soak: setup  ## the model for half an hour, with other examples each time (EXAMP
 		$(RUN) -m pytest -n 2 tests/simulation $(ARGS)
 
 .PHONY: reliability
-reliability: setup  ## run the crash, fault and race tests and write their tables into docs/reliability.md
+reliability: setup  ## run the crash, fault and race tests and write their tables into docs/evidence/reliability.md
 	@$(RUN) -m scripts.reliability
 
 .PHONY: safeguards
@@ -190,7 +190,7 @@ imports: setup
 	@PYTHONPATH=layers/token_vending:layers/token_client $(VENV)/lint-imports --cache-dir .build/.import_linter_cache --no-logo
 
 .PHONY: template
-template: setup  ## lint the template, and its transformed self for every region and partition (docs/regions.md)
+template: setup  ## lint the template, and its transformed self for every region and partition (docs/evidence/regions.md)
 	@.build/sam/bin/cfn-lint template.yaml examples/*/*.yaml
 	@$(RUN) -m scripts.regions $(ARGS)
 	@for template in template.yaml examples/*/template.yaml; do $(SAM) validate --lint --template "$$template"; done
@@ -228,7 +228,7 @@ format: setup  ## let ruff correct what it can
 ##@ Speed and cost
 
 .PHONY: bench
-bench: setup  ## measure the functions beside what else could have been written; writes docs/performance.md
+bench: setup  ## measure the functions beside what else could have been written; writes docs/evidence/performance.md
 	@PYTHONPATH=layers/token_client:layers/token_vending $(RUN) -m bench $(ARGS)
 
 .PHONY: cost

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def not_for_the_page(rounds: int, changed: Sequence[str]) -> str | None:
-    """Why figures taken so are not for docs/performance.md, if they are not."""
+    """Why figures taken so are not for docs/evidence/performance.md, if they are not."""
     if changed:
         return f"commit first what the figures depend on ({', '.join(changed)})"
     if rounds < ROUNDS:

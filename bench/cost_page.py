@@ -1,4 +1,4 @@
-"""Writes the standing scenarios of the cost model into docs/performance.md: `make cost-page`."""
+"""Writes the standing scenarios of the cost model into docs/evidence/performance.md: `make cost-page`."""
 
 import sys
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """64 threads that want the token at once: the client beside two libraries that keep secrets in memory.
 
-    python -m bench.crowd     runs it and writes its table into docs/performance.md
+    python -m bench.crowd     runs it and writes its table into docs/evidence/performance.md
 
 *Cold*: nothing was asked yet. *Expired*: what is kept is too old, and a new version has been stored. The libraries
 read the secret themselves; the client asks the vending function. Lambda and Secrets Manager are stand-ins in a
@@ -248,7 +248,7 @@ def alone() -> str:
 
 
 def table(found: dict[str, list[tuple[Rush, Rush]]]) -> str:
-    """As docs/performance.md shows it."""
+    """As docs/evidence/performance.md shows it."""
     rounds = len(next(iter(found.values())))
     lines = [
         (

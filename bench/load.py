@@ -1,6 +1,6 @@
 """A bounded load run: more and more callers with the real client, the built function, a strict Secrets Manager.
 
-    python -m bench.load     runs it and writes its table into docs/performance.md
+    python -m bench.load     runs it and writes its table into docs/evidence/performance.md
 
 Minutes are played as seconds: both caches keep the token for CACHE_SECONDS, so that they turn over many times in a
 run. What must come out is what bench/cost.py says of the same numbers. Counting begins when every caller has had

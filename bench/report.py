@@ -1,4 +1,4 @@
-"""The measurements as tables, plots and JSON: everything in docs/performance.md between its markers."""
+"""The measurements as tables, plots and JSON: everything in docs/evidence/performance.md between its markers."""
 
 import os
 import platform
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "performance.md"
-FOLDER = ROOT / "docs" / "performance"
+PAGE = ROOT / "docs" / "evidence" / "performance.md"
+FOLDER = ROOT / "docs" / "evidence" / "performance"
 COMMAND = "make bench"
 MEASURED = (
     "functions",

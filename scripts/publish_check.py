@@ -3,7 +3,7 @@
     publish_check.py              check; write the SBOM of each layer to .build/sbom/
     publish_check.py --release    besides, the changelog has a section for this version and nothing unreleased;
                                   if all is well, the commit is tagged
-    publish_check.py --write      write docs/licences.md anew
+    publish_check.py --write      write docs/evidence/licences.md anew
 
 Limits: https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-how-to-publish.html
 """
@@ -21,7 +21,7 @@ from scripts import build
 from scripts.pages import table
 from scripts.template import ROOT, source
 
-LICENCES = ROOT / "docs" / "licences.md"
+LICENCES = ROOT / "docs" / "evidence" / "licences.md"
 SBOM = ROOT / ".build" / "sbom"
 SEMANTIC_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 ARTEFACTS = {
@@ -164,7 +164,7 @@ def licence_of(package: metadata.Distribution) -> str:
 
 
 def licences_page(packages: dict[str, list[metadata.Distribution]]) -> str:
-    """The text of docs/licences.md."""
+    """The text of docs/evidence/licences.md."""
     lines = [
         "# What is shipped",
         "",
@@ -229,7 +229,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--release", action="store_true", help="as for a release, and tag it")
-    parser.add_argument("--write", action="store_true", help="write docs/licences.md anew")
+    parser.add_argument("--write", action="store_true", help="write docs/evidence/licences.md anew")
     arguments = parser.parse_args()
     artifacts = build.build()
     found = application()
@@ -245,7 +245,7 @@ def main() -> int:
         *size_faults(artifacts),
     ]
     if not LICENCES.is_file() or LICENCES.read_text(encoding="utf-8") != licences_page(packages):
-        faults.append("docs/licences.md is not what the layers hold: make publish-check ARGS=--write")
+        faults.append("docs/evidence/licences.md is not what the layers hold: make publish-check ARGS=--write")
     types = {resource["Type"] for resource in source()["Resources"].values()}
     needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
     print(f"{found['Name']} {found['SemanticVersion']}: who deploys it acknowledges {' '.join(needed)}")

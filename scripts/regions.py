@@ -1,7 +1,7 @@
 """Lints the transformed template for every region and partition that cfn-lint has resource schemas of: `make template`.
 
-    regions.py            check, and that docs/regions.md says what was found
-    regions.py --write    write docs/regions.md anew
+    regions.py            check, and that docs/evidence/regions.md says what was found
+    regions.py --write    write docs/evidence/regions.md anew
 
 cfn-lint on the SAM source does not see which types the transform makes. Here SAM's own transform has run and the
 conditions are decided, once as the template comes, once with every parameter set, once without the URL.
@@ -21,7 +21,7 @@ from cfnlint.helpers import REGIONS
 from scripts.pages import table
 from scripts.template import EVERYTHING, ROOT, Decided
 
-PAGE = ROOT / "docs" / "regions.md"
+PAGE = ROOT / "docs" / "evidence" / "regions.md"
 URL = "AWS::Lambda::Url"
 MISSING_TYPE = "E3006"
 # What an update replaces may be kept although a deleted stack does not leave it behind.
@@ -82,7 +82,7 @@ def faults_and_places_without_url() -> tuple[list[str], set[str]]:
 
 
 def page(without_url: set[str]) -> str:
-    """The text of docs/regions.md."""
+    """The text of docs/evidence/regions.md."""
     lines = [
         "# Regions",
         "",
@@ -105,7 +105,7 @@ def _faults(*, write: bool) -> Iterator[str]:
     if write:
         PAGE.write_text(page(without_url), encoding="utf-8")
     elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page(without_url):
-        yield "docs/regions.md is not what cfn-lint says: make template ARGS=--write"
+        yield "docs/evidence/regions.md is not what cfn-lint says: make template ARGS=--write"
 
 
 def main() -> int:
@@ -113,7 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="write docs/regions.md anew")
+    parser.add_argument("--write", action="store_true", help="write docs/evidence/regions.md anew")
     faults = list(_faults(write=parser.parse_args().write))
     for fault in faults:
         print(f"FAULT  {fault}")

@@ -1,4 +1,4 @@
-"""Runs the tests of reliability and writes what they found into docs/reliability.md, between its markers.
+"""Runs the tests of reliability and writes what they found into docs/evidence/reliability.md, between its markers.
 
 Each test notes its row in pytest's JUnit report (tests/integration/records.py); this script only lays the rows out. A
 table is written only if its tests passed.
@@ -19,7 +19,7 @@ from scripts import pages
 from scripts.pages import table
 
 ROOT = pages.ROOT
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "reliability.md"
 REPORT = ROOT / ".build" / "reliability.xml"
 TESTS = [
     f"tests/integration/{name}.py"

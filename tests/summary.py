@@ -1,4 +1,4 @@
-"""What the last lines of a test run say beyond pytest's own: coverage, and whether docs/reliability.md still holds.
+"""What the last lines of a test run say beyond pytest's own: coverage, and whether the page of reliability still holds.
 
 Both are judged only after a run of all tests in which none failed. A fault there fails the run.
 """

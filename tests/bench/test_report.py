@@ -14,8 +14,8 @@ def test_the_page_shows_what_was_measured() -> None:
 
 
 def test_the_performance_page_and_the_readme_show_the_plots() -> None:
-    readme = (report.PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
-    text = report.PAGE.read_text(encoding="utf-8") + readme.replace("docs/", "")
+    readme = (report.PAGE.parents[2] / "README.md").read_text(encoding="utf-8")
+    text = report.PAGE.read_text(encoding="utf-8") + readme.replace("docs/evidence/", "")
     for name in ("cold.svg", "warm.svg", "readme.svg"):
         assert f"(performance/{name})" in text
         assert "<svg" in (report.FOLDER / name).read_text(encoding="utf-8")

@@ -91,7 +91,7 @@ def test_of_twenty_concurrent_moves_of_a_free_label_one_is_done(
 def test_of_twenty_concurrent_creations_of_one_version_one_is_done(
     service: Service, record_property: Record
 ) -> None:
-    """One ClientRequestToken, as many contents: the claim of a refresh (docs/reliability.md)."""
+    """One ClientRequestToken, as many contents: the claim of a refresh (docs/evidence/reliability.md)."""
     put_intent(service.store)
     answers: Counter[str] = Counter()
     with ThreadPoolExecutor(RUNNERS) as pool:

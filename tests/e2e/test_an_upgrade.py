@@ -25,7 +25,7 @@ NAME = "upgraded"
 FIRST_RELEASE = Path(__file__).parent / "releases" / "template-1.0.0.yaml.gz"
 # No tick comes in between, and no mint: the token is one that the first release has stored.
 QUIET = {**PARAMETERS, "ScheduleExpression": "rate(30 days)", "AlarmEmail": "night@example.com"}
-PAGE = Path(__file__).parents[2] / "docs" / "emulators.md"
+PAGE = Path(__file__).parents[2] / "docs" / "evidence" / "emulators.md"
 pytestmark = pytest.mark.timeout(240)
 
 

@@ -1,10 +1,12 @@
-"""docs/operations.md, executed: every `sh` block, in its section's order, against the embedded stack."""
+"""docs/operations.md and README.md, executed: their `sh` blocks, in order, against the embedded stack."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,9 @@ PAGE = ROOT / "docs" / "operations.md"
 pytestmark = pytest.mark.timeout(300)
 
 
-def _sections() -> dict[str, str]:
+def _sections(page: Path) -> dict[str, str]:
     """The commands of each section, by its title; the ones before the first title under an empty one."""
-    parts = re.split(r"^#{2,3} (.+)$", PAGE.read_text(), flags=re.MULTILINE)
+    parts = re.split(r"^#{2,3} (.+)$", page.read_text(), flags=re.MULTILINE)
     titles = ["", *parts[1::2]]
     blocks = [
         "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)) for text in parts[::2]
@@ -28,7 +30,7 @@ def _sections() -> dict[str, str]:
     return {title: commands for title, commands in zip(titles, blocks, strict=True) if commands}
 
 
-SECTIONS = _sections()
+SECTIONS = _sections(PAGE)
 PREAMBLE = SECTIONS.pop("")
 
 
@@ -90,6 +92,28 @@ AFTER: dict[str, Callable[[EmbeddedStack], None]] = {
 }
 
 
+def _run(stack: EmbeddedStack, aws: AwsCli, commands: str) -> str:
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT,
+        env={
+            **stack.ministack.environment,
+            "PATH": f"{aws.folder}:{ROOT}/.build/sam/bin:{os.environ['PATH']}",
+            "HOME": os.environ.get("HOME", "/"),
+            "AWS_PAGER": "",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, f"{commands}\n{finished.stdout}"
+    assert "errorMessage" not in finished.stdout, finished.stdout
+    return finished.stdout
+
+
 def test_the_page_has_the_sections_that_need_a_hand() -> None:
     assert BEFORE.keys() | AFTER.keys() <= SECTIONS.keys()
 
@@ -103,22 +127,29 @@ def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, titl
     commands = commands.replace(
         "bash -eu .build", "sed -i '/--name url/d' .build/roll-back.sh; bash -eu .build"
     )
-    finished = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"{PREAMBLE}\n{commands}"],
-        cwd=ROOT,
-        env={
-            **minted.ministack.environment,
-            "PATH": f"{aws.folder}:{os.environ['PATH']}",
-            "HOME": os.environ.get("HOME", "/"),
-            "AWS_PAGER": "",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, f"{commands}\n{finished.stdout}"
-    assert "errorMessage" not in finished.stdout, finished.stdout
+    _run(minted, aws, f"{PREAMBLE}\n{commands}")
     AFTER.get(title, lambda _stack: None)(minted)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not on this machine")
+def test_a_newcomers_commands_work_in_the_readmes_order(minted: EmbeddedStack, aws: AwsCli) -> None:
+    """All but `make demo`, `make test` and the deployment itself, which the stack's fixture has made."""
+    readme = _sections(ROOT / "README.md")
+    assert readme["See it run"].count("make ") == 2
+    deployment = readme["Deploy it to AWS"].partition("output() {")
+    assert [line.split()[:2] for line in deployment[0].splitlines() if line.startswith("sam")] == [
+        ["sam", "build"],
+        ["sam", "deploy"],
+    ]
+    _write_credentials(minted)
+    looked_at = "make --assume-old=setup doctor STACK=token-vending || true"
+
+    printed = _run(minted, aws, "\n".join(["".join(deployment[1:]), looked_at, readme["Get a token"]]))
+
+    assert not (ROOT / "credentials.json").exists()
+    assert '"outcome": "refreshed"' in printed
+    assert re.search(r"^OK +token ", printed, re.MULTILINE)
+    assert '"expires_in"' in printed
+    token = minted.personr.live_token()
+    assert token is not None
+    assert token not in printed

@@ -1,6 +1,6 @@
 """What moto says of the template: the part of it for which moto has CloudFormation models.
 
-docs/emulators.md says which part that is, and what the embedded stack shows instead.
+docs/evidence/emulators.md says which part that is, and what the embedded stack shows instead.
 """
 
 import ast
@@ -21,7 +21,7 @@ from moto import mock_aws
 from scripts.template import ACCOUNT, BOUNDARY, COMPANY, EVERYTHING, KEY, REGION, ROOT, STACK, Decided
 
 SUBNETS, GROUP = COMPANY["VpcSubnetIds"], COMPANY["VpcSecurityGroupIds"]
-PAGE = ROOT / "docs" / "emulators.md"
+PAGE = ROOT / "docs" / "evidence" / "emulators.md"
 SERVICES = ("awslambda", "cloudwatch", "iam", "kms", "logs", "s3", "secretsmanager", "sns", "sqs")
 
 

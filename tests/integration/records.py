@@ -1,4 +1,4 @@
-"""What tests found out, for docs/reliability.md: scripts/reliability.py collects it from pytest's own report.
+"""What tests found out, for docs/evidence/reliability.md: scripts/reliability.py collects it from pytest's own report.
 
 A cell is made by one of the checks below, and by nothing else: it holds what was asserted of a value that the
 test has observed. Where the value may differ from run to run, it holds the bounds that were asserted.

@@ -1,4 +1,4 @@
-"""What people get wrong: a clear error that names the field and the mend; nothing lost, nothing minted."""
+"""What people get wrong: a clear error that names the field and what to do; nothing lost, nothing minted."""
 
 import json
 from typing import Any

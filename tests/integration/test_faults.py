@@ -1,6 +1,6 @@
 """What breaks outside, injected at the wire, against a refresh and against a hand-out.
 
-Each row of docs/reliability.md's fault tables is one of these tests.
+Each row of docs/evidence/reliability.md's fault tables is one of these tests.
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """What callers do to a stack, and what it costs the others: scenarios that end in numbers.
 
 Honest callers ask the vend function every five seconds and report what does not work. `make reliability` writes what
-the tests saw of it into docs/reliability.md.
+the tests saw of it into docs/evidence/reliability.md.
 """
 
 import random

@@ -170,7 +170,7 @@ class Model:
         """The vendor is down for a while: more runs fail in a row than may without a pause.
 
         A person does not wait for the pause, and who forces a hundred times a day reaches the quota of
-        versions (docs/reliability.md, "What is assumed").
+        versions (docs/evidence/reliability.md, "What is assumed").
         """
         if len(self.world.secrets.versions(TOKEN)) > MAX_VERSIONS - 4 * FREE_FAILURES:
             self.time_passes(timedelta(days=1))

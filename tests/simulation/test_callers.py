@@ -1,4 +1,7 @@
-"""No caller can hurt the others, whatever it sends and however many there are: docs/reliability.md has the numbers."""
+"""No caller can hurt the others, whatever it sends and however many there are.
+
+docs/evidence/reliability.md has the numbers.
+"""
 
 import random
 from datetime import timedelta

@@ -2,7 +2,7 @@
 
 The clock, Secrets Manager and the vendor are simulated (tests/simulation); the decisions, the metrics and the
 alarms are the product's own: the alarms are read from template.yaml and evaluated as CloudWatch does. Writes
-docs/year.md and its picture; `--check` only says whether the page still tells the truth.
+docs/evidence/year.md and its picture; `--check` only says whether the page still tells the truth.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from token_vending.errors import TokenUnavailable, TokenVendingError
 from token_vending.requests import VendRequest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "year.md"
-PICTURES = ROOT / "docs" / "pictures"
+PAGE = ROOT / "docs" / "evidence" / "year.md"
+PICTURES = ROOT / "docs" / "evidence" / "pictures"
 
 DAY = timedelta(days=1)
 TICK = timedelta(minutes=15)
@@ -378,12 +378,12 @@ TAIL = """
 
 
 def page(years: list[Year]) -> str:
-    """The text of docs/year.md."""
+    """The text of docs/evidence/year.md."""
     return HEAD + "\n".join(row(year) for year in years) + "\n" + TAIL
 
 
 def main() -> int:
-    """0; with --check 1 if docs/year.md says something else than this run."""
+    """0; with --check 1 if docs/evidence/year.md says something else than this run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     arguments = parser.parse_args()

@@ -49,6 +49,6 @@ class AuditEvent(NamedTuple):
         fields = {name: value for name, value in self._asdict().items() if value is not None}
         said = self.rejected_version
         if said is not None and not _VERSION.fullmatch(said):
-            # Whoever mixes the two up sends the token itself.
+            # A caller that confuses the two sends the token itself.
             fields["rejected_version"] = f"sha256:{fingerprint(said)}"
         return fields

@@ -3,7 +3,7 @@
 The version id of an intent follows from the state it answers: which version is current, and which intent was the
 last. Secrets Manager creates a version with that id once, and refuses it to everybody who comes with another text
 (PutSecretValue's ClientRequestToken). So writing the intent is a compare-and-swap on the whole state: it succeeds
-only for the first run that has seen the latest one. Whoever decided on a stale reading asks for an id that is
+only for the first run that has seen the latest one. A run that decided on a stale reading asks for an id that is
 taken. docs/decisions/0003 says why this and not a label.
 """
 

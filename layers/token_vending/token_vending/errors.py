@@ -2,7 +2,7 @@
 
 TokenVendingError
 ├── InvalidRequest        the event or HTTP request is not one of ours; sending it again will not help
-├── ConfigurationError    a setting or a secret's content is wrong; a person has to mend it
+├── ConfigurationError    a setting or a secret's content is wrong; a person has to correct it
 ├── CredentialsRefused    the vendor knows the credentials to be wrong; latched until they change
 ├── VendorUnavailable     the vendor gave no usable answer; passes by itself
 ├── VendorProtocolError   the vendor answered something that its documentation does not describe

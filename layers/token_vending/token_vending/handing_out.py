@@ -95,7 +95,7 @@ class HandOutDesk:
         # The store may have taken seconds to answer, or not to: what has expired meanwhile is not handed out.
         now = self.clock()
         if token is None:
-            # A plain tick: the refresh function decides, whoever asks and however often.
+            # A plain tick: the refresh function decides, however often callers ask.
             said = self._start({"id": f"missing/{now:%Y%m%dT%H%M}"}, "missing", now)
             raise TokenUnavailable(
                 f"No token has been minted yet. {said} If it persists, check that the credentials secret is set.",
@@ -132,7 +132,7 @@ class HandOutDesk:
             now = self.clock()
             if copy is None or copy.token.expired(now) or copy.token.version == rejected:
                 raise
-            # Better a copy that may be old than nothing: it is not expired, and whoever finds it dead says so.
+            # Better a copy that may be old than nothing: it is not expired, and a caller that finds it dead reports it.
             # The next callers get it at once for a while, instead of waiting for a store that does not answer.
             self._copy = replace(copy, read_at=now - max(timedelta(0), self.cache_for - STORE_PAUSE))
             return copy.token, f"The store cannot be read, a copy was handed out: {error.detail}"

@@ -20,7 +20,7 @@ MARGIN = timedelta(minutes=1)
 
 LONGEST_CALLER_PAUSE = HOUR
 MOST_CALLER_MINTS = ((HOUR + MARGIN, 6), (DAY + MARGIN, 30))
-"""Whoever asks, however many at once, in whatever mixture."""
+"""For all callers and all kinds of requests together."""
 
 FREE_FAILURES = 10
 FIRST_PAUSE = timedelta(seconds=45)

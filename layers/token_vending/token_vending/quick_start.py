@@ -2,7 +2,7 @@
 
 Start-up makes some hundred thousand objects that all stay (modules, classes, code), and the collector walks
 them again and again as they grow in number, finding nothing: 6 % of the vend function's cold start
-(docs/performance.md). `over()` also exempts what is there from later collections: it will live as long as
+(docs/evidence/performance.md). `over()` also exempts what is there from later collections: it will live as long as
 the process.
 """
 

@@ -1,7 +1,7 @@
 """The JSON that the two secrets hold: how it is written, and how it is read back without trust.
 
 Somebody may have edited a secret by hand. Whatever does not read as ours is a ConfigurationError that
-names the field and the mend, and never shows a value.
+names the field and what to do, and never shows a value.
 """
 
 import json
@@ -117,20 +117,20 @@ def read_credentials(
 ) -> "Credentials":
     """The credentials secret: `{"email" or "username", "password"}`, or the fields that are wanted. Others are ignored.
 
-    Raises ConfigurationError naming the field and the command that mends it.
+    Raises ConfigurationError naming the field and the command that corrects it.
     """
     from token_vending.credentials import EMAIL_AND_PASSWORD, Credentials  # noqa: PLC0415 - the hand-out reads none
 
     wanted = EMAIL_AND_PASSWORD if wanted is None else wanted
-    name, mend = f"The {account + ' ' if account else ''}credentials secret", _mend_credentials(wanted)
-    given = _object(secret_string, name, mend)
+    name, advice = f"The {account + ' ' if account else ''}credentials secret", _how_to_set(wanted)
+    given = _object(secret_string, name, advice)
     fields: dict[str, str] = {}
     for field in wanted:
         source = field.also if field.also in given and field.name not in given else field.name
         if source in given or not field.optional:
             fault = "is missing" if source not in given else _fault_of(given[source], no_colon=field.no_colon)
             if fault:
-                raise ConfigurationError(f"{name}: field {source!r} {fault}. {mend}")
+                raise ConfigurationError(f"{name}: field {source!r} {fault}. {advice}")
             fields[field.name] = given[source]
     return Credentials(version=f"{account}:{version}" if account else version, fields=fields)
 
@@ -151,11 +151,11 @@ def no_credentials(secret_id: str, wanted: "Sequence[CredentialField] | None" = 
     """The error for a credentials secret that has no value yet, or does not exist."""
     from token_vending.credentials import EMAIL_AND_PASSWORD  # noqa: PLC0415 - the hand-out reads none
 
-    mend = _mend_credentials(EMAIL_AND_PASSWORD if wanted is None else wanted)
-    return ConfigurationError(f"The credentials secret {secret_id} was never set. {mend}")
+    advice = _how_to_set(EMAIL_AND_PASSWORD if wanted is None else wanted)
+    return ConfigurationError(f"The credentials secret {secret_id} was never set. {advice}")
 
 
-def _mend_credentials(wanted: "Sequence[CredentialField]") -> str:
+def _how_to_set(wanted: "Sequence[CredentialField]") -> str:
     return _MEND_CREDENTIALS % json.dumps({field.name: "..." for field in wanted if not field.optional})
 
 
@@ -201,12 +201,12 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and 0 <= value < 10**6 else 0
 
 
-def _object(secret_string: str | None, name: str, mend: str) -> dict[str, Any]:
+def _object(secret_string: str | None, name: str, advice: str) -> dict[str, Any]:
     try:
         fields = json.loads(secret_string) if secret_string is not None else None
     except (ValueError, RecursionError):
         # `from None`: the parser's error carries the whole text in its `doc`.
-        raise ConfigurationError(f"{name} is not valid JSON. {mend}") from None
+        raise ConfigurationError(f"{name} is not valid JSON. {advice}") from None
     if not isinstance(fields, dict):
-        raise ConfigurationError(f"{name} is not a JSON object in SecretString. {mend}")
+        raise ConfigurationError(f"{name} is not a JSON object in SecretString. {advice}")
     return fields

@@ -155,7 +155,7 @@ class VendTelemetry(_Telemetry):
 
     def _one_line(self, event: AuditEvent) -> None:
         """The ordinary hand-out's audit and metrics as one line: a third of the work of a line each
-        (docs/performance.md), and one write instead of four.
+        (docs/evidence/performance.md), and one write instead of four.
 
         Powertools gives the metrics their form and puts the rest beside them, under the names by which the
         Logger's lines are found.

@@ -1,4 +1,4 @@
-"""How a failed AWS call reads to whoever is paged: the operation, AWS's error code, and the mend."""
+"""What the person who is paged reads of a failed AWS call: the operation, AWS's error code, and what to do."""
 
 import re
 
@@ -7,7 +7,7 @@ from token_vending.errors import StoreUnavailable
 _CODE = re.compile(r"[^A-Za-z0-9.]")
 _RETRY_AFTER = 5
 
-_MENDS = {
+_ADVICE = {
     "AccessDeniedException": "Allow the function's role this action on {target}, and its KMS key.",
     "DecryptionFailure": "Check that the KMS key of {target} is enabled and that the role may use it.",
     "EncryptionFailure": "Check that the KMS key of {target} is enabled and that the role may use it.",
@@ -20,8 +20,8 @@ _MENDS = {
 def refused(operation: str, target: str, code: str, status: int) -> StoreUnavailable:
     """AWS answered with an error. Only its code is repeated: a message is somebody else's text."""
     shown = _CODE.sub("", code)[:64] or f"HTTP status {status}"
-    mend = _MENDS.get(shown, "").format(target=target)
-    return StoreUnavailable(f"{operation} failed: {shown}. {mend}".strip(), retry_after=_RETRY_AFTER)
+    advice = _ADVICE.get(shown, "").format(target=target)
+    return StoreUnavailable(f"{operation} failed: {shown}. {advice}".strip(), retry_after=_RETRY_AFTER)
 
 
 def no_answer(operation: str, kind: str) -> StoreUnavailable:

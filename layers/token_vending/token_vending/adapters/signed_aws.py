@@ -1,7 +1,7 @@
 """The hand-out's two calls to AWS: AWS's stand-alone signer and Python's own HTTP client, no client of the SDK.
 
 A caller waits for the cold start of the hand-out, and importing and building a client takes longer than everything
-else of it together (docs/performance.md; docs/decisions/0012). The signature is made by `aws_sdk_signers`, the
+else of it together (docs/evidence/performance.md; docs/decisions/0012). The signature is made by `aws_sdk_signers`, the
 package that AWS's SDKs sign with; TLS is always verified. The refresh function has a client of the SDK.
 """
 
