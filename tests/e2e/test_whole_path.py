@@ -17,9 +17,8 @@ def current(stack: EmbeddedStack) -> Version:
 
 def test_the_schedule_mints_the_first_token_by_itself(minted: EmbeddedStack) -> None:
     lines = [json.loads(line) for line in minted.log_lines("refresh") if '"refresh":{' in line]
-    reports = [line["refresh"] for line in lines]
-    assert reports[0]["outcome"] == "refreshed"
-    assert [report["reason"] for report in reports].count("no_token") == 1
+    # What comes after it, other tests may have caused.
+    assert (lines[0]["refresh"]["outcome"], lines[0]["refresh"]["reason"]) == ("refreshed", "no_token")
     assert current(minted).alive
 
 
