@@ -203,7 +203,7 @@ controls: setup .build/checkov/.installed  ## checkov and AWS Control Tower's ru
 workflows: setup
 	@for workflow in $(wildcard .github/workflows/*.yml .github/workflows/*.yaml examples/github-actions/*.yml); do \
 		$(VENV)/check-jsonschema --quiet --builtin-schema vendor.github-workflows "$$workflow"; \
-		$(VENV)/zizmor --offline --quiet "$$workflow"; \
+		$(VENV)/zizmor --offline --quiet $$([[ $$workflow != .github/* ]] || echo --persona=pedantic) "$$workflow"; \
 	done
 
 # Only pins are compared: one more wheel of a pinned release is no fault of ours.

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 from bench.aws import Aws
@@ -61,5 +62,5 @@ def pinned() -> set[str]:
 
 
 if __name__ == "__main__":
-    PINNED.write_text("\n".join(vend_imports()) + "\n", encoding="ascii")
+    PINNED.write_text(textwrap.fill(" ".join(vend_imports()), 110) + "\n", encoding="ascii")
     sys.exit(0)

@@ -130,5 +130,7 @@ def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consum
     assert failed == []
     assert kills == len(KILLED_BEFORE_CALL)
     assert mints - ours == kills, "each kill was a foreign mint, and a mint by nobody's request"
-    assert ours == kills, "one of ours to heal each, and none besides"
+    lines = (json.loads(line) for line in stack.log_lines("refresh") if '"refresh":{' in line)
+    reports = [(line["refresh"]["outcome"], line["refresh"]["reason"]) for line in lines]
+    assert ours == kills, f"one of ours to heal each, and none besides: {reports}"
     assert len(refused) >= kills, "each kill was met by a call at least"

@@ -189,7 +189,7 @@ FAILED = "RefreshFailedAlarm"
         (Night.killed_run, {FAILED}),
         (partial(fails_at_an_age_of, 22), {FAILED, "RefreshDeadLettersAlarm"}),
         (partial(fails_at_an_age_of, 355), {FAILED, "RefreshDeadLettersAlarm", "TokenExpiresSoonAlarm"}),
-        (is_refused, {"CredentialsLatchedAlarm"}),
+        (is_refused, {FAILED, "CredentialsLatchedAlarm"}),
         (loses_a_tick, {"ScheduleDeadLettersAlarm"}),
         (partial(Night.throttle, alias="live"), {"VendThrottledAlarm"}),
         (partial(Night.throttle, alias="url"), {"VendThrottledAlarm"}),

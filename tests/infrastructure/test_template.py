@@ -99,67 +99,68 @@ def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
 # ------------------------------------------------------------------------------------- what parameters take
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "allowed"),
-    [
-        ("PersonrBaseUrl", "https://enterprise.personr.co/api/1.1/wf", True),
-        ("PersonrBaseUrl", "https://enterprise.personr.co/api/1.1/wf/", False),
-        ("PersonrBaseUrl", "http://enterprise.personr.co/api/1.1/wf", False),
-        ("PersonrBaseUrl", "http://127.0.0.1:8080/api/1.1/wf", True),
-        ("PersonrBaseUrl", "http://127.0.0.1.example.com/wf", False),
-        ("PersonrBaseUrl", "http://localhost.example.com/wf", False),
-        ("PersonrBaseUrl", "https://user:secret@enterprise.personr.co/wf", False),
-        ("PersonrBaseUrl", "https://enterprise.personr.co/wf?x=1", False),
-        ("PersonrBaseUrl", "", False),
-        ("Issuer", "personr", True),
-        ("Issuer", ISSUER_DOCUMENT, True),
-        ("Issuer", ISSUER_DOCUMENT.replace(",", ",\n"), False),
-        ("Issuer", '{"title": "\\u0041"}', False),
-        ("Issuer", "../personr", False),
-        ("Issuer", "", False),
-        ("IssuerUrl", "", True),
-        ("IssuerUrl", "https://login.example.com/oauth/token", True),
-        ("IssuerUrl", "http://login.example.com/oauth/token", False),
-        ("MaxAgeDays", "", True),
-        ("MaxAgeDays", "0", True),
-        ("MaxAgeDays", "364", True),
-        ("MaxAgeDays", "365", False),
-        ("MaxAgeDays", "-1", False),
-        ("ProbeUrl", "https://enterprise.personr.co/api/1.1/wf/whoami", True),
-        ("ProbeUrl", "http://enterprise.personr.co/whoami", False),
-        ("CredentialsSecretArn", EXISTING, True),
-        ("CredentialsSecretArn", "hr/personr", False),
-        ("CredentialsSecretArn", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*", False),
-        ("StandbyCredentialsSecretArn", STANDBY, True),
-        ("ScheduleExpression", "rate(1 minute)", True),
-        ("ScheduleExpression", "rate(15 minutes)", True),
-        ("ScheduleExpression", "cron(0/15 * * * ? *)", True),
-        ("ScheduleExpression", "at(2026-11-24T00:00:00)", False),
-        ("ScheduleExpression", "rate(0 minutes)", False),
-        ("AllowedCallers", "arn:aws:iam::123456789012:role/teams/*", False),
-        *(("AllowedCallers", pattern, True) for pattern in CALLER_PATTERNS),
-        ("AllowedCallers", ",".join(CALLER_PATTERNS), True),
-        ("AllowedCallers", ", ".join(CALLER_PATTERNS), False),
-        ("AllowedCallers", CALLER_PATTERNS[0] + ",*", False),
-        ("AllowedCallers", "arn:aws-eu:iam::123456789012:role/payroll", False),
-        ("AllowedCallers", "arn:aws:iam::*:role/payroll", False),
-        ("AllowedCallers", "arn:aws:iam::123456789012:*", False),
-        ("AllowedCallers", "arn:aws:iam::123456789012:root", False),
-        ("AllowedCallers", "arn:aws:sts::123456789012:assumed-role/payroll/session", False),
-        ("AllowedCallers", "arn:aws:iam::123456789012:role/", False),
-        ("AllowedCallers", "*", False),
-        ("CallerAccountIds", "123456789012", True),
-        ("CallerAccountIds", "12345678901", False),
-        ("CallerAccountIds", "*", False),
-        ("CallerAccountIds", "123456789012, 123456789012", False),
-        ("CallerAccountIds", ",".join(["123456789012"] * 6), False),
-        ("AlarmEmail", "night@example.com", True),
-        ("AlarmEmail", "night", False),
-    ],
-)
-def test_a_parameter_takes_only_what_it_can_mean(parameter: str, value: str, *, allowed: bool) -> None:
+TAKES: dict[str, tuple[list[str], list[str]]] = {
+    "PersonrBaseUrl": (
+        ["https://enterprise.personr.co/api/1.1/wf", "http://127.0.0.1:8080/api/1.1/wf"],
+        [
+            "https://enterprise.personr.co/api/1.1/wf/",
+            "http://enterprise.personr.co/api/1.1/wf",
+            "http://127.0.0.1.example.com/wf",
+            "http://localhost.example.com/wf",
+            "https://user:secret@enterprise.personr.co/wf",
+            "https://enterprise.personr.co/wf?x=1",
+            "",
+        ],
+    ),
+    "Issuer": (
+        ["personr", ISSUER_DOCUMENT],
+        [ISSUER_DOCUMENT.replace(",", ",\n"), '{"title": "\\u0041"}', "../personr", ""],
+    ),
+    "IssuerUrl": (["", "https://login.example.com/oauth/token"], ["http://login.example.com/oauth/token"]),
+    "MaxAgeDays": (["", "0", "364"], ["365", "-1"]),
+    "ProbeUrl": (
+        ["https://enterprise.personr.co/api/1.1/wf/whoami"],
+        ["http://enterprise.personr.co/whoami"],
+    ),
+    "CredentialsSecretArn": (
+        [EXISTING],
+        ["hr/personr", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*"],
+    ),
+    "StandbyCredentialsSecretArn": ([STANDBY], []),
+    "ScheduleExpression": (
+        ["rate(1 minute)", "rate(15 minutes)", "cron(0/15 * * * ? *)"],
+        ["at(2026-11-24T00:00:00)", "rate(0 minutes)"],
+    ),
+    "AllowedCallers": (
+        [*CALLER_PATTERNS, ",".join(CALLER_PATTERNS)],
+        [
+            "arn:aws:iam::123456789012:role/teams/*",
+            ", ".join(CALLER_PATTERNS),
+            CALLER_PATTERNS[0] + ",*",
+            "arn:aws-eu:iam::123456789012:role/payroll",
+            "arn:aws:iam::*:role/payroll",
+            "arn:aws:iam::123456789012:*",
+            "arn:aws:iam::123456789012:root",
+            "arn:aws:sts::123456789012:assumed-role/payroll/session",
+            "arn:aws:iam::123456789012:role/",
+            "*",
+        ],
+    ),
+    "CallerAccountIds": (
+        ["123456789012"],
+        ["12345678901", "*", "123456789012, 123456789012", ",".join(["123456789012"] * 6)],
+    ),
+    "AlarmEmail": (["night@example.com"], ["night"]),
+}
+"""What a parameter takes, and what it does not."""
+
+
+@pytest.mark.parametrize("parameter", TAKES)
+def test_a_parameter_takes_only_what_it_can_mean(parameter: str) -> None:
     pattern = cloudformation.source()["Parameters"][parameter]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value)) is allowed
+    taken, refused = TAKES[parameter]
+    assert [value for value in taken if not re.fullmatch(pattern, value)] == []
+    assert [value for value in refused if re.fullmatch(pattern, value)] == []
 
 
 # ------------------------------------------------------------------------------------- what the resources are
@@ -167,12 +168,8 @@ def test_a_parameter_takes_only_what_it_can_mean(parameter: str, value: str, *, 
 
 def logged(function: str) -> dict[str, Any]:
     group = "${" + function.replace("Function", "LogGroup") + "}"
-    logging = {
-        "LogGroup": group,
-        "LogFormat": "JSON",
-        "ApplicationLogLevel": "INFO",
-        "SystemLogLevel": "INFO",
-    }
+    levels = {"ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO"}
+    logging = {"LogGroup": group, "LogFormat": "JSON", **levels}
     architecture = {"Architectures": ["arm64"], "Runtime": "python3.13", "Handler": "app.handler"}
     return {**architecture, "LoggingConfig": logging}
 
@@ -587,41 +584,22 @@ def test_an_edit_of_what_no_version_carries_can_be_deployed(
 # ---------------------------------------------------------------------------------------------------- roles
 
 
+def of(secret: Any) -> dict[str, Any]:
+    """A condition: only for this secret, and only through Secrets Manager."""
+    return {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret}
+
+
 def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[dict[str, Any]]:
-    token = "${TokenSecret.Id}"
+    token, key = "${TokenSecret.Id}", "${EncryptionKey.Arn}"
+    calls = "GetSecretValue DescribeSecret ListSecretVersionIds PutSecretValue UpdateSecretVersionStage"
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    as_we = {"Condition": {"StringEqualsIfExists": {"events:source": "token-vending"}}}
     return [
         allow("ReadCredentials", "secretsmanager:GetSecretValue", credentials),
-        allow(
-            "ReadAndWriteToken",
-            [
-                "secretsmanager:GetSecretValue",
-                "secretsmanager:DescribeSecret",
-                "secretsmanager:ListSecretVersionIds",
-                "secretsmanager:PutSecretValue",
-                "secretsmanager:UpdateSecretVersionStage",
-            ],
-            token,
-        ),
-        allow(
-            "DecryptSecrets",
-            "kms:Decrypt",
-            "${EncryptionKey.Arn}",
-            {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": decryptable},
-        ),
-        allow(
-            "EncryptToken",
-            "kms:GenerateDataKey",
-            "${EncryptionKey.Arn}",
-            {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": token},
-        ),
-        {
-            **allow(
-                "AnnounceWhatHappened",
-                "events:PutEvents",
-                f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default",
-            ),
-            "Condition": {"StringEqualsIfExists": {"events:source": "token-vending"}},
-        },
+        allow("ReadAndWriteToken", [f"secretsmanager:{call}" for call in calls.split()], token),
+        allow("DecryptSecrets", "kms:Decrypt", key, of(decryptable)),
+        allow("EncryptToken", "kms:GenerateDataKey", key, of(token)),
+        allow("AnnounceWhatHappened", "events:PutEvents", bus) | as_we,
         allow("ReportFailure", "sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
         allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${RefreshLogGroup.Arn}"),
     ]
@@ -635,31 +613,19 @@ def test_the_refresh_role_may_do_exactly_this(stack: Stack) -> None:
 
 def test_with_existing_secrets_the_refresh_role_may_decrypt_those_two_and_no_more(full_stack: Stack) -> None:
     statements = full_stack.statements("RefreshRole")
-    existing = statements.pop("DecryptExistingCredentials")
-    standby = statements.pop("DecryptStandbyCredentials")
+    for sid, region, account, secret in (
+        ("DecryptExistingCredentials", REGION, ACCOUNT, EXISTING),
+        ("DecryptStandbyCredentials", "eu-west-1", "210987654321", STANDBY),
+    ):
+        key = f"arn:aws:kms:{region}:{account}:key/*"
+        assert statements.pop(sid) == allow(sid, "kms:Decrypt", key, of(secret))
     assert list(statements.values()) == refresh_statements([EXISTING, STANDBY], ["${TokenSecret.Id}"])
-    assert existing == allow(
-        "DecryptExistingCredentials",
-        "kms:Decrypt",
-        f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*",
-        {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": EXISTING},
-    )
-    assert standby == allow(
-        "DecryptStandbyCredentials",
-        "kms:Decrypt",
-        "arn:aws:kms:eu-west-1:210987654321:key/*",
-        {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": STANDBY},
-    )
 
 
-TOKEN_AND_SERVICE = {
-    "kms:ViaService": VIA_SECRETS_MANAGER,
-    "kms:EncryptionContext:SecretARN": "${TokenSecret.Id}",
-}
 MAY = {
     "VendRole": [
         allow("ReadToken", "secretsmanager:GetSecretValue", "${TokenSecret.Id}"),
-        allow("DecryptToken", "kms:Decrypt", "${EncryptionKey.Arn}", TOKEN_AND_SERVICE),
+        allow("DecryptToken", "kms:Decrypt", "${EncryptionKey.Arn}", of("${TokenSecret.Id}")),
         allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
         allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${VendLogGroup.Arn}"),
     ],

@@ -149,6 +149,7 @@ def document(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
+PARTNERS = {"AWS": f"arn:aws:iam::{PARTNER}:root"}
 INVOKE, INVOKE_URL = "lambda:InvokeFunction", "lambda:InvokeFunctionUrl"
 NO_POLICY = {"error": "ResourceNotFoundException"}
 OWN_URL = {
@@ -227,8 +228,7 @@ def test_a_door_that_is_not_as_deployed(changed: dict[str, Any], says: str) -> N
 
 
 def test_an_account_that_may_ask_needs_its_grants_at_both_doors() -> None:
-    root = {"AWS": f"arn:aws:iam::{PARTNER}:root"}
-    live = {"Policy": document(statement(INVOKE, alias="live", principal=root))}
+    live = {"Policy": document(statement(INVOKE, alias="live", principal=PARTNERS))}
     findings = at_the_doors(policies={"live": live}, CallerAccountIds=PARTNER)
     assert complaints(findings) == [f"account {PARTNER} (URL) lacks {INVOKE} and lacks {INVOKE_URL}"]
 
@@ -283,14 +283,15 @@ def given(
 
 
 def test_what_the_template_gives_is_no_finding() -> None:
-    root = {"AWS": f"arn:aws:iam::{PARTNER}:root"}
     policies = {
-        "vend:live": statement(INVOKE, principal=root),
+        "vend:live": statement(INVOKE, principal=PARTNERS),
         "vend:url": statement(INVOKE_URL, principal=PARTNER),
     }
     assert [f.severity for f in given(policies=policies, CallerAccountIds=PARTNER)] == [OK]
 
 
+READ = "secretsmanager:GetSecretValue"
+OF_ONE_COMPANY = {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
 EVERYBODY: tuple[Any, ...] = ("*", {"AWS": "*"}, {"AWS": ["arn:aws:iam::1:root", "*"]})
 
 
@@ -315,7 +316,7 @@ def test_a_grant_to_everybody_is_critical(place: str, principal: Any) -> None:
     ("changed", "severity", "says"),
     [
         (
-            {"policies": {"vend:live": statement(INVOKE, principal={"AWS": f"arn:aws:iam::{PARTNER}:root"})}},
+            {"policies": {"vend:live": statement(INVOKE, principal=PARTNERS)}},
             WARNING,
             f"{PARTNER}:root may",
         ),
@@ -325,21 +326,11 @@ def test_a_grant_to_everybody_is_critical(place: str, principal: Any) -> None:
             "s3.amazonaws.com may",
         ),
         (
-            {"secret": statement("secretsmanager:GetSecretValue", principal="*")},
+            {"secret": statement(READ, principal="*")},
             CRITICAL,
             "GetSecretValue on TokenSecret",
         ),
-        (
-            {
-                "secret": statement(
-                    "secretsmanager:GetSecretValue",
-                    principal="*",
-                    Condition={"StringEquals": {"aws:PrincipalOrgID": "o-1"}},
-                )
-            },
-            WARNING,
-            "everybody may",
-        ),
+        ({"secret": statement(READ, principal="*", Condition=OF_ONE_COMPANY)}, WARNING, "everybody may"),
         ({"key": statement("kms:Decrypt", principal="*")}, CRITICAL, "kms:Decrypt on EncryptionKey"),
         (
             {"destination": "arn:aws:sqs:::queue-of-vend"},

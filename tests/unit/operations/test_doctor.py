@@ -114,19 +114,6 @@ def test_a_machine_reads_the_same() -> None:
     }
 
 
-def test_a_check_that_aws_refuses_is_a_finding_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_stack: object, _now: object) -> list[Finding]:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "secret detail"}}, "GetSchedule")
-
-    def fine(_stack: object, _now: object) -> list[Finding]:
-        return [Finding("fine", OK, "well")]
-
-    monkeypatch.setattr(doctor, "CHECKS", {"schedule": refused, "fine": fine})
-    findings = doctor.examine(object(), NOW)  # type: ignore[arg-type]
-    assert findings[0] == Finding("schedule", UNKNOWN, "AWS refused to tell: GetSchedule: AccessDenied")
-    assert findings[1].check == "fine"
-
-
 class Secrets:
     """A Secrets Manager client with a token secret of these versions and labels."""
 
@@ -195,14 +182,22 @@ def _raising(error: Exception) -> Any:
     return check
 
 
-def test_a_check_that_breaks_is_a_finding_without_the_errors_text(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError(SECRET), "could not be examined: ValueError"),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": SECRET}}, "GetSchedule"),
+            "AWS refused to tell: GetSchedule: AccessDenied",
+        ),
+    ],
+)
+def test_a_check_that_fails_is_a_finding_without_the_errors_text_and_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
     fine = Finding("fine", OK, "well")
-    checks = {"lock": _raising(ValueError(SECRET)), "fine": lambda _stack, _now: [fine]}
-    monkeypatch.setattr(doctor, "CHECKS", checks)
-    assert doctor.examine(SickStack(), NOW) == [
-        Finding("lock", UNKNOWN, "could not be examined: ValueError"),
-        fine,
-    ]
+    monkeypatch.setattr(doctor, "CHECKS", {"lock": _raising(error), "fine": lambda _stack, _now: [fine]})
+    assert doctor.examine(SickStack(), NOW) == [Finding("lock", UNKNOWN, says), fine]
 
 
 @pytest.mark.parametrize(
