@@ -40,11 +40,6 @@ def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> N
         assert world.holds()
 
 
-def test_username_serves_for_email() -> None:
-    with Stage(credentials={"username": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}) as world:
-        assert world.tick().payload["outcome"] == "refreshed"
-
-
 @pytest.mark.parametrize(
     "base_url", ["http://enterprise.personr.co/api/1.1/wf", "ftp://127.0.0.1/x", "nonsense", "https://"]
 )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -55,10 +55,6 @@ class Scenario:
         if known.get("reset") is not None:
             known["reset"] = Reset(known["reset"])
         return cls(**known)
-
-    def to_json(self) -> dict[str, Any]:
-        """Write a scenario for the control API."""
-        return asdict(self)
 
 
 OMIT = "<omit>"

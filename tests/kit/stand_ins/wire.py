@@ -151,11 +151,6 @@ def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = N
     return Fault(f"answer {status}", answer=Response(status, body, headers or {}))
 
 
-def answer_after(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Fault:
-    """Let the call take effect but give the client this answer."""
-    return Fault(f"answer {status} after it took effect", replacement=Response(status, body, headers or {}))
-
-
 def aws_error(code: str, status: int = 400, message: str = "injected", *, took_effect: bool = False) -> Fault:
     """Answer with an error of the JSON 1.1 protocol (ThrottlingException is 400, InternalServiceError
     500).
