@@ -13,7 +13,6 @@ from tests.simulation.faults import (
     Fault,
     Killed,
     Kind,
-    Puts,
     Weather,
     fair,
 )
@@ -40,7 +39,6 @@ __all__ = [
     "Mint",
     "Origin",
     "Process",
-    "Puts",
     "RefreshProcess",
     "SimulatedClient",
     "SimulatedClock",

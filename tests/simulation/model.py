@@ -1,7 +1,7 @@
 """What can happen to one stack, and what must hold whatever happens.
 
 What is under test is the product's own code; what is checked is written down here anew, from the contract,
-without asking the product's decision. `test_machine` lets Hypothesis choose what happens.
+without asking the product's decision. `walks` chooses what happens.
 """
 
 import json

@@ -66,11 +66,6 @@ class Hold:
         """Wait until a call stands here; False if none came in time."""
         return self._reached.wait(timeout_seconds)
 
-    @property
-    def reached(self) -> bool:
-        """Whether a call came here."""
-        return self._reached.is_set()
-
     def forward(self) -> None:
         """Let the call take effect (or its answer go back); returns when that is done."""
         self._decide(Verdict.FORWARD)
