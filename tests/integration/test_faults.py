@@ -11,7 +11,17 @@ import pytest
 
 from tests.integration.records import Observed, Record, bounded, note, seen
 from tests.integration.test_crash_matrix import outcome, start_vend, too_old
-from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, Stage
+from tests.integration.world import (
+    CREDENTIALS,
+    DEBUG,
+    LAMBDA,
+    MIN_AGE_SECONDS,
+    MINT,
+    STORE,
+    TOKEN,
+    VENDOR,
+    Stage,
+)
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Pending, Result
@@ -39,8 +49,8 @@ SHORT_RUN_SECONDS = 4.0
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stage]:
-    # Without a cache every hand-out reads the store.
-    with Stage(environment={"CACHE_SECONDS": "0"}) as made:
+    # Without a cache every hand-out reads the store. At its end the stage searches all that was written for secrets.
+    with Stage(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
         yield made
 
 

@@ -384,4 +384,6 @@ def test_any_bytes_on_the_vendors_wire_are_a_token_or_a_documented_error(
     raw: RawServer, reply: bytes
 ) -> None:
     raw.reply = reply
-    minted_or_error(lambda: DescribedIssuer(PERSONR, f"http://{raw.address}{API_PATH}").mint(CREDENTIALS, timeout=2.0))
+    minted_or_error(
+        lambda: DescribedIssuer(PERSONR, f"http://{raw.address}{API_PATH}").mint(CREDENTIALS, timeout=2.0)
+    )

@@ -16,20 +16,10 @@ import pytest
 from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import too_old
 from tests.integration.test_faults import SHORT_RUN_SECONDS
-from tests.integration.world import CREDENTIALS, STORE, TOKEN, VENDOR, Stage
+from tests.integration.world import CREDENTIALS, DEBUG, STORE, TOKEN, VENDOR, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, Scenario
 from tests.kit.runtime import Result
 from tests.kit.stand_ins.wire import aws_error
-
-DEBUG = {
-    "LOG_LEVEL": "DEBUG",
-    "POWERTOOLS_LOG_LEVEL": "DEBUG",
-    "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
-    "POWERTOOLS_DEBUG": "true",
-    "POWERTOOLS_DEV": "true",
-    "POWERTOOLS_LOGGER_LOG_EVENT": "true",
-    "PYTHONFAULTHANDLER": "1",
-}
 
 
 def taints(world: Stage) -> dict[str, str]:

@@ -28,11 +28,15 @@ def vendor() -> Iterator[PersonrServer]:
 
 
 def mint(
-    vendor: PersonrServer, password: str = DEFAULT_PASSWORD, method: str = "POST", body: bytes = EMPTY_FORM
+    vendor: PersonrServer,
+    password: str = DEFAULT_PASSWORD,
+    method: str = "POST",
+    body: bytes = EMPTY_FORM,
+    timeout: float = 60,
 ) -> urllib3.BaseHTTPResponse:
     basic = base64.b64encode(f"{DEFAULT_EMAIL}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data; boundary=b0undary"}
-    with urllib3.PoolManager(retries=False, timeout=60) as pool:
+    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
         return pool.request(method, vendor.url + MINT_PATH, body=body, headers=headers, redirect=False)
 
 
@@ -86,7 +90,7 @@ def test_a_reset_comes_before_or_after_the_mint_took_effect(
 def test_a_late_mint_kills_the_token_minted_meanwhile(vendor: PersonrServer) -> None:
     vendor.script(scenarios.late_mint(2.5))
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-        mint(vendor)
+        mint(vendor, timeout=0.5)
     token = mint(vendor).json()["response"]["token"]
     assert vendor.is_live(token)
     vendor._late[0].join()

@@ -1,7 +1,7 @@
 """What callers do to a stack, and what it costs the others: scenarios that end in numbers.
 
-Honest callers try their token every five seconds and report to the vend function what does not work. `make reliability` writes what
-the tests saw of it into docs/reliability.md.
+Honest callers try their token every five seconds and report to the vend function what does not work. `make
+reliability` writes what the tests saw of it into docs/reliability.md.
 """
 
 import random

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from tests.kit.personr.rules import Mint, Origin
 from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Weather
-from tests.simulation.personr import Mint, Origin
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import (

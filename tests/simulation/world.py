@@ -19,9 +19,9 @@ from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.kit.personr.rules import Personr
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import Weather, fair
-from tests.simulation.personr import SimulatedPersonr
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import CURRENT, SimulatedClient, SimulatedSecretsManager
 from token_vending.accounts import Accounts
@@ -87,7 +87,7 @@ class World:
 
     def __init__(self, *, rules: Rules | None = None, standby: bool = False, probe: bool = False) -> None:
         self.clock = SimulatedClock()
-        self.personr = SimulatedPersonr(self.clock)
+        self.personr = Personr(self.clock)
         self.secrets = SimulatedSecretsManager(self.clock)
         self.rules = rules or Rules()
         self.standby = standby

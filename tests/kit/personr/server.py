@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import hmac
 import json
 import re
 import secrets
@@ -12,10 +11,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from typing import Any, Self, override
 
+from tests.kit.personr.rules import Personr
 from tests.kit.personr.scenarios import OMIT, Reset, Scenario
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
@@ -59,16 +60,6 @@ class Seen:
     scenario: str
 
 
-@dataclass
-class _Account:
-    password: str
-    user_id: str
-    token: str | None = None
-    mints: int = 0
-    living: set[str] = field(default_factory=set)
-    """Every token that works: `token` alone, where a mint kills the one before."""
-
-
 class PersonrServer(LoopbackServer):
     """The vendor: one live token an account, a new mint kills the old.
 
@@ -85,15 +76,15 @@ class PersonrServer(LoopbackServer):
         destructive: bool = True,
     ) -> None:
         super().__init__(port, tls=tls)
-        self.destructive = destructive
-        """Whether a mint kills the token before."""
         given = {DEFAULT_EMAIL: DEFAULT_PASSWORD} if accounts is None else accounts
         self._lifetime_seconds = lifetime_seconds
-        self._accounts = {email: _Account(password, _bubble_id()) for email, password in given.items()}
+        self._rules = Personr(lambda: datetime.now(UTC), lambda *_: self._new_token())
+        self._rules.idle_lifetime, self._rules.destructive = None, destructive
+        for email, password in given.items():
+            self._rules.set_password(email, password)
         self._scripted: deque[Scenario] = deque()
         self._always: Scenario | None = None
         self._seen: list[Seen] = []
-        self._dead: list[str] = []
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._late: list[threading.Timer] = []
@@ -152,28 +143,27 @@ class PersonrServer(LoopbackServer):
     def kill(self, email: str = DEFAULT_EMAIL) -> None:
         """Let the live token die without a successor, as an idle one does."""
         with self._lock:
-            self._end(self._accounts[email])
+            self._rules.kill(email)
 
     def set_password(self, password: str, email: str = DEFAULT_EMAIL) -> None:
         """Change, or create, an account; the live token stays alive."""
         with self._lock:
-            account = self._accounts.setdefault(email, _Account(password, _bubble_id()))
-            account.password = password
+            self._rules.set_password(email, password)
 
     def live_token(self, email: str = DEFAULT_EMAIL) -> str | None:
         """Return the account's live token."""
         with self._lock:
-            return self._accounts[email].token
+            return self._rules.live_token(email)
 
     def is_live(self, token: str | None) -> bool:
         """Whether a token works now."""
         with self._lock:
-            return any(token in account.living for account in self._accounts.values())
+            return token is not None and self._rules.works(token)
 
     def mint_count(self, email: str | None = None) -> int:
         """Return how many mints took effect, of one account or all, foreign ones included."""
         with self._lock:
-            return sum(a.mints for name, a in self._accounts.items() if email in (None, name))
+            return sum(email in (None, mint.email) for mint in self._rules.history)
 
     @property
     def seen(self) -> list[Seen]:
@@ -190,7 +180,7 @@ class PersonrServer(LoopbackServer):
     def ever_minted(self) -> list[str]:
         """Every token ever minted, live or dead: what a leak test searches for."""
         with self._lock:
-            return self._dead + [token for account in self._accounts.values() for token in account.living]
+            return [mint.token for mint in self._rules.history]
 
     # --- HTTP -----------------------------------------------------------------------------------------------
 
@@ -280,8 +270,8 @@ class PersonrServer(LoopbackServer):
         return Response(scenario.status or 200, body, headers)
 
     def _success(self, email: str, token: str, expires: object) -> str:
-        account = self._accounts[email]
-        response: dict[str, Any] = {"token": token, "user_id": account.user_id, "expires": expires}
+        user_id = self._rules.user_id(email)
+        response: dict[str, Any] = {"token": token, "user_id": user_id, "expires": expires}
         if expires == OMIT:
             del response["expires"]
         elif expires == LIFETIME_SECONDS:
@@ -304,16 +294,17 @@ class PersonrServer(LoopbackServer):
             return "", _bubble_error(
                 401, "MISSING_AUTHORIZATION", "Basic credentials are missing or malformed"
             )
-        email, password = credentials
         with self._lock:
-            account = self._accounts.get(email)
-        if account is None or not hmac.compare_digest(account.password.encode(), password.encode()):
+            accepted = self._rules.accepts(*credentials)
+        if not accepted:
             return "", Response(400, INVALID_LOGIN.encode(), {"Content-Type": "application/json"})
-        return email, None
+        return credentials[0], None
 
     def _answer_whoami(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not self.is_live(token):
+        with self._lock:
+            found = self._rules.account_of(token)
+        if scheme != "Bearer" or found is None:
             # Bubble echoes the whole token in its 401: whatever logs this body leaks.
             message = f"Invalid or expired token: {token}"
             body = {
@@ -323,29 +314,15 @@ class PersonrServer(LoopbackServer):
                 "message": message,
             }
             return Response.of_json(body, 401)
-        with self._lock:
-            email, account = next((e, a) for e, a in self._accounts.items() if token in a.living)
-        return Response.of_json(
-            {"status": "success", "response": {"email": email, "user_id": account.user_id}}
-        )
+        email, user_id = found
+        return Response.of_json({"status": "success", "response": {"email": email, "user_id": user_id}})
 
     def _mint(self, email: str) -> str:
         with self._lock:
-            account = self._accounts[email]
-            if self.destructive:
-                self._end(account)
-            account.token = self._new_token()
-            account.living.add(account.token)
-            account.mints += 1
-            return account.token
+            return self._rules.mint_elsewhere(email).token
 
     def _new_token(self) -> str:
         return f"bus|{_bubble_id()}|{_bubble_id()}"
-
-    def _end(self, account: _Account) -> None:
-        self._dead += account.living
-        account.living.clear()
-        account.token = None
 
     def _mint_later(self, email: str, seconds: float) -> None:
         if not email:
@@ -407,8 +384,8 @@ class PersonrServer(LoopbackServer):
                 "mints": self.mint_count(),
                 "scripted": len(self._scripted),
                 "accounts": {
-                    email: {"mints": a.mints, "live_token": None if a.token is None else fingerprint(a.token)}
-                    for email, a in self._accounts.items()
+                    email: {"mints": self.mint_count(email), "live_token": token and fingerprint(token)}
+                    for email, token in self._rules.live_tokens().items()
                 },
             }
 
