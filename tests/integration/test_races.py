@@ -173,25 +173,3 @@ def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
             dead.append((number, results))
     case = {"what": f"two functions, {rounds} rounds of random pairs of events: dead tokens at rest"}
     note(record_property, "race", case, found=seen(len(dead), 0))
-
-
-def test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded(
-    world: Stage, record_property: Record
-) -> None:
-    world.mint_first()
-    minted_at: list[int] = []
-    reasons = set()
-    for minute in range(180):
-        result = world.tick(rejected_version=world.version)
-        reasons.add(result.payload["reason"])
-        if outcome(result) == "refreshed":
-            minted_at.append(minute)
-        assert world.holds()
-        world.age_token(60)
-    most = max(sum(1 for other in minted_at if start <= other < start + 60) for start in minted_at)
-    assert {"rejected", "foreign_minter"} <= reasons <= {"too_young_to_reject", "rejected", "foreign_minter"}
-    assert world.wire.counts()[MINT] == len(minted_at)
-    # An intent and a token a mint, and nothing for a rejection that is not believed.
-    assert version_count(world) == 2 + 2 * len(minted_at)
-    case = {"what": "a caller rejects the good token every minute for 3 hours: mints in any hour"}
-    note(record_property, "race", case, found=seen(most, 6))
