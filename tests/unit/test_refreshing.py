@@ -202,16 +202,6 @@ def test_a_run_that_decided_on_an_older_state_is_busy_and_writes_nothing(
     assert world.token_works()
 
 
-def test_two_deliveries_of_one_event_at_one_moment_write_one_intent(world: World) -> None:
-    deliveries = [world.begin(FORCED) for _ in range(2)]
-    for run in deliveries:
-        step_to(run, PUT)
-    for run in deliveries:
-        run.finish()
-    assert sorted(run.result.outcome for run in deliveries) == ["busy", "refreshed"]
-    assert len(world.personr.sent) == 2
-
-
 def test_an_intent_whose_answer_was_lost_is_the_runs_own(world: World) -> None:
     assert world.run(FORCED, weather=after(PUT, 0, Fault(Kind.REPLAYED))).outcome == "refreshed"
     assert world.token_works()
@@ -356,19 +346,6 @@ def test_a_lock_that_cannot_be_released_is_a_warning(world: World) -> None:
 # Storing -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [Kind.THROTTLED, Kind.UNREACHED, Kind.LOST, Kind.REPLAYED, Kind.DENIED])
-def test_a_minted_token_is_stored_whatever_it_takes(world: World, kind: Kind) -> None:
-    failures = 1 if kind is Kind.REPLAYED else 4
-    left = [Fault(kind)] * failures
-
-    def weather(call: Call) -> Fault | None:
-        return left.pop() if call.operation == PUT and call.index > 4 and left else None
-
-    assert world.run(FORCED, weather=weather).outcome == "refreshed"
-    assert world.token_works()
-    assert len(world.personr.sent) == 2
-
-
 def test_a_token_that_could_not_be_stored_is_minted_anew_by_the_next_run(world: World) -> None:
     with pytest.raises(StoreUnavailable, match="could not be stored"):
         world.run(FORCED, weather=after(PUT, 1, Fault(Kind.THROTTLED), goes_on=True))
@@ -376,21 +353,6 @@ def test_a_token_that_could_not_be_stored_is_minted_anew_by_the_next_run(world: 
     world.clock.advance(LEASE)
     assert world.run(TICK).reason == "unfinished_intent"
     assert world.token_works()
-
-
-def test_a_put_that_took_effect_though_nobody_heard_it_is_finished(world: World) -> None:
-    faults = [Fault(Kind.LOST)]
-
-    def weather(call: Call) -> Fault | None:
-        if call.operation != PUT or call.index < len(WHOLE_REFRESH) - 2:
-            return None
-        return faults.pop() if faults else Fault(Kind.THROTTLED)
-
-    with pytest.raises(StoreUnavailable):
-        world.run(FORCED, weather=weather)
-    assert world.token_works()
-    assert world.run(TICK).outcome == "fresh"
-    assert world.lock() is None
 
 
 # The latch -----------------------------------------------------------------------------------------------
@@ -424,23 +386,6 @@ def test_refused_credentials_are_not_sent_again(
     assert len(refused.personr.sent) == before
 
 
-def test_a_person_may_send_refused_credentials_again_once(refused: World) -> None:
-    before = len(refused.personr.sent)
-    with pytest.raises(CredentialsRefused):
-        refused.run(FORCED)
-    assert len(refused.personr.sent) == before + 1
-    assert refused.run(FORCED).outcome == "refused"
-    assert len(refused.personr.sent) == before + 1
-
-
-def test_a_person_may_send_refused_credentials_again_with_another_event(refused: World) -> None:
-    with pytest.raises(CredentialsRefused):
-        refused.run(FORCED)
-    refused.personr.set_password(EMAIL, "wrong")
-    assert refused.run({"id": "another", "force": True}).outcome == "refreshed"
-    assert refused.token_works()
-
-
 def test_credentials_that_work_after_all_are_latched_no_longer(refused: World) -> None:
     """Mended at the vendor, and forced by a person: the ticks of later weeks must mint again."""
     refused.personr.set_password(EMAIL, "wrong")
@@ -455,15 +400,6 @@ def test_a_latch_that_cannot_be_taken_off_is_a_warning(refused: World) -> None:
     report = refused.run(FORCED, weather=after(LABEL, 0, Fault(Kind.DENIED), goes_on=True))
     assert report.outcome == "refreshed"
     assert any("force once more" in warning for warning in report.warnings)
-
-
-def test_latches_of_older_credentials_are_taken_off(refused: World) -> None:
-    for number in range(30):
-        refused.set_credentials(f"wrong-{number}", at_vendor=False)
-        with pytest.raises(CredentialsRefused):
-            refused.run({"id": str(number)})
-    latches = [label for label in refused.secrets.labels(TOKEN) if label.startswith("REFUSED-")]
-    assert latches == [f"REFUSED-{refused.secrets.holder(CREDENTIALS, 'AWSCURRENT')}"]
 
 
 def test_a_latch_that_cannot_be_written_is_a_warning_and_no_other_error(world: World) -> None:
