@@ -104,12 +104,3 @@ def test_personrs_stand_in_keeps_no_credentials_in_its_records(vendor: PersonrSe
     assert DEFAULT_PASSWORD not in text
     assert token not in text
     assert [seen.status for seen in vendor.seen] == [200, 200]
-
-
-def test_another_process_can_kill_the_token(vendor: PersonrServer) -> None:
-    token = mint(vendor).json()["response"]["token"]
-    with urllib3.PoolManager() as pool:
-        pool.request("POST", f"{vendor.url}/_control/mint", body=json.dumps({"email": DEFAULT_EMAIL}))
-        state = pool.request("GET", f"{vendor.url}/_control/state").json()
-    assert not vendor.is_live(token)
-    assert state["mints"] == 2

@@ -115,10 +115,6 @@ class Personr:
         """What the vendor calls that account."""
         return self._accounts[email].user_id
 
-    def live_tokens(self) -> dict[str, str | None]:
-        """Each account's live token."""
-        return {email: self.live_token(email) for email in self._accounts}
-
     def live_token(self, email: str) -> str | None:
         """The account's live token, or None."""
         account = self._accounts[email]

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 import secrets
@@ -11,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.parser import BytesParser
 from typing import Any, Self, override
@@ -23,7 +22,6 @@ from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 API_PATH = "/api/1.1/wf"
 MINT_PATH = f"{API_PATH}/api-basic-auth"
 WHOAMI_PATH = f"{API_PATH}/whoami"
-CONTROL_PATH = "/_control"
 
 DEFAULT_EMAIL = "service-account@example.com"
 DEFAULT_PASSWORD = "correct:horse battery stäple"
@@ -46,18 +44,13 @@ MULTIPART = re.compile(
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived. Credentials only as fingerprints, so that records can be printed."""
+    """One request as it arrived. Without credentials, so that records can be printed."""
 
     method: str
     path: str
     status: int | None
     """The answer's status; None when the connection was broken or left hanging."""
-    account: str | None
-    credentials: str | None
-    """Fingerprint of the Basic or bearer credentials."""
     content_type: str
-    at: float
-    scenario: str
 
 
 class PersonrServer(LoopbackServer):
@@ -79,7 +72,8 @@ class PersonrServer(LoopbackServer):
         given = {DEFAULT_EMAIL: DEFAULT_PASSWORD} if accounts is None else accounts
         self._lifetime_seconds = lifetime_seconds
         self._rules = Personr(lambda: datetime.now(UTC), lambda *_: self._new_token())
-        self._rules.idle_lifetime, self._rules.destructive = None, destructive
+        self._rules.idle_lifetime = None
+        self._rules.destructive = self.destructive = destructive
         for email, password in given.items():
             self._rules.set_password(email, password)
         self._scripted: deque[Scenario] = deque()
@@ -196,13 +190,8 @@ class PersonrServer(LoopbackServer):
 
     @override
     def handle(self, request: Request) -> Response | None:
-        if request.path.startswith(CONTROL_PATH):
-            return self._control(request)
-        started = time.time()
-        scenario_name = ""
         if request.path == self.mint_path:
             scenario = self._next_scenario() if request.method == "POST" else Scenario()
-            scenario_name = scenario.name
             response = self._answer_mint(request, scenario)
         elif request.path == WHOAMI_PATH:
             response = self._answer_whoami(request)
@@ -210,18 +199,10 @@ class PersonrServer(LoopbackServer):
             response = _bubble_error(
                 404, "NOT_FOUND", f"Workflow not found {request.path.rpartition('/')[2]}"
             )
+        status = None if response is None else response.status
         with self._lock:
             self._seen.append(
-                Seen(
-                    request.method,
-                    request.path,
-                    None if response is None else response.status,
-                    (_basic_credentials(request) or (None,))[0],
-                    _fingerprint_of_header(request.headers.get("authorization")),
-                    request.headers.get("content-type", ""),
-                    started,
-                    scenario_name,
-                )
+                Seen(request.method, request.path, status, request.headers.get("content-type", ""))
             )
         return response
 
@@ -348,55 +329,6 @@ class PersonrServer(LoopbackServer):
                 break
         request.connection.close()
         return None
-
-    # --- control over HTTP ----------------------------------------------------------------------------------
-
-    def _control(self, request: Request) -> Response:
-        """Serve ``/_control/<verb>``: the same controls for tests in another process."""
-        verb = request.path.removeprefix(f"{CONTROL_PATH}/")
-        given = request.json() if request.body else {}
-        email = given.get("email", DEFAULT_EMAIL) if isinstance(given, dict) else DEFAULT_EMAIL
-        match (request.method, verb):
-            case ("GET", "state"):
-                return Response.of_json(self._state())
-            case ("GET", "requests"):
-                return Response.of_json([asdict(seen) for seen in self.seen])
-            case ("POST", "mint"):
-                token = self.mint_elsewhere(email)
-                return Response.of_json({"token": token, "fingerprint": fingerprint(token)})
-            case ("POST", "kill"):
-                self.kill(email)
-            case ("POST", "script"):
-                self.script(*(Scenario.from_json(one) for one in given))
-            case ("POST", "always"):
-                self.always(Scenario.from_json(given) if given else None)
-            case ("POST", "reset"):
-                self.reset_script()
-            case ("POST", "accounts"):
-                self.set_password(given["password"], email)
-            case _:
-                return Response.of_json({"error": f"no such control: {request.method} {verb}"}, 404)
-        return Response(204)
-
-    def _state(self) -> dict[str, Any]:
-        with self._lock:
-            return {
-                "mints": self.mint_count(),
-                "scripted": len(self._scripted),
-                "accounts": {
-                    email: {"mints": self.mint_count(email), "live_token": token and fingerprint(token)}
-                    for email, token in self._rules.live_tokens().items()
-                },
-            }
-
-
-def fingerprint(secret: str) -> str:
-    """Return a short one-way name for a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
-
-
-def _fingerprint_of_header(header: str | None) -> str | None:
-    return None if header is None else f"{header.partition(' ')[0]} {fingerprint(header.partition(' ')[2])}"
 
 
 def _bubble_id() -> str:
