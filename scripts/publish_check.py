@@ -229,7 +229,9 @@ def main() -> int:
         *write_sboms(packages),
     ]
     if not LICENCES.is_file() or LICENCES.read_text(encoding="utf-8") != licences_page(packages):
-        faults.append("docs/evidence/licences.md is not what the layers hold: make publish-check ARGS=--write")
+        faults.append(
+            "docs/evidence/licences.md is not what the layers hold: make publish-check ARGS=--write"
+        )
     types = {resource["Type"] for resource in source()["Resources"].values()}
     needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
     print(f"{found['Name']} {found['SemanticVersion']}: who deploys it acknowledges {' '.join(needed)}")

@@ -22,7 +22,6 @@ UNRESOLVABLE = (".invalid", ".test")
 END_TO_END = ROOT / "tests" / "e2e"
 END_TO_END_FOLDER = "tests/e2e/"
 LONG = (
-    "tests/simulation/test_machine.py",
     "tests/integration/test_crash_matrix.py",
     "tests/integration/test_faults.py",
 )

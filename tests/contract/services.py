@@ -15,10 +15,10 @@ from botocore.config import Config
 
 from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.simulation import (
+    Personr,
     Process,
     SimulatedClient,
     SimulatedClock,
-    SimulatedPersonr,
     SimulatedSecretsManager,
 )
 from token_vending.adapters.secrets_manager import SecretsManagerStore
@@ -44,7 +44,7 @@ def simulated() -> Iterator[Service]:
     clock = SimulatedClock()
     secrets = SimulatedSecretsManager(clock)
     secrets.create("scratch")
-    client = SimulatedClient(secrets, Process(clock, SimulatedPersonr(clock)))
+    client = SimulatedClient(secrets, Process(clock, Personr(clock)))
     yield Service(client, "scratch", lambda content: secrets.put("scratch", content))
 
 

@@ -2,14 +2,14 @@
 
 import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.contract.services import MOST_AT_ONCE, OVER_HTTP, Service
+from tests.contract.services import Service
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.errors import ConfigurationError, StoreUnavailable
 from token_vending.ports import AlreadyAnnounced, LabelHeld
@@ -154,69 +154,34 @@ def test_what_somebody_wrote_by_hand_is_a_configuration_error(service: Service) 
 # Labels -------------------------------------------------------------------------------------------------
 
 
-def test_a_free_label_can_be_taken(store: SecretsManagerStore) -> None:
-    mine = put_intent(store)
-    store.move_label("ABANDONED", to=mine, expected_on=None)
-    assert store.labels()["ABANDONED"] == mine
+HELD = "LabelHeld"
+MOVES = {
+    "a free label is taken": (None, "mine", None, "mine"),
+    "a held label is not taken": ("theirs", "mine", None, HELD),
+    "a held label is taken over by naming its holder": ("theirs", "mine", "theirs", "mine"),
+    "a held label is not taken over from another than its holder": ("theirs", "mine", "third", HELD),
+    "a free label is not taken over": (None, "mine", "theirs", HELD),
+    "taking a label again is harmless": ("mine", "mine", None, "mine"),
+    "taking a label again from its former holder is harmless": ("mine", "mine", "theirs", "mine"),
+    "a label is taken off": ("mine", None, "mine", None),
+    "a label is not taken off another version": ("theirs", None, "mine", HELD),
+    "taking off a label that lies nowhere is harmless": (None, None, "mine", None),
+}
 
 
-def test_a_held_label_cannot_be_taken(store: SecretsManagerStore) -> None:
-    theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("ABANDONED", to=theirs, expected_on=None)
-    with pytest.raises(LabelHeld):
-        store.move_label("ABANDONED", to=mine, expected_on=None)
-    assert store.labels()["ABANDONED"] == theirs
-
-
-def test_a_held_label_can_be_taken_over_by_naming_its_holder(store: SecretsManagerStore) -> None:
-    theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("ABANDONED", to=theirs, expected_on=None)
-    store.move_label("ABANDONED", to=mine, expected_on=theirs)
-    assert store.labels()["ABANDONED"] == mine
-
-
-def test_a_label_cannot_be_taken_over_from_another_than_its_holder(store: SecretsManagerStore) -> None:
-    third, theirs, mine = put_intent(store), put_intent(store), put_intent(store)
-    store.move_label("ABANDONED", to=theirs, expected_on=None)
-    with pytest.raises(LabelHeld):
-        store.move_label("ABANDONED", to=mine, expected_on=third)
-    assert store.labels()["ABANDONED"] == theirs
-
-
-def test_a_free_label_cannot_be_taken_over(store: SecretsManagerStore) -> None:
-    theirs, mine = put_intent(store), put_intent(store)
-    with pytest.raises(LabelHeld):
-        store.move_label("ABANDONED", to=mine, expected_on=theirs)
-    assert "ABANDONED" not in store.labels()
-
-
-def test_taking_a_label_again_is_harmless(store: SecretsManagerStore) -> None:
-    theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("ABANDONED", to=mine, expected_on=None)
-    store.move_label("ABANDONED", to=mine, expected_on=None)
-    store.move_label("ABANDONED", to=mine, expected_on=theirs)
-    assert store.labels()["ABANDONED"] == mine
-
-
-def test_a_label_can_be_taken_off(store: SecretsManagerStore) -> None:
-    mine = put_intent(store)
-    store.move_label("ABANDONED", to=mine, expected_on=None)
-    store.remove_label("ABANDONED", expected_on=mine)
-    assert "ABANDONED" not in store.labels()
-
-
-def test_a_label_cannot_be_taken_off_another_version(store: SecretsManagerStore) -> None:
-    theirs, mine = put_intent(store), put_intent(store)
-    store.move_label("ABANDONED", to=theirs, expected_on=None)
-    with pytest.raises(LabelHeld):
-        store.remove_label("ABANDONED", expected_on=mine)
-    assert store.labels()["ABANDONED"] == theirs
-
-
-def test_taking_off_a_label_that_lies_nowhere_is_harmless(store: SecretsManagerStore) -> None:
-    mine = put_intent(store)
-    store.remove_label("ABANDONED", expected_on=mine)
-    assert "ABANDONED" not in store.labels()
+@pytest.mark.parametrize(("lies_on", "to", "expected_on", "then"), MOVES.values(), ids=MOVES)
+def test_a_label_leaves_only_the_version_that_it_is_expected_on(
+    store: SecretsManagerStore, lies_on: str | None, to: str | None, expected_on: str | None, then: str | None
+) -> None:
+    versions: dict[str | None, str | None] = {name: put_intent(store) for name in ("third", "theirs", "mine")}
+    if lies_on is not None:
+        store.move_label("ABANDONED", to=versions[lies_on] or "", expected_on=None)
+    with pytest.raises(LabelHeld) if then == HELD else nullcontext():
+        if to is not None:
+            store.move_label("ABANDONED", to=versions[to] or "", expected_on=versions.get(expected_on))
+        else:
+            store.remove_label("ABANDONED", expected_on=versions[expected_on] or "")
+    assert store.labels().get("ABANDONED") == versions.get(lies_on if then == HELD else then)
 
 
 def test_labels_of_ours_survive_a_new_token(store: SecretsManagerStore) -> None:
@@ -234,22 +199,6 @@ def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:
         store.move_label(f"REFUSED-{number}", to=mine, expected_on=None)
     with pytest.raises(StoreUnavailable, match="LimitExceededException"):
         store.move_label("ABANDONED", to=mine, expected_on=None)
-
-
-@pytest.mark.parametrize("service", OVER_HTTP, indirect=True)
-def test_of_many_at_once_one_creates_the_intent(service: Service) -> None:
-    store, mine = service.store, intent()
-
-    def announce(attempt: int) -> bool:
-        try:
-            store.put_intent(replace(mine, attempt=str(attempt)))
-        except AlreadyAnnounced:
-            return False
-        return True
-
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        won = [attempt for attempt, got in enumerate(pool.map(announce, range(MOST_AT_ONCE))) if got]
-    assert [str(attempt) for attempt in won] == [store.read_version(mine.version).attempt]  # type: ignore[union-attr]
 
 
 # A secret that does not exist ----------------------------------------------------------------------------

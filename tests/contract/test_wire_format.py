@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from referencing import Registry, Resource
 
+from tests.unit import made_up
+from tests.unit.test_doors import ALLOWED, http_event, rejection
+from tests.unit.test_handing_out import Shelf
 from token_client import _wire
 from token_vending import doors, errors
-from token_vending.callers import AllowedCallers
 from token_vending.errors import ConfigurationError, InvalidRequest, StoreUnavailable
 from token_vending.handing_out import HandOutDesk
 from token_vending.requests import VendRequest, parse_rejection
-from token_vending.token import Intent, Token, utc_now
+from token_vending.token import Token, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from token_vending.audit import AuditEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,8 +44,6 @@ KNOWN_AS = {"TokenAnswer": "token-answer", "Rejection": "rejection", "Problem": 
 SCHEMAS |= {
     KNOWN_AS.get(name, name): schema for name, schema in HTTP_SCHEMAS.items() if name != "TokenAnswer"
 }
-ROLE = "arn:aws:iam::111122223333:role/orders"
-SESSION = "arn:aws:sts::111122223333:assumed-role/orders/session"
 
 
 @cache
@@ -60,62 +58,18 @@ def complaints(name: str, document: object) -> list[str]:
     return [error.message for error in validator(name).iter_errors(document)]
 
 
-def token(life: timedelta = timedelta(days=300), version: str = "a-version-of-32-characters-and-up") -> Token:
-    now = utc_now()
-    return Token(
-        version=version,
-        issued_at=now - timedelta(days=1),
-        expires_at=now + life,
-        credentials_version="c",
-        reason="test",
-        run="run-1",
-        _secret="bus|1700000000000x1|secret",
-    )
+def token() -> Token:
+    return made_up.token(issued_at=utc_now() - made_up.DAY, expires_at=utc_now() + made_up.YEAR)
 
 
-class Store:
-    """A token secret with one content, or a failure."""
-
-    def __init__(self, content: Token | Intent | Exception | None) -> None:
-        self._content = content
-
-    def read_current(self) -> Token | Intent | None:
-        if isinstance(self._content, Exception):
-            raise self._content
-        return self._content
-
-
-class Refresh:
-    """A refresh function that is started and does nothing."""
-
-    def start(self, event: Mapping[str, object]) -> None:
-        pass
-
-
-def vendor(content: Token | Intent | Exception | None) -> HandOutDesk:
-    return HandOutDesk(Store(content), Refresh(), utc_now)
+def vendor(content: Token | errors.TokenVendingError | None) -> HandOutDesk:
+    """A desk over a token secret with one content, or a failure, and a refresh that is started and does nothing."""
+    shelf = Shelf(content)
+    return HandOutDesk(shelf, shelf, utc_now)
 
 
 def nowhere(_event: AuditEvent) -> None:
     pass
-
-
-def http_event(
-    method: str = "GET", path: str = "/token", body: str | None = None, caller: str = SESSION, **query: str
-) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "headers": {},
-        "requestContext": {
-            "http": {"method": method, "path": path},
-            "stage": "$default",
-            "authorizer": {"iam": {"userArn": caller}},
-        },
-        "queryStringParameters": query,
-        "body": body,
-        "isBase64Encoded": False,
-    }
 
 
 # --- the documents themselves -----------------------------------------------------------------------------
@@ -225,7 +179,7 @@ def test_what_the_client_asks_fits_the_schema(version: str | None, seconds: int 
 def test_both_doors_give_the_same_answer_and_the_client_reads_it() -> None:
     current = token()
     direct = doors.direct({}, vendor(current), nowhere)
-    response = doors.http(http_event(), vendor(current), AllowedCallers.parse([ROLE]), nowhere)
+    response = doors.http(http_event(), vendor(current), ALLOWED, nowhere)
     over_http = json.loads(response["body"])
 
     for answer in (direct, over_http):
@@ -239,7 +193,7 @@ def test_both_doors_give_the_same_answer_and_the_client_reads_it() -> None:
     assert response["headers"]["ETag"] == f'"{current.version}"'
 
 
-FAILURES: dict[str, tuple[Token | Exception | None, dict[str, Any], int]] = {
+FAILURES: dict[str, tuple[Token | errors.TokenVendingError | None, dict[str, Any], int]] = {
     "TokenUnavailable": (None, {}, 503),
     "StoreUnavailable": (StoreUnavailable("Secrets Manager throttles."), {}, 503),
     "ConfigurationError": (ConfigurationError("The secret holds no token of ours."), {}, 500),
@@ -262,8 +216,8 @@ def test_a_direct_error_fits_its_schema_and_the_client_names_it(name: str) -> No
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_problem_fits_its_schema_and_the_client_names_it(name: str) -> None:
     content, request, status = FAILURES[name]
-    event = http_event(**{field: str(value) for field, value in request.items()})
-    response = doors.http(event, vendor(content), AllowedCallers.parse([ROLE]), nowhere)
+    event = http_event(queryStringParameters={field: str(value) for field, value in request.items()})
+    response = doors.http(event, vendor(content), ALLOWED, nowhere)
 
     assert response["statusCode"] == status
     assert str(status) in OPENAPI["paths"]["/token"]["get"]["responses"]
@@ -275,7 +229,7 @@ def test_a_problem_fits_its_schema_and_the_client_names_it(name: str) -> None:
 
 def test_a_caller_that_is_not_listed_gets_a_problem_that_the_client_names() -> None:
     event = http_event(caller="arn:aws:sts::111122223333:assumed-role/stranger/session")
-    response = doors.http(event, vendor(token()), AllowedCallers.parse([ROLE]), nowhere)
+    response = doors.http(event, vendor(token()), ALLOWED, nowhere)
 
     assert complaints("problem", json.loads(response["body"])) == []
     assert type(_wire.problem(403, response["body"], None)).__name__ == "CallerNotAllowed"
@@ -286,9 +240,8 @@ def test_a_rejection_of_the_current_version_says_when_to_come_back_through_both_
     with pytest.raises(errors.TokenUnavailable) as caught:
         doors.direct({"rejected_version": current.version}, vendor(current), nowhere)
     direct = _wire.function_error(json.dumps({"errorType": "x", "errorMessage": str(caught.value)}))
-    body = json.dumps({"version": current.version})
-    event = http_event("POST", "/token/rejections", body)
-    response = doors.http(event, vendor(current), AllowedCallers.parse([ROLE]), nowhere)
+    event = rejection(current.version)
+    response = doors.http(event, vendor(current), ALLOWED, nowhere)
     over_http = _wire.problem(response["statusCode"], response["body"], None)
 
     assert direct.retry_after == over_http.retry_after == 2

@@ -1,4 +1,6 @@
-"""What people get wrong: a clear error that names the field and what to do; nothing lost, nothing minted."""
+"""What people get wrong: a clear error that names the field and what to do; nothing lost, nothing minted. One or two of
+each kind: tests/unit has them all.
+"""
 
 import json
 from typing import Any
@@ -16,12 +18,7 @@ COLON_EMAIL = "service:account@example.com"
     [
         ("", "never set"),
         ("{not json", "not valid JSON"),
-        ([1, 2], "not a JSON object"),
-        ({}, "'email'"),
         ({"email": DEFAULT_EMAIL}, "'password'"),
-        ({"password": DEFAULT_PASSWORD}, "'email'"),
-        ({"email": DEFAULT_EMAIL, "password": ""}, "'password'"),
-        ({"email": DEFAULT_EMAIL, "password": 7}, "'password'"),
         ({"email": COLON_EMAIL, "password": DEFAULT_PASSWORD}, "colon"),
         ({"email": f"{DEFAULT_EMAIL}\n", "password": DEFAULT_PASSWORD}, "control character"),
     ],
@@ -40,14 +37,7 @@ def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> N
         assert world.holds()
 
 
-def test_username_serves_for_email() -> None:
-    with Stage(credentials={"username": DEFAULT_EMAIL, "password": DEFAULT_PASSWORD}) as world:
-        assert world.tick().payload["outcome"] == "refreshed"
-
-
-@pytest.mark.parametrize(
-    "base_url", ["http://enterprise.personr.co/api/1.1/wf", "ftp://127.0.0.1/x", "nonsense", "https://"]
-)
+@pytest.mark.parametrize("base_url", ["http://enterprise.personr.co/api/1.1/wf", "nonsense"])
 def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None:
     with Stage(environment={"PERSONR_BASE_URL": base_url}) as world:
         result = world.tick()
@@ -62,10 +52,6 @@ def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None
     [
         ({"froce": True}, "froce"),
         ({"force": "yes"}, "force"),
-        ({"rejected_version": 7}, "rejected_version"),
-        ({"id": ""}, "id"),
-        ([], "object"),
-        ("tick", "object"),
         (None, "object"),
     ],
 )
@@ -81,7 +67,6 @@ def test_a_bad_refresh_event_is_an_invalid_request(world: Stage, event: Any, nam
     [
         ({"min_second": 1}, "min_second"),
         ({"min_seconds": -1}, "min_seconds"),
-        ({"min_seconds": "1"}, "min_seconds"),
     ],
 )
 def test_a_bad_vend_event_is_an_invalid_request(world: Stage, event: Any, named: str) -> None:
@@ -92,9 +77,7 @@ def test_a_bad_vend_event_is_an_invalid_request(world: Stage, event: Any, named:
     assert world.wire.calls == []
 
 
-@pytest.mark.parametrize(
-    "edited", ["oops", json.dumps([1]), json.dumps({"access_token": "x"}), json.dumps({"a": 1})]
-)
+@pytest.mark.parametrize("edited", ["oops", json.dumps({"access_token": "x"})])
 def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: Stage, edited: str) -> None:
     version = world.mint_first()
     edited_version = world.secrets.put(TOKEN, edited)

@@ -286,26 +286,6 @@ def test_a_run_killed_after_its_last_call_is_not_served_twice(
     note(record_property, "crash", case, token=meanwhile, retry=told, **mended)
 
 
-@pytest.mark.parametrize("place", range(3, len(REFRESH) + 1))
-def test_a_redelivery_before_the_lease_is_over_does_not_mint_beside_a_run_that_may_live(
-    stage: Stage, place: int
-) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
-    kill_at(stage, stage.refresh, {}, place, Moment.AFTER)
-    at_death = stage.vendor.mint_count()
-    locked = "MINTING" in stage.secrets.labels(TOKEN)
-    result = stage.refresh.invoke({}, REQUEST_ID)
-    stored = place >= 7
-    if locked and not stored:
-        assert result.payload["outcome"] == "busy", result
-        assert stage.vendor.mint_count() == at_death
-    else:
-        assert result.payload["outcome"] == ("fresh" if stored else "refreshed"), result
-        assert stage.holds()
-    assert stage.vendor.mint_count() <= mints + 1
-
-
 # --- handing out ------------------------------------------------------------------------------------------------
 
 

@@ -4,16 +4,24 @@ Each row of docs/evidence/reliability.md's fault tables is one of these tests.
 """
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.integration.records import Observed, Record, bounded, note, seen
-from tests.integration.test_access import http_event, session
 from tests.integration.test_crash_matrix import outcome, start_vend, too_old
-from tests.integration.world import CREDENTIALS, LAMBDA, MIN_AGE_SECONDS, MINT, STORE, TOKEN, VENDOR, Stage
+from tests.integration.world import (
+    CREDENTIALS,
+    DEBUG,
+    LAMBDA,
+    MIN_AGE_SECONDS,
+    MINT,
+    STORE,
+    TOKEN,
+    VENDOR,
+    Stage,
+)
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Pending, Result
@@ -41,8 +49,8 @@ SHORT_RUN_SECONDS = 4.0
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stage]:
-    # Without a cache every hand-out reads the store.
-    with Stage(environment={"CACHE_SECONDS": "0"}) as made:
+    # Without a cache every hand-out reads the store. At its end the stage searches all that was written for secrets.
+    with Stage(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
         yield made
 
 
@@ -474,14 +482,3 @@ def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
         copy=copy,
         rejecting=rejecting.then(started).then(served),
     )
-
-
-def test_over_http_an_unreadable_store_is_a_503_that_says_when_to_come_back(stage: Stage) -> None:
-    stage.mint_first()
-    stage.wire.inject(aws_error("AccessDeniedException"), upstream=STORE, times=None)
-    answered = stage.request(http_event(session())).payload
-    assert answered["statusCode"] == 503
-    assert int(answered["headers"]["Retry-After"]) > 0
-    problem = json.loads(answered["body"])
-    assert problem["error"] == "StoreUnavailable"
-    assert "AccessDeniedException" in problem["detail"]

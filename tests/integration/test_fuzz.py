@@ -7,10 +7,8 @@ import importlib.util
 import io
 import json
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType
@@ -26,6 +24,7 @@ from tests.integration.test_access import LISTED, http_event, session
 from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import API_PATH, DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.runtime.artefacts import ROOT
+from tests.kit.stand_ins.raw import RawServer
 from token_vending.adapters.exchange import MAX_BODY, Answer
 from token_vending.adapters.issuer import DescribedIssuer
 from token_vending.adapters.login_request import basic_authorization
@@ -347,36 +346,9 @@ def test_any_answer_of_the_vendor_is_a_token_or_a_documented_error(
     assert timedelta(0) < minted.lifetime <= timedelta(days=3660)
 
 
-class RawServer:
-    """Answers every connection with the bytes it is told, whether they are HTTP or not."""
-
-    def __init__(self) -> None:
-        self.reply = b""
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}{API_PATH}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            with closing(connection):
-                try:
-                    connection.recv(65_536)
-                    connection.sendall(self.reply)
-                except OSError:
-                    continue
-
-    def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-
 @pytest.fixture(scope="module")
 def raw() -> Iterator[RawServer]:
-    with closing(RawServer()) as server:
+    with RawServer() as server:
         yield server
 
 
@@ -412,4 +384,6 @@ def test_any_bytes_on_the_vendors_wire_are_a_token_or_a_documented_error(
     raw: RawServer, reply: bytes
 ) -> None:
     raw.reply = reply
-    minted_or_error(lambda: DescribedIssuer(PERSONR, raw.url).mint(CREDENTIALS, timeout=2.0))
+    minted_or_error(
+        lambda: DescribedIssuer(PERSONR, f"http://{raw.address}{API_PATH}").mint(CREDENTIALS, timeout=2.0)
+    )

@@ -28,24 +28,21 @@ def vendor() -> Iterator[PersonrServer]:
 
 
 def mint(
-    vendor: PersonrServer, password: str = DEFAULT_PASSWORD, method: str = "POST", body: bytes = EMPTY_FORM
+    vendor: PersonrServer,
+    password: str = DEFAULT_PASSWORD,
+    method: str = "POST",
+    body: bytes = EMPTY_FORM,
+    timeout: float = 60,
 ) -> urllib3.BaseHTTPResponse:
     basic = base64.b64encode(f"{DEFAULT_EMAIL}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data; boundary=b0undary"}
-    with urllib3.PoolManager(retries=False, timeout=60) as pool:
+    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
         return pool.request(method, vendor.url + MINT_PATH, body=body, headers=headers, redirect=False)
 
 
 def whoami(vendor: PersonrServer, token: str) -> urllib3.BaseHTTPResponse:
     with urllib3.PoolManager(retries=False) as pool:
         return pool.request("GET", vendor.url + WHOAMI_PATH, headers={"Authorization": f"Bearer {token}"})
-
-
-def test_a_mint_answers_as_documented(vendor: PersonrServer) -> None:
-    answer = mint(vendor).json()
-    assert answer["status"] == "success"
-    assert answer["response"]["token"].startswith("bus|")
-    assert answer["response"]["expires"] == 31536000
 
 
 def test_a_new_mint_kills_the_old_token(vendor: PersonrServer) -> None:
@@ -93,7 +90,7 @@ def test_a_reset_comes_before_or_after_the_mint_took_effect(
 def test_a_late_mint_kills_the_token_minted_meanwhile(vendor: PersonrServer) -> None:
     vendor.script(scenarios.late_mint(2.5))
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-        mint(vendor)
+        mint(vendor, timeout=0.5)
     token = mint(vendor).json()["response"]["token"]
     assert vendor.is_live(token)
     vendor._late[0].join()
@@ -107,35 +104,3 @@ def test_personrs_stand_in_keeps_no_credentials_in_its_records(vendor: PersonrSe
     assert DEFAULT_PASSWORD not in text
     assert token not in text
     assert [seen.status for seen in vendor.seen] == [200, 200]
-
-
-def test_another_process_can_kill_the_token(vendor: PersonrServer) -> None:
-    token = mint(vendor).json()["response"]["token"]
-    with urllib3.PoolManager() as pool:
-        pool.request("POST", f"{vendor.url}/_control/mint", body=json.dumps({"email": DEFAULT_EMAIL}))
-        state = pool.request("GET", f"{vendor.url}/_control/state").json()
-    assert not vendor.is_live(token)
-    assert state["mints"] == 2
-
-
-@pytest.mark.parametrize(
-    ("scenario", "status", "minted"),
-    [
-        (scenarios.rate_limited("7"), 429, 0),
-        (scenarios.maintenance(), 503, 0),
-        (scenarios.redirect("https://elsewhere.example/login"), 302, 0),
-        (scenarios.html_success(), 200, 0),
-        (scenarios.garbled_success(), 200, 1),
-        (scenarios.expires("31536000"), 200, 1),
-        (scenarios.expires(scenarios.OMIT), 200, 1),
-        (scenarios.huge_success(), 200, 1),
-    ],
-    ids=lambda value: value.name if isinstance(value, Scenario) else "",
-)
-def test_personrs_stand_in_misbehaves_as_it_is_told(
-    vendor: PersonrServer, scenario: Scenario, status: int, minted: int
-) -> None:
-    vendor.script(scenario)
-    assert mint(vendor).status == status
-    assert vendor.mint_count() == minted
-    assert mint(vendor).status == 200

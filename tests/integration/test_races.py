@@ -16,7 +16,7 @@ from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome,
 from tests.integration.world import CREDENTIALS, MINT, TOKEN, Stage
 from tests.kit.runtime import Pending
 from tests.kit.secrets_manager.server import REGION
-from tests.kit.stand_ins.wire import delay, hold_after, hold_before
+from tests.kit.stand_ins.wire import delay, hold_before
 from token_vending.refreshing import Refresher, Report
 from token_vending.requests import RefreshRequest
 from token_vending.wiring import build_refresher
@@ -143,31 +143,6 @@ def test_of_two_runs_that_both_saw_no_lock_one_mints(world: Stage) -> None:
     assert world.holds()
 
 
-@pytest.mark.parametrize("place", range(1, 9))
-@pytest.mark.parametrize("hold", [hold_before, hold_after], ids=["before", "after"])
-def test_a_run_stopped_anywhere_and_another_one_meanwhile_leave_a_working_token(
-    world: Stage, place: int, hold: Any
-) -> None:
-    """Two refresh functions without reserved concurrency, interleaved at every call."""
-    too_old(world)
-    mints = world.vendor.mint_count()
-    fault, stopped = hold()
-    world.wire.reset_log()
-    world.wire.inject(fault, index=place)
-    first = world.refresh.start({"id": "first"})
-    assert isinstance(first, Pending)
-    assert stopped.wait()
-    # A person's command: it would mint even for a token as good as new.
-    second = world.refresh.invoke({"id": "second", "force": True})
-    assert outcome(second) in ("refreshed", "busy"), second
-    stopped.forward()
-    result = first.wait()
-    assert outcome(result) in ("refreshed", "fresh", "busy"), result
-    assert world.holds(), "at rest, without any further run"
-    assert world.vendor.mint_count() <= mints + 2
-    assert "MINTING" not in world.secrets.labels(TOKEN)
-
-
 def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
     world: Stage, record_property: Record
 ) -> None:
@@ -198,25 +173,3 @@ def test_two_functions_fed_with_everything_never_rest_on_a_dead_token(
             dead.append((number, results))
     case = {"what": f"two functions, {rounds} rounds of random pairs of events: dead tokens at rest"}
     note(record_property, "race", case, found=seen(len(dead), 0))
-
-
-def test_a_caller_that_rejects_good_tokens_for_three_hours_is_bounded(
-    world: Stage, record_property: Record
-) -> None:
-    world.mint_first()
-    minted_at: list[int] = []
-    reasons = set()
-    for minute in range(180):
-        result = world.tick(rejected_version=world.version)
-        reasons.add(result.payload["reason"])
-        if outcome(result) == "refreshed":
-            minted_at.append(minute)
-        assert world.holds()
-        world.age_token(60)
-    most = max(sum(1 for other in minted_at if start <= other < start + 60) for start in minted_at)
-    assert {"rejected", "foreign_minter"} <= reasons <= {"too_young_to_reject", "rejected", "foreign_minter"}
-    assert world.wire.counts()[MINT] == len(minted_at)
-    # An intent and a token a mint, and nothing for a rejection that is not believed.
-    assert version_count(world) == 2 + 2 * len(minted_at)
-    case = {"what": "a caller rejects the good token every minute for 3 hours: mints in any hour"}
-    note(record_property, "race", case, found=seen(most, 6))

@@ -46,25 +46,6 @@ def code(caught: pytest.ExceptionInfo[ClientError]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def test_a_secret_without_versions_is_not_found(client: Any) -> None:
-    with pytest.raises(ClientError) as caught:
-        client.get_secret_value(SecretId=NAME)
-    assert code(caught) == "ResourceNotFoundException"
-
-
-def test_the_first_version_is_current_whatever_was_asked(service: SecretsManager, client: Any) -> None:
-    version = put(client, "1", ["INTENT"])
-    assert service.labels(NAME) == {"INTENT": version, "AWSCURRENT": version}
-
-
-def test_putting_moves_current_and_previous(service: SecretsManager, client: Any) -> None:
-    put(client, "1")
-    second = put(client, "2")
-    third = put(client, "3")
-    assert service.labels(NAME) == {"AWSCURRENT": third, "AWSPREVIOUS": second}
-    assert client.get_secret_value(SecretId=NAME)["SecretString"] == "3"
-
-
 def test_a_label_that_is_put_leaves_its_old_holder(service: SecretsManager, client: Any) -> None:
     current = put(client, "1")
     put(client, "2", ["INTENT"])
@@ -73,42 +54,6 @@ def test_a_label_that_is_put_leaves_its_old_holder(service: SecretsManager, clie
     listed = client.list_secret_version_ids(SecretId=NAME)["Versions"]
     assert {v["VersionId"] for v in listed} == {current, last}
     assert len(client.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)["Versions"]) == 3
-
-
-def test_the_same_request_token_and_content_change_nothing(service: SecretsManager, client: Any) -> None:
-    token = str(uuid.uuid4())
-    put(client, "1", token=token)
-    put(client, "2")
-    before = service.snapshot()
-    put(client, "1", token=token)
-    assert service.snapshot() == before
-
-
-def test_the_same_request_token_with_other_content_is_refused(client: Any) -> None:
-    token = str(uuid.uuid4())
-    put(client, "1", token=token)
-    with pytest.raises(ClientError) as caught:
-        put(client, "2", token=token)
-    assert code(caught) == "ResourceExistsException"
-
-
-def test_a_label_held_by_another_version_is_a_lock(service: SecretsManager, client: Any) -> None:
-    first, second = put(client, "1"), put(client, "2")
-    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", MoveToVersionId=first)
-    for wrong in ({}, {"RemoveFromVersionId": second}):
-        with pytest.raises(ClientError) as caught:
-            client.update_secret_version_stage(
-                SecretId=NAME, VersionStage="MINTING", MoveToVersionId=second, **wrong
-            )
-        assert code(caught) == "InvalidParameterException"
-    assert service.labels(NAME)["MINTING"] == first
-    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", MoveToVersionId=first)
-    client.update_secret_version_stage(
-        SecretId=NAME, VersionStage="MINTING", MoveToVersionId=second, RemoveFromVersionId=first
-    )
-    assert service.labels(NAME)["MINTING"] == second
-    client.update_secret_version_stage(SecretId=NAME, VersionStage="MINTING", RemoveFromVersionId=second)
-    assert "MINTING" not in service.labels(NAME)
 
 
 def test_current_cannot_be_taken_off(client: Any) -> None:

@@ -84,26 +84,37 @@ def container() -> Iterator[ContainerCredentials]:
 @pytest.fixture
 def snapshot(secrets: WatchedSecretsManager, container: ContainerCredentials) -> Iterator[Door]:
     """The vend function, waiting where the snapshot is taken."""
-    artefact = Artefact.current(VEND)
-    variables = {
-        name: value
-        for name, value in lambda_variables("vend", 512).items()
-        if name not in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-    }
-    variables |= {
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+    keys = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{container.url}/credentials",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": "container-authorization",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-        "TOKEN_SECRET_ID": "token",
-        "REFRESH_FUNCTION_NAME": "refresh",
+    }
+    others = {
         "CACHE_SECONDS": "0",
         "ALLOWED_CALLERS": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service",
     }
-    paths = (*artefact.import_paths, runtime_client_folder())
-    with Door(artefact.task_root, paths, variables, arn=ARN) as door:
+    with started("snap-start", secrets, keys=keys, **others) as door:
         door.wait_for_snapshot()
         yield door
+
+
+def started(
+    kind: str, secrets: WatchedSecretsManager, *, keys: dict[str, str] | None = None, **others: str
+) -> Door:
+    """The vend function, started as it says; with an execution role's keys in its environment, or else `keys`."""
+    variables = lambda_variables("vend", 512)
+    if keys is not None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            del variables[name]
+    variables |= {
+        "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+        "TOKEN_SECRET_ID": "token",
+        "REFRESH_FUNCTION_NAME": "refresh",
+        **(keys or {}),
+        **others,
+    }
+    artefact = Artefact.current(VEND)
+    return Door(artefact.task_root, (*artefact.import_paths, runtime_client_folder()), variables, arn=ARN)
 
 
 def test_the_snapshot_holds_no_token_and_no_keys(snapshot: Door, secrets: WatchedSecretsManager) -> None:
@@ -169,7 +180,7 @@ def test_keys_that_cannot_be_renewed_do_not_keep_a_copy_of_the_token_back(
     assert CONTAINER_SECRET not in snapshot.output
 
 
-def test_keys_that_cannot_be_fetched_are_an_unavailable_store_to_a_direct_caller(
+def test_keys_that_cannot_be_fetched_are_an_unavailable_store_at_both_doors(
     snapshot: Door, container: ContainerCredentials
 ) -> None:
     container.fails = True
@@ -179,22 +190,11 @@ def test_keys_that_cannot_be_fetched_are_an_unavailable_store_to_a_direct_caller
     error = json.loads(str(caught.value))
     assert error["errorType"] == "StoreUnavailable"
     assert json.loads(error["errorMessage"])["retry_after"] > 0
-    (audit,) = audits_after(snapshot, 0)
-    assert audit["outcome"] == "unavailable"
-    assert CONTAINER_SECRET not in snapshot.output + str(caught.value)
-
-
-def test_keys_that_cannot_be_fetched_are_an_unavailable_store_over_http(
-    snapshot: Door, container: ContainerCredentials
-) -> None:
-    container.fails = True
-    snapshot.restore()
     answer, _ = snapshot.invoke(HTTP_EVENT)
     assert answer["statusCode"] == 503
     assert json.loads(answer["body"])["error"] == "StoreUnavailable"
-    (audit,) = audits_after(snapshot, 0)
-    assert audit["outcome"] == "unavailable"
-    assert CONTAINER_SECRET not in snapshot.output + str(answer)
+    assert [audit["outcome"] for audit in audits_after(snapshot, 0)] == ["unavailable"] * 2
+    assert CONTAINER_SECRET not in snapshot.output + str(caught.value) + str(answer)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +204,7 @@ def test_init_reads_the_token_only_if_a_request_has_caused_it(
     kind: str, reads: int, secrets: WatchedSecretsManager
 ) -> None:
     # With keys in the environment for all three, so that nothing but the kind of start decides.
-    variables = {
-        **lambda_variables("vend", 512),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-        "TOKEN_SECRET_ID": "token",
-        "REFRESH_FUNCTION_NAME": "refresh",
-    }
-    artefact = Artefact.current(VEND)
-    paths = (*artefact.import_paths, runtime_client_folder())
-    with Door(artefact.task_root, paths, variables, arn=ARN) as door:
+    with started(kind, secrets) as door:
         if kind == "snap-start":
             door.wait_for_snapshot()
         else:
@@ -234,38 +225,19 @@ def test_a_connection_that_was_cut_while_frozen_is_opened_anew(
 
 
 def test_a_start_that_a_request_has_caused_reads_the_token_ahead(secrets: WatchedSecretsManager) -> None:
-    artefact = Artefact.current(VEND)
-    variables = {
-        **lambda_variables("vend", 512),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-        "TOKEN_SECRET_ID": "token",
-        "REFRESH_FUNCTION_NAME": "refresh",
-    }
-    paths = (*artefact.import_paths, runtime_client_folder())
-    with Door(artefact.task_root, paths, variables, arn=ARN) as door:
+    with started("on-demand", secrets) as door:
         door.wait_ready()
         assert len(secrets.signed) == 1
         payload, _ = door.invoke({})
         assert payload["access_token"] == ACCESS_TOKEN
         assert len(secrets.signed) == 1
-        audits = [json.loads(line)["audit"] for line in door.output.splitlines() if '"audit"' in line]
-        assert [audit["cache_hit"] for audit in audits] == [True]
+        assert [audit["cache_hit"] for audit in audits_after(door, 0)] == [True]
 
 
 def test_a_store_that_fails_while_reading_ahead_is_asked_again_by_the_request(
     secrets: WatchedSecretsManager,
 ) -> None:
     secrets.refuse("GetSecretValue", times=1)
-    artefact = Artefact.current(VEND)
-    variables = {
-        **lambda_variables("vend", 512),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-        "TOKEN_SECRET_ID": "token",
-        "REFRESH_FUNCTION_NAME": "refresh",
-    }
-    paths = (*artefact.import_paths, runtime_client_folder())
-    with Door(artefact.task_root, paths, variables, arn=ARN) as door:
+    with started("on-demand", secrets) as door:
         payload, _ = door.invoke({})
     assert payload["access_token"] == ACCESS_TOKEN

@@ -1,11 +1,7 @@
 """A vendor that is not reached, or cannot prove who it is, gets no credentials, and nothing was minted for certain."""
 
 import datetime as dt
-import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from tests.integration.records import Record, note, seen
 from tests.integration.test_crash_matrix import outcome, too_old
 from tests.integration.world import MINT, TOKEN, Stage
 from tests.kit.personr import API_PATH, PersonrServer
+from tests.kit.stand_ins.raw import RawServer
 
 RUN_SECONDS = 4.0
 
@@ -88,26 +85,6 @@ def test_nothing_is_sent_to_a_vendor_with_a_bad_certificate(
         assert vendor.seen == []
 
 
-@contextmanager
-def listener(reply: bytes) -> Iterator[str]:
-    """Whoever connects is answered these bytes in place of a handshake, and hung up on."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with closing(connection):
-                    connection.recv(4096)
-                    connection.sendall(reply)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-
-
 @pytest.mark.parametrize(
     ("name", "reply"),
     [
@@ -119,8 +96,8 @@ def listener(reply: bytes) -> Iterator[str]:
 def test_nothing_is_sent_after_a_failing_handshake(
     trusted: Path, name: str, reply: bytes, record_property: Record
 ) -> None:
-    with listener(reply) as url:
-        assert_nothing_is_sent(url, trusted, f"TLS: {name}", record_property)
+    with RawServer(reply) as server:
+        assert_nothing_is_sent(f"https://{server.address}", trusted, f"TLS: {name}", record_property)
 
 
 def test_nothing_is_sent_to_a_name_that_does_not_resolve(trusted: Path, record_property: Record) -> None:

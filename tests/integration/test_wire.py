@@ -40,14 +40,6 @@ def call(wire: Wire, path: str = "/x", timeout: float = 5) -> int:
         return pool.request("GET", wire.url("counter") + path).status
 
 
-def test_the_wire_counts_calls(wire: Wire) -> None:
-    call(wire)
-    call(wire)
-    call(wire, "/y")
-    assert wire.counts() == {"GET /x": 2, "GET /y": 1}
-    assert [one.status for one in wire.calls] == [200, 200, 200]
-
-
 @pytest.mark.parametrize(
     ("fault", "effects"),
     [(faults.reset_before(), 0), (faults.reset_after(), 1), (faults.hang(), 0), (faults.hang_after(), 1)],
@@ -90,22 +82,3 @@ def test_a_held_call_is_forwarded_or_dropped_on_demand(
     thread.join(60)
     assert (outcome[0] == 200) is forwarded
     assert len(upstream.effects) == 1 + forwarded
-
-
-def test_an_aws_error_is_answered_without_effect(wire: Wire, upstream: Counter) -> None:
-    wire.inject(faults.aws_error("ThrottlingException"), times=2)
-    assert [call(wire), call(wire), call(wire)] == [400, 400, 200]
-    assert len(upstream.effects) == 1
-
-
-def test_connections_are_refused_and_accepted_again(wire: Wire) -> None:
-    wire.refuse_connections("counter")
-    with pytest.raises(urllib3.exceptions.HTTPError, match="refused"):
-        call(wire)
-    wire.accept_connections("counter")
-    assert call(wire) == 200
-
-
-def test_a_dripping_answer_arrives_whole(wire: Wire) -> None:
-    wire.inject(faults.drip(0.2))
-    assert call(wire) == 200

@@ -29,6 +29,16 @@ LEASE_SECONDS = 55
 MIN_AGE_SECONDS = 60
 REFRESH_TIMEOUT_SECONDS = 45.0
 VEND_TIMEOUT_SECONDS = 10.0
+DEBUG = {
+    "LOG_LEVEL": "DEBUG",
+    "POWERTOOLS_LOG_LEVEL": "DEBUG",
+    "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+    "POWERTOOLS_DEBUG": "true",
+    "POWERTOOLS_DEV": "true",
+    "POWERTOOLS_LOGGER_LOG_EVENT": "true",
+    "PYTHONFAULTHANDLER": "1",
+}
+"""Each switch that makes a function write more than it should."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 
 

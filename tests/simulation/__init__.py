@@ -3,6 +3,7 @@
 `World` is the way in. `faults` says what can go wrong, and `SteppedRun` interleaves runs call by call.
 """
 
+from tests.kit.personr.rules import Mint, Origin, Personr
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import (
     AWS_KINDS,
@@ -13,11 +14,9 @@ from tests.simulation.faults import (
     Fault,
     Killed,
     Kind,
-    Puts,
     Weather,
     fair,
 )
-from tests.simulation.personr import Mint, Origin, SimulatedPersonr
 from tests.simulation.process import FUNCTION_TIMEOUT, Process, SteppedRun
 from tests.simulation.secrets_manager import SimulatedClient, SimulatedSecretsManager
 from tests.simulation.world import CREDENTIALS, EMAIL, STANDBY, STANDBY_EMAIL, TOKEN, RefreshProcess, World
@@ -39,12 +38,11 @@ __all__ = [
     "Kind",
     "Mint",
     "Origin",
+    "Personr",
     "Process",
-    "Puts",
     "RefreshProcess",
     "SimulatedClient",
     "SimulatedClock",
-    "SimulatedPersonr",
     "SimulatedSecretsManager",
     "SteppedRun",
     "Weather",

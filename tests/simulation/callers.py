@@ -1,7 +1,7 @@
 """What callers do to a stack, and what it costs the others: scenarios that end in numbers.
 
-Honest callers ask the vend function every five seconds and report what does not work. `make reliability` writes what
-the tests saw of it into docs/evidence/reliability.md.
+Honest callers try their token every five seconds and report to the vend function what does not work. `make
+reliability` writes what the tests saw of it into docs/evidence/reliability.md.
 """
 
 import random
@@ -73,7 +73,6 @@ class Callers:
 
     world: World
     weather: Weather = fair
-    dead_for: timedelta = timedelta(0)
     longest_dead: timedelta = timedelta(0)
     dead_since: datetime | None = None
     _version: str | None = None
@@ -87,9 +86,9 @@ class Callers:
         world, began = self.world, self.world.clock()
         works = world.token_works()
         token = world.token()
-        rejected = None if works or token is None else token.version
-        with suppress(TokenVendingError, Killed):
-            self._vendor.hand_out(VendRequest(rejected))
+        if not works:
+            with suppress(TokenVendingError, Killed):
+                self._vendor.hand_out(VendRequest(token.version if token is not None else None))
         for event in world.started.events:
             with suppress(TokenVendingError, Killed):
                 world.run(event, weather=self.weather)

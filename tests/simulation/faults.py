@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-AWS_OPERATIONS = ("GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage")
 MINT = "Mint"
 PROBE = "Probe"
 
@@ -82,22 +81,6 @@ class Call:
 
 type Weather = Callable[[Call], Fault | None]
 """Decides what happens to each call; None means that all is well."""
-
-
-class Puts:
-    """The weather in which only writing fails: the n-th PutSecretValue in the n-th way, all later ones in the last."""
-
-    def __init__(self, *kinds: Kind | None) -> None:
-        self._kinds = kinds
-        self.count = 0
-
-    def __call__(self, call: Call) -> Fault | None:
-        """As weather."""
-        if call.operation != "PutSecretValue":
-            return None
-        self.count += 1
-        kind = self._kinds[min(self.count, len(self._kinds)) - 1]
-        return None if kind is None else Fault(kind)
 
 
 def fair(call: Call) -> Fault | None:

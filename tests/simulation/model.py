@@ -1,7 +1,7 @@
 """What can happen to one stack, and what must hold whatever happens.
 
 What is under test is the product's own code; what is checked is written down here anew, from the contract,
-without asking the product's decision. `test_machine` lets Hypothesis choose what happens.
+without asking the product's decision. `walks` chooses what happens.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from tests.kit.personr.rules import Mint, Origin
 from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Weather
-from tests.simulation.personr import Mint, Origin
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import (

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
+from tests.kit.personr.rules import Origin, Personr, WrongCredentialsError
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import MINT, PROBE, Call, Fault, Killed, Kind, Weather, fair
-from tests.simulation.personr import Origin, SimulatedPersonr, WrongCredentialsError
 from tests.simulation.secrets_manager import client_error
 from token_vending.credentials import Credentials
 from token_vending.errors import (
@@ -50,7 +50,7 @@ class Process:
     `gate` is called before each call with the call; a stepped run waits there. Dead once it was killed.
     """
 
-    def __init__(self, clock: SimulatedClock, personr: SimulatedPersonr) -> None:
+    def __init__(self, clock: SimulatedClock, personr: Personr) -> None:
         self._clock = clock
         self._personr = personr
         self.weather: Weather = fair
@@ -142,7 +142,7 @@ class Process:
 
     def _minted(self, email: str, password: str, kind: Kind | None) -> Minted:
         try:
-            minted = self._personr.mint(email, password)
+            token = self._personr.mint(email, password).token
         except WrongCredentialsError:
             if kind in _DEADLY:
                 self.die()
@@ -155,7 +155,7 @@ class Process:
             raise VendorUnavailable("reset", ambiguous=True)
         if kind is Kind.UNREADABLE:
             raise VendorProtocolError("not JSON", ambiguous=True)
-        return minted
+        return Minted(token, self._personr.lifetime, self._personr.user_id(email))
 
     def answers_to(self, token: Token, *, timeout: float) -> bool | None:
         """`ports.Issuer.answers_to`."""

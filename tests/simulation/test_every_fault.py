@@ -61,8 +61,12 @@ def due(*, standby: bool) -> World:
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_one_further_run_mends_any_fault(kind: Kind, index: int, *, standby: bool) -> None:
     world = due(standby=standby)
+    sent = len(world.personr.sent)
     with whatever_comes():
         world.run({"id": "tick"}, weather=at(index, kind))
+    assert world.token_works() or len(world.personr.sent) > sent, (
+        "no mint was sent, and the old token is gone"
+    )
     world.clock.advance(LEASE)
     world.run({"id": "tick"})
     assert world.token_works()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.kit.personr.rules import Origin
 from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
-from tests.simulation.personr import Origin
 from tests.simulation.process import SteppedRun
 from tests.simulation.world import CREDENTIALS, TOKEN, World
 from token_vending.due import LATE_MINT_WINDOW, LEASE

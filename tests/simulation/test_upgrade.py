@@ -27,10 +27,10 @@ class Before:
         died = to_rfc3339(now - timedelta(minutes=20))
         return self.writes(
             {
-                "access_token": minted.access_token,
+                "access_token": minted.token,
                 "token_type": "Bearer",
                 "issued_at": to_rfc3339(now),
-                "expires_at": to_rfc3339(now + minted.lifetime),
+                "expires_at": to_rfc3339(now + self.world.personr.lifetime),
                 "user_id": "1x1",
                 "credentials_version": self.credentials,
                 "reason": f"{reason} (early deaths: {died}, {to_rfc3339(now)})",

@@ -1,4 +1,4 @@
-"""Random walks through the model: a tenth of what a Hypothesis example costs, and what they find is shortened.
+"""Random walks through the model. What they find is shortened.
 
 python -m tests.simulation.walks --seed 7 --standby     # one walk again, shortened if it fails
 """

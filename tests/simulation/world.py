@@ -11,6 +11,7 @@ The store is the real adapter (`SecretsManagerStore`) over a simulated client, s
 at the API of AWS; the vendor is simulated at its port.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.kit.personr.rules import Personr
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import Weather, fair
-from tests.simulation.personr import SimulatedPersonr
 from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import CURRENT, SimulatedClient, SimulatedSecretsManager
 from token_vending.accounts import Accounts
@@ -39,6 +40,8 @@ CREDENTIALS = "credentials"
 STANDBY = "standby-credentials"
 EMAIL = "service-account@example.com"
 STANDBY_EMAIL = "standby-account@example.com"
+# A version's content never changes and a record is frozen: what is asked for at each step is read once.
+read_once = functools.lru_cache(64)(read_record)
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class _Reader:
             raise StoreUnavailable("simulated") from error
         except BotoCoreError as error:
             raise StoreUnavailable("simulated") from error
-        return read_record(answer["VersionId"], answer["SecretString"])
+        return read_once(answer["VersionId"], answer["SecretString"])
 
 
 class World:
@@ -84,7 +87,7 @@ class World:
 
     def __init__(self, *, rules: Rules | None = None, standby: bool = False, probe: bool = False) -> None:
         self.clock = SimulatedClock()
-        self.personr = SimulatedPersonr(self.clock)
+        self.personr = Personr(self.clock)
         self.secrets = SimulatedSecretsManager(self.clock)
         self.rules = rules or Rules()
         self.standby = standby
@@ -186,7 +189,7 @@ class World:
     def _record(self, version: str | None) -> Token | Intent | None:
         if version is None:
             return None
-        return read_record(version, self.secrets.versions(TOKEN)[version].content)
+        return read_once(version, self.secrets.versions(TOKEN)[version].content)
 
     def _request(self, event: object) -> RefreshRequest:
         self._requests += 1

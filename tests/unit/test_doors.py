@@ -258,45 +258,46 @@ def test_a_wish_for_a_longer_life() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "query"),
+    ("method", "path", "status", "more"),
     [
-        ("GET", "/token", {"min_seconds": "soon"}),
-        ("GET", "/token", {"min_seconds": ""}),
-        ("GET", "/token", {"rejected_version": "v"}),
-        ("GET", "/token", {"min_seconds": "5", "x": "y"}),
-        ("POST", "/token/rejections", {"min_seconds": "5"}),
+        *(
+            ("GET", "/token", 400, query)
+            for query in (
+                {"min_seconds": "soon"},
+                {"min_seconds": ""},
+                {"rejected_version": "v"},
+                {"min_seconds": "5", "x": "y"},
+            )
+        ),
+        ("POST", "/token/rejections", 400, {"min_seconds": "5"}),
+        *(
+            ("GET", path, 404, {})
+            for path in (
+                "/",
+                "",
+                "/token/",
+                "/tokens",
+                "/TOKEN",
+                "//token",
+                "/token/rejections/x",
+                "/..//token",
+            )
+        ),
+        *((method, "/token", 405, {"Allow": "GET"}) for method in ("POST", "HEAD", "DELETE", "get")),
+        ("GET", "/token/rejections", 405, {"Allow": "POST"}),
     ],
 )
-def test_a_wrong_query_is_a_400(door: HttpDoor, method: str, path: str, query: dict[str, str]) -> None:
-    response = door(http_event(method, path, body='{"version": "v"}', queryStringParameters=query))
-    assert response["statusCode"] == 400
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "", "/token/", "/tokens", "/TOKEN", "//token", "/token/rejections/x", "/..//token"]
-)
-def test_an_unknown_path_is_a_404(door: HttpDoor, path: str) -> None:
-    assert door(http_event(path=path))["statusCode"] == 404
-    assert door.line["outcome"] == "invalid"
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "allow"),
-    [
-        ("POST", "/token", "GET"),
-        ("HEAD", "/token", "GET"),
-        ("DELETE", "/token", "GET"),
-        ("get", "/token", "GET"),
-        ("GET", "/token/rejections", "POST"),
-    ],
-)
-def test_another_method_is_a_405_that_names_the_right_one(
-    door: HttpDoor, method: str, path: str, allow: str
+def test_a_wrong_query_path_or_method_has_its_status(
+    door: HttpDoor, method: str, path: str, status: int, more: dict[str, str]
 ) -> None:
-    response = door(http_event(method, path))
-    assert response["statusCode"] == 405
-    assert response["headers"]["Allow"] == allow
-    problem(response)
+    """`more` is the query of a 400, and the headers of a 405."""
+    query = more if status == 400 else None
+    response = door(http_event(method, path, body='{"version": "v"}', queryStringParameters=query))
+    assert response["statusCode"] == status
+    assert problem(response)["error"] == "InvalidRequest"
+    assert door.line["outcome"] == "invalid"
+    if status == 405:
+        assert response["headers"] | more == response["headers"]
 
 
 def test_a_named_stage_is_taken_off_the_path(door: HttpDoor) -> None:
@@ -373,61 +374,42 @@ def test_an_error_is_a_problem_document(holds: Any, status: int, error: str, ret
 # Direct --------------------------------------------------------------------------------------------------
 
 
-def direct(event: object, holds: Any) -> tuple[Any, list[AuditEvent]]:
-    audit: list[AuditEvent] = []
-    return doors.direct(event, Counter(holds).vendor, audit.append), audit
-
-
 def test_a_token_by_direct_invoke() -> None:
-    answer, audit = direct({}, token())
+    audit: list[AuditEvent] = []
+    answer = doors.direct({}, Counter(token()).vendor, audit.append)
     assert answer["access_token"] == SECRET
-    assert audit == [
-        AuditEvent(
-            Door.DIRECT, Outcome.HANDED_OUT, version=VERSION, fingerprint=token().fingerprint, cache_hit=False
-        )
-    ]
+    given = {"version": VERSION, "fingerprint": token().fingerprint, "cache_hit": False}
+    assert audit == [AuditEvent(Door.DIRECT, Outcome.HANDED_OUT, **given)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("event", "holds", "error", "fields"),
+    ("event", "holds", "error", "fields", "outcome"),
     [
-        ({"x": 1}, token(), InvalidRequest, {"error": "InvalidRequest"}),
-        ([], token(), InvalidRequest, {"error": "InvalidRequest"}),
-        ({}, None, TokenUnavailable, {"error": "TokenUnavailable", "retry_after": 2}),
+        ({"x": 1}, token(), InvalidRequest, {}, "invalid"),
+        ([], token(), InvalidRequest, {}, "invalid"),
+        ({}, None, TokenUnavailable, {"retry_after": 2}, "unavailable"),
         (
             {"rejected_version": VERSION},
             aged(0 * SECOND),
             TokenUnavailable,
-            {"error": "TokenUnavailable", "retry_after": 60},
+            {"retry_after": 60},
+            "unavailable",
         ),
-        ({}, ConfigurationError("x"), ConfigurationError, {"error": "ConfigurationError"}),
+        ({}, ConfigurationError("x"), ConfigurationError, {}, "unavailable"),
     ],
 )
-def test_an_error_of_a_direct_invoke_is_its_type_with_json_in_it(
-    event: object, holds: Any, error: type[Exception], fields: dict[str, Any]
+def test_an_error_of_a_direct_invoke_is_its_type_with_json_in_it_and_one_audit_event(
+    event: object, holds: Any, error: type[Exception], fields: dict[str, Any], outcome: str
 ) -> None:
+    audit: list[AuditEvent] = []
     with pytest.raises(error) as caught:
-        direct(event, holds)
+        doors.direct(event, Counter(holds).vendor, audit.append)
     told = json.loads(str(caught.value))
     assert told.pop("message")
-    assert told == fields
+    assert told == {"error": error.__name__, **fields}
+    assert [line.outcome for line in audit] == [outcome]
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    ("event", "holds", "outcome"),
-    [
-        ({"x": 1}, token(), Outcome.INVALID),
-        ({}, None, Outcome.UNAVAILABLE),
-        ({}, ConfigurationError("x"), Outcome.UNAVAILABLE),
-    ],
-)
-def test_a_refused_direct_invoke_leaves_one_audit_event(event: object, holds: Any, outcome: Outcome) -> None:
-    audit: list[AuditEvent] = []
-    with pytest.raises(Exception, match="error"):
-        doors.direct(event, Counter(holds).vendor, audit.append)
-    assert [line.outcome for line in audit] == [outcome]
 
 
 def test_no_audit_event_holds_a_token(door: HttpDoor) -> None:

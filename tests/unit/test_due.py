@@ -36,6 +36,8 @@ REJECTION = RefreshRequest("run-9", rejected_version=VERSION)
 LONGER_LIFE = RefreshRequest("run-9", force=True, rejected_version=VERSION)
 OTHER_REJECTION = RefreshRequest("run-9", rejected_version="another version")
 DEFAULTS = Rules()
+UNAGED = Rules(max_age=None)
+SUSPECT = aged(SECOND, suspect_until=NOW + SECOND)
 MONTH = 30 * DAY
 OLD = 21 * DAY
 YOUNG = 60 * SECOND
@@ -47,9 +49,7 @@ def state(
     return State(held, credentials_version, unfinished)
 
 
-def born_inside_the_window(
-    left: timedelta, reason: str = "expires_soon", lifetime: timedelta = 10 * DAY
-) -> Token:
+def inside(left: timedelta, reason: str = "expires_soon", lifetime: timedelta = 10 * DAY) -> Token:
     """A token whose whole life is shorter than RenewBeforeDays."""
     return expiring(left, lifetime, reason=reason)
 
@@ -60,221 +60,122 @@ def spent(*minutes_ago: float, age: timedelta | None = None, **changes: object) 
     return aged(minutes_ago[-1] * MINUTE if age is None else age, history=history, **changes)
 
 
-CASES = {
+type Case = (
+    tuple[Token | State | None, RefreshRequest, str] | tuple[Token | State | None, RefreshRequest, str, Rules]
+)
+"""What is there (a token, with nothing else to tell), the request, the verdict, and rules other than the defaults."""
+CASES: dict[str, Case] = {
     # Nothing to do
-    "a healthy token": (state(token()), TICK, DEFAULTS, "fresh"),
+    "a healthy token": (token(), TICK, "fresh"),
     # No token
-    "nothing minted yet": (state(None), TICK, DEFAULTS, "no_token"),
-    "nothing minted yet, and rejected": (state(None), REJECTION, DEFAULTS, "no_token"),
+    "nothing minted yet": (None, TICK, "no_token"),
+    "nothing minted yet, and rejected": (None, REJECTION, "no_token"),
     # An unfinished intent
-    "an unfinished intent": (state(token(), unfinished=intent()), TICK, DEFAULTS, "unfinished_intent"),
-    "an unfinished intent, no token": (state(None, unfinished=intent()), TICK, DEFAULTS, "unfinished_intent"),
+    "an unfinished intent": (state(token(), unfinished=intent()), TICK, "unfinished_intent"),
+    "an unfinished intent, no token": (state(None, unfinished=intent()), TICK, "unfinished_intent"),
     "an unfinished intent, and rejected too young": (
         state(aged(SECOND), unfinished=intent()),
         REJECTION,
-        DEFAULTS,
         "unfinished_intent",
     ),
     # Forced
-    "forced": (state(token()), FORCED, DEFAULTS, "forced"),
-    "forced, a moment after a mint": (state(aged(SECOND)), FORCED, DEFAULTS, "forced"),
-    "forced and served": (state(token(run="run-9/intent-1")), FORCED, DEFAULTS, "already_served"),
-    "forced and served, written without an attempt": (
-        state(token(run="run-9")),
-        FORCED,
-        DEFAULTS,
-        "already_served",
-    ),
-    "forced, served by a run of a similar name": (
-        state(token(run="run-99/intent-1")),
-        FORCED,
-        DEFAULTS,
-        "forced",
-    ),
-    "forced and served, but too old": (state(aged(OLD, run="run-9/1")), FORCED, DEFAULTS, "too_old"),
+    "forced": (token(), FORCED, "forced"),
+    "forced, a moment after a mint": (aged(SECOND), FORCED, "forced"),
+    "forced and served": (token(run="run-9/intent-1"), FORCED, "already_served"),
+    "forced and served, written without an attempt": (token(run="run-9"), FORCED, "already_served"),
+    "forced, served by a run of a similar name": (token(run="run-99/intent-1"), FORCED, "forced"),
+    "forced and served, but too old": (aged(OLD, run="run-9/1"), FORCED, "too_old"),
     # Credentials
-    "changed credentials": (state(token(), "new"), TICK, DEFAULTS, "credentials_changed"),
-    "changed credentials, a moment after a mint": (
-        state(aged(SECOND), "new"),
-        TICK,
-        DEFAULTS,
-        "credentials_changed",
-    ),
-    "changed credentials, and rejected": (state(token(), "new"), REJECTION, DEFAULTS, "credentials_changed"),
+    "changed credentials": (state(token(), "new"), TICK, "credentials_changed"),
+    "changed credentials, a moment after a mint": (state(aged(SECOND), "new"), TICK, "credentials_changed"),
+    "changed credentials, and rejected": (state(token(), "new"), REJECTION, "credentials_changed"),
     # Expiry
-    "one second before the window": (
-        state(expiring(MONTH + SECOND, reason="too_old")),
-        TICK,
-        DEFAULTS,
-        "too_old",
-    ),
-    "one second before the window, no age bound": (
-        state(expiring(MONTH + SECOND)),
-        TICK,
-        Rules(max_age=None),
-        "fresh",
-    ),
-    "at the window": (state(expiring(MONTH)), TICK, DEFAULTS, "expires_soon"),
-    "expired this second": (state(expiring(0 * SECOND)), TICK, DEFAULTS, "expires_soon"),
-    "expired long ago": (state(expiring(-DAY)), TICK, DEFAULTS, "expires_soon"),
-    "expired, no window": (state(expiring(0 * SECOND)), TICK, Rules(0 * DAY, None), "expires_soon"),
-    "a second left, no window": (state(expiring(SECOND)), TICK, Rules(0 * DAY, None), "fresh"),
-    "in the window, and rejected too young": (
-        state(born_inside_the_window(10 * DAY - SECOND, "forced")),
-        REJECTION,
-        DEFAULTS,
-        "expires_soon",
-    ),
+    "one second before the window": (expiring(MONTH + SECOND, reason="too_old"), TICK, "too_old"),
+    "one second before the window, no age bound": (expiring(MONTH + SECOND), TICK, "fresh", UNAGED),
+    "at the window": (expiring(MONTH), TICK, "expires_soon"),
+    "expired this second": (expiring(0 * SECOND), TICK, "expires_soon"),
+    "expired long ago": (expiring(-DAY), TICK, "expires_soon"),
+    "expired, no window": (expiring(0 * SECOND), TICK, "expires_soon", Rules(0 * DAY, None)),
+    "a second left, no window": (expiring(SECOND), TICK, "fresh", Rules(0 * DAY, None)),
+    "in the window, and rejected too young": (inside(10 * DAY - SECOND, "forced"), REJECTION, "expires_soon"),
     # Born inside the window
-    "born inside, just over half its life left": (
-        state(born_inside_the_window(5 * DAY + SECOND)),
-        TICK,
-        DEFAULTS,
-        "fresh",
-    ),
-    "born inside, half its life left": (
-        state(born_inside_the_window(5 * DAY)),
-        TICK,
-        DEFAULTS,
-        "expires_soon",
-    ),
-    "born inside, for another reason": (
-        state(born_inside_the_window(9 * DAY, "forced")),
-        TICK,
-        DEFAULTS,
-        "expires_soon",
-    ),
-    "born inside, expired": (state(born_inside_the_window(0 * DAY)), TICK, DEFAULTS, "expires_soon"),
-    "as long-lived as the window": (
-        state(born_inside_the_window(29 * DAY, lifetime=MONTH)),
-        TICK,
-        Rules(max_age=None),
-        "fresh",
-    ),
+    "born inside, just over half its life left": (inside(5 * DAY + SECOND), TICK, "fresh"),
+    "born inside, half its life left": (inside(5 * DAY), TICK, "expires_soon"),
+    "born inside, for another reason": (inside(9 * DAY, "forced"), TICK, "expires_soon"),
+    "born inside, expired": (inside(0 * DAY), TICK, "expires_soon"),
+    "as long-lived as the window": (inside(29 * DAY, lifetime=MONTH), TICK, "fresh", UNAGED),
     "a second longer than the window": (
-        state(born_inside_the_window(29 * DAY, lifetime=MONTH + SECOND)),
+        inside(29 * DAY, lifetime=MONTH + SECOND),
         TICK,
-        Rules(max_age=None),
         "expires_soon",
+        UNAGED,
     ),
     # Age
-    "one second too young to be old": (state(aged(OLD - SECOND)), TICK, DEFAULTS, "fresh"),
-    "old": (state(aged(OLD)), TICK, DEFAULTS, "too_old"),
-    "old, age bound off": (state(aged(YEAR / 2)), TICK, Rules(max_age=None), "fresh"),
-    "old, and another version rejected": (state(aged(OLD)), OTHER_REJECTION, DEFAULTS, "too_old"),
+    "one second too young to be old": (aged(OLD - SECOND), TICK, "fresh"),
+    "old": (aged(OLD), TICK, "too_old"),
+    "old, age bound off": (aged(YEAR / 2), TICK, "fresh", UNAGED),
+    "old, and another version rejected": (aged(OLD), OTHER_REJECTION, "too_old"),
     # Rejections
-    "rejected": (state(token()), REJECTION, DEFAULTS, "rejected"),
-    "rejected, at the minimum age": (state(aged(YOUNG)), REJECTION, DEFAULTS, "rejected"),
-    "rejected, a second too young": (state(aged(YOUNG - SECOND)), REJECTION, DEFAULTS, "too_young_to_reject"),
-    "rejected, no minimum age": (state(aged(0 * SECOND)), REJECTION, Rules(min_age=0 * SECOND), "rejected"),
-    "rejected young, suspect": (
-        state(aged(SECOND, suspect_until=NOW + SECOND)),
-        REJECTION,
-        DEFAULTS,
-        "rejected",
-    ),
+    "rejected": (token(), REJECTION, "rejected"),
+    "rejected, at the minimum age": (aged(YOUNG), REJECTION, "rejected"),
+    "rejected, a second too young": (aged(YOUNG - SECOND), REJECTION, "too_young_to_reject"),
+    "rejected, no minimum age": (aged(0 * SECOND), REJECTION, "rejected", Rules(min_age=0 * SECOND)),
+    "rejected young, suspect": (SUSPECT, REJECTION, "rejected"),
     "rejected young, no longer suspect": (
-        state(aged(59 * SECOND, suspect_until=NOW)),
+        aged(59 * SECOND, suspect_until=NOW),
         REJECTION,
-        DEFAULTS,
         "too_young_to_reject",
     ),
-    "another version rejected": (state(token()), OTHER_REJECTION, DEFAULTS, "rejected_version_not_current"),
-    "another version rejected, suspect": (
-        state(aged(SECOND, suspect_until=NOW + SECOND)),
-        OTHER_REJECTION,
-        DEFAULTS,
-        "rejected_version_not_current",
-    ),
-    "minted in the future, rejected": (state(aged(-DAY)), REJECTION, DEFAULTS, "rejected"),
-    "minted a little ahead of this clock, rejected": (
-        state(aged(-SECOND)),
-        REJECTION,
-        DEFAULTS,
-        "too_young_to_reject",
-    ),
+    "another version rejected": (token(), OTHER_REJECTION, "rejected_version_not_current"),
+    "another version rejected, suspect": (SUSPECT, OTHER_REJECTION, "rejected_version_not_current"),
+    "minted in the future, rejected": (aged(-DAY), REJECTION, "rejected"),
+    "minted a little ahead of this clock, rejected": (aged(-SECOND), REJECTION, "too_young_to_reject"),
     # The callers' budget
-    "a mint for callers two minutes ago": (state(spent(2)), REJECTION, DEFAULTS, "rejected"),
-    "two of them, the pause of two minutes not over": (
-        state(spent(4, 1.9)),
-        REJECTION,
-        DEFAULTS,
-        "foreign_minter",
-    ),
-    "two of them, the pause over": (state(spent(4, 2)), REJECTION, DEFAULTS, "rejected"),
-    "two of them, the token suspect": (
-        state(spent(4, 1.9, suspect_until=NOW + SECOND)),
-        REJECTION,
-        DEFAULTS,
-        "rejected",
-    ),
+    "a mint for callers two minutes ago": (spent(2), REJECTION, "rejected"),
+    "two of them, the pause of two minutes not over": (spent(4, 1.9), REJECTION, "foreign_minter"),
+    "two of them, the pause over": (spent(4, 2), REJECTION, "rejected"),
+    "two of them, the token suspect": (spent(4, 1.9, suspect_until=NOW + SECOND), REJECTION, "rejected"),
     "six within the hour, the token suspect": (
-        state(spent(*range(15, 9, -1), age=MINUTE, suspect_until=NOW + SECOND)),
+        spent(*range(15, 9, -1), age=MINUTE, suspect_until=NOW + SECOND),
         REJECTION,
-        DEFAULTS,
         "foreign_minter",
     ),
-    "a used up budget does not hinder a tick": (state(spent(4, 1, age=OLD)), TICK, DEFAULTS, "too_old"),
-    "a used up budget does not hinder a person": (state(spent(4, 1)), FORCED, DEFAULTS, "forced"),
+    "a used up budget does not hinder a tick": (spent(4, 1, age=OLD), TICK, "too_old"),
+    "a used up budget does not hinder a person": (spent(4, 1), FORCED, "forced"),
     "a used up budget does not hinder new credentials": (
         state(spent(4, 1), "new"),
         TICK,
-        DEFAULTS,
         "credentials_changed",
     ),
     # A caller who needs a longer life
-    "too short-lived for a caller": (state(token()), LONGER_LIFE, DEFAULTS, "too_short_lived"),
-    "too short-lived for a caller, suspect": (
-        state(aged(SECOND, suspect_until=NOW + SECOND)),
-        LONGER_LIFE,
-        DEFAULTS,
-        "too_young_to_reject",
-    ),
-    "too short-lived for a caller, the budget used up": (
-        state(spent(4, 1.9)),
-        LONGER_LIFE,
-        DEFAULTS,
-        "foreign_minter",
-    ),
-    "too short-lived for a caller, too young": (
-        state(aged(YOUNG - SECOND)),
-        LONGER_LIFE,
-        DEFAULTS,
-        "too_young_to_reject",
-    ),
+    "too short-lived for a caller": (token(), LONGER_LIFE, "too_short_lived"),
+    "too short-lived for a caller, suspect": (SUSPECT, LONGER_LIFE, "too_young_to_reject"),
+    "too short-lived for a caller, the budget used up": (spent(4, 1.9), LONGER_LIFE, "foreign_minter"),
+    "too short-lived for a caller, too young": (aged(YOUNG - SECOND), LONGER_LIFE, "too_young_to_reject"),
     "too short-lived, replaced since": (
-        state(token()),
+        token(),
         RefreshRequest("run-9", force=True, rejected_version="another version"),
-        DEFAULTS,
         "rejected_version_not_current",
     ),
 }
 
 
-@pytest.mark.parametrize(("before", "request_", "rules", "verdict"), CASES.values(), ids=CASES)
-def test_whether_a_refresh_is_due(
-    before: State, request_: RefreshRequest, rules: Rules, verdict: str
-) -> None:
-    assert decide(before, request_, rules, NOW) == Verdict(verdict)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_whether_a_refresh_is_due(case: Case) -> None:
+    held, request, verdict, *rules = case
+    before = held if isinstance(held, State) else state(held)
+    assert decide(before, request, rules[0] if rules else DEFAULTS, NOW) == Verdict(verdict)
 
 
 def test_the_table_has_every_verdict() -> None:
-    assert {case[-1] for case in CASES.values()} == set(Verdict) - {Verdict.PROBE_SUCCEEDED}
+    assert {case[2] for case in CASES.values()} == set(Verdict) - {Verdict.PROBE_SUCCEEDED}
 
 
-@pytest.mark.parametrize("verdict", Verdict)
-def test_a_verdict_is_due_or_not(verdict: Verdict) -> None:
-    due = {
-        "unfinished_intent",
-        "no_token",
-        "forced",
-        "too_short_lived",
-        "credentials_changed",
-        "expires_soon",
-        "too_old",
-        "rejected",
-    }
-    assert verdict.due == (verdict in due)
+def test_which_verdicts_are_due_and_which_of_them_draw_on_the_callers_budget() -> None:
+    by_caller = {"rejected", "too_short_lived"}
+    due = {"unfinished_intent", "no_token", "forced", "credentials_changed", "expires_soon", "too_old"}
+    assert {verdict for verdict in Verdict if verdict.due} == due | by_caller
+    assert {verdict for verdict in Verdict if verdict.by_caller} == by_caller
 
 
 @pytest.mark.parametrize(
@@ -302,11 +203,6 @@ def test_a_token_that_the_probe_proves_dead_need_not_be_old() -> None:
     assert decide(young, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.REJECTED
     used_up = state(spent(4, 1.9, age=SECOND))
     assert decide(used_up, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.FOREIGN_MINTER
-
-
-@pytest.mark.parametrize("verdict", Verdict)
-def test_only_what_callers_say_draws_on_their_budget(verdict: Verdict) -> None:
-    assert verdict.by_caller == (verdict in {"rejected", "too_short_lived"})
 
 
 @pytest.mark.parametrize(

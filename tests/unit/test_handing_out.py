@@ -75,55 +75,38 @@ def test_the_answer_has_the_contracts_fields() -> None:
     }
 
 
-def test_a_caller_may_not_cache_past_expiry() -> None:
-    assert Counter(expiring(10 * SECOND)).ask().answer()["cache_seconds"] == 10
+def test_a_caller_may_not_cache_past_expiry_and_seconds_are_never_rounded_up() -> None:
+    given = Counter(expiring(timedelta(seconds=10.9))).ask()
+    assert (given.expires_in, given.cache_seconds) == (10, 10)
 
 
-def test_whole_seconds_are_never_rounded_up() -> None:
-    assert Counter(expiring(timedelta(seconds=1.9))).ask().expires_in == 1
-
-
-def test_a_hand_out_does_not_show_the_token() -> None:
-    assert SECRET not in repr(Counter(token()).ask())
-
-
-def test_a_process_does_not_show_the_token() -> None:
+def test_neither_a_hand_out_nor_its_process_shows_the_token() -> None:
     counter = Counter(token())
-    counter.ask()
+    assert SECRET not in repr(counter.ask())
     assert SECRET not in repr(counter.vendor)
 
 
 # The cache -----------------------------------------------------------------------------------------------
 
 
-def test_a_copy_serves_for_the_time_it_is_meant_to() -> None:
-    counter = Counter(token())
+@pytest.mark.parametrize(
+    ("later", "cache_for", "hit"),
+    [
+        (300 * SECOND - timedelta(microseconds=1), 300 * SECOND, True),
+        (300 * SECOND, 300 * SECOND, False),
+        (timedelta(0), timedelta(0), False),
+        # A clock that was set back makes a copy's age unknown.
+        (-DAY, 300 * SECOND, False),
+    ],
+)
+def test_a_copy_is_served_for_the_time_it_is_meant_to(
+    later: timedelta, cache_for: timedelta, *, hit: bool
+) -> None:
+    counter = Counter(token(), cache_for)
     counter.ask()
-    counter.clock.advance(300 * SECOND - timedelta(microseconds=1))
-    assert counter.ask().cache_hit
-    assert counter.shelf.reads == 1
-
-
-def test_a_copy_is_not_served_longer_than_cache_seconds() -> None:
-    counter = Counter(token())
-    counter.ask()
-    counter.clock.advance(300 * SECOND)
-    assert not counter.ask().cache_hit
-    assert counter.shelf.reads == 2
-
-
-def test_without_a_cache_every_request_reads() -> None:
-    counter = Counter(token(), cache_for=timedelta(0))
-    counter.ask()
-    counter.ask()
-    assert counter.shelf.reads == 2
-
-
-def test_a_clock_that_was_set_back_makes_a_copy_useless() -> None:
-    counter = Counter(token())
-    counter.ask()
-    counter.clock.advance(-DAY)
-    assert not counter.ask().cache_hit
+    counter.clock.advance(later)
+    assert counter.ask().cache_hit is hit
+    assert counter.shelf.reads == 2 - hit
 
 
 def test_a_copy_that_expires_is_not_served() -> None:
@@ -275,26 +258,16 @@ def test_without_a_token_a_plain_tick_is_started(holds: Intent | None) -> None:
     assert set(event) == {"id"}
 
 
-def test_an_expired_token_is_never_handed_out() -> None:
-    counter = Counter(expiring(0 * SECOND))
+@pytest.mark.parametrize("left", [-1, 0, 0.999])
+def test_a_token_without_a_whole_second_left_is_never_handed_out(left: float) -> None:
+    counter = Counter(expiring(timedelta(seconds=left)))
     with pytest.raises(TokenUnavailable, match="expired"):
         counter.ask()
     (event,) = counter.shelf.started
     assert "force" not in event
 
 
-def test_nor_one_with_less_than_a_second() -> None:
-    with pytest.raises(TokenUnavailable):
-        Counter(expiring(timedelta(seconds=0.999))).ask()
-
-
 # min_seconds ---------------------------------------------------------------------------------------------
-
-
-def test_a_token_that_lives_long_enough_starts_nothing() -> None:
-    counter = Counter(expiring(MINUTE))
-    assert counter.ask(VendRequest(min_seconds=60)).warning is None
-    assert counter.shelf.started == []
 
 
 def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
@@ -314,26 +287,26 @@ def test_a_short_lived_copy_is_handed_out_while_its_successor_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "starts"),
+    ("held", "seconds", "starts"),
     [
-        (aged(59 * SECOND, expires_at=NOW + MINUTE), 0),
-        (aged(60 * SECOND, expires_at=NOW + MINUTE), 1),
-        (minted_for_callers(3, 1.5, expires_at=NOW + MINUTE), 0),
-        (aged(59 * SECOND, expires_at=NOW + MINUTE, suspect_until=NOW + MINUTE), 0),
+        (aged(59 * SECOND, expires_at=NOW + MINUTE), 90, 0),
+        (aged(60 * SECOND, expires_at=NOW + MINUTE), 90, 1),
+        (minted_for_callers(3, 1.5, expires_at=NOW + MINUTE), 90, 0),
+        (aged(59 * SECOND, expires_at=NOW + MINUTE, suspect_until=NOW + MINUTE), 90, 0),
+        # It lives long enough as it is.
+        (expiring(MINUTE), 60, 0),
+        # Or a new one would not either: a token is some seconds old when it is handed out.
+        *((expiring(MINUTE, lifetime=DAY), wish, 0) for wish in (86_401, 86_400, 86_391)),
+        (expiring(MINUTE, lifetime=DAY), 86_390, 1),
     ],
 )
-def test_no_wish_makes_mints_faster_than_the_budget_allows(held: Token, starts: int) -> None:
+def test_a_wish_starts_a_mint_only_if_it_would_help_and_the_budget_allows_it(
+    held: Token, seconds: int, starts: int
+) -> None:
     counter = Counter(held)
-    counter.ask(VendRequest(min_seconds=90))
+    given = counter.ask(VendRequest(min_seconds=seconds))
     assert len(counter.shelf.started) == starts
-
-
-@pytest.mark.parametrize(("wish", "starts"), [(86_401, 0), (86_400, 0), (86_391, 0), (86_390, 1)])
-def test_a_wish_that_no_new_token_would_fulfil_starts_nothing(wish: int, starts: int) -> None:
-    """A token is some seconds old when it is handed out: a wish for its whole life made a mint an hour."""
-    counter = Counter(expiring(MINUTE, lifetime=DAY))
-    assert (counter.ask(VendRequest(min_seconds=wish)).warning is None) is (starts == 0)
-    assert len(counter.shelf.started) == starts
+    assert (given.warning is not None) == bool(starts)
 
 
 def test_the_same_wish_in_other_processes_is_the_same_event() -> None:
@@ -358,23 +331,20 @@ COPIES: dict[str, Token | None] = {
     ("copy", "outcome"),
     [("none", BAD), ("good", GOOD), ("expired", BAD), ("the rejected one", BAD)],
 )
-@pytest.mark.parametrize("failure", [OUTAGE])
-def test_while_the_store_cannot_be_read(copy: str, outcome: str, failure: TokenVendingError) -> None:
+def test_while_the_store_cannot_be_read(copy: str, outcome: str) -> None:
     held = COPIES[copy]
     counter = Counter(held)
     if held is not None:
         counter.ask()
     counter.clock.advance(300 * SECOND)
-    counter.shelf.holds = failure
+    counter.shelf.holds = OUTAGE
     request = VendRequest(rejected_version=NEWER) if copy == "the rejected one" else ANYTHING
     if outcome is BAD:
         with pytest.raises(StoreUnavailable):
             counter.ask(request)
     else:
         given = counter.ask(request)
-        assert held is not None
         assert given.token == held
-        assert given.warning is not None
         assert "copy" in given.warning
 
 
@@ -393,19 +363,15 @@ def test_after_an_outage_the_next_callers_do_not_wait_for_the_store() -> None:
     assert counter.ask().token.version == NEWER
 
 
-def test_a_secret_that_somebody_overwrote_is_not_hidden_by_a_copy() -> None:
+@pytest.mark.parametrize(
+    ("holds", "error"), [(ConfigurationError("made up"), ConfigurationError), (None, TokenUnavailable)]
+)
+def test_a_secret_that_was_overwritten_or_emptied_is_not_hidden_by_a_copy(
+    holds: TokenVendingError | None, error: type[TokenVendingError]
+) -> None:
     counter = Counter(token())
     counter.ask()
     counter.clock.advance(300 * SECOND)
-    counter.shelf.holds = ConfigurationError("made up")
-    with pytest.raises(ConfigurationError):
-        counter.ask()
-
-
-def test_a_token_that_vanished_is_not_served_from_a_copy() -> None:
-    counter = Counter(token())
-    counter.ask()
-    counter.clock.advance(300 * SECOND)
-    counter.shelf.holds = None
-    with pytest.raises(TokenUnavailable):
+    counter.shelf.holds = holds
+    with pytest.raises(error):
         counter.ask()

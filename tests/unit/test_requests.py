@@ -30,11 +30,6 @@ def parse(event: object, default_id: str = "request-1") -> RefreshRequest:
     return RefreshRequest.parse(event, default_id=default_id)
 
 
-def test_an_empty_event_is_a_plain_tick() -> None:
-    request = parse({})
-    assert (request.force, request.rejected_version, request.by_a_person) == (False, None, False)
-
-
 def test_every_field_of_a_refresh_request_is_read() -> None:
     request = parse(
         {"id": "a", "scheduled_time": "2026-11-24T02:15:00Z", "force": True, "rejected_version": "v"}
@@ -46,37 +41,34 @@ def test_every_field_of_a_refresh_request_is_read() -> None:
     )
 
 
-def test_the_same_event_is_the_same_run() -> None:
-    assert parse({"id": "a"}, "request-1").run == parse({"id": "a"}, "request-2").run
+UNFILLED = {"id": "<aws.scheduler.execution-id>"}
+WITHOUT_AN_ID = {"source": "aws.events", "detail-type": "x", "id": 7}
 
 
-def test_other_ids_are_other_runs() -> None:
-    assert parse({"id": "a"}).run != parse({"id": "b"}).run
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (({"id": "a"}, "request-1"), ({"id": "a"}, "request-2"), True),
+        (({"id": "a"}, "request-1"), ({"id": "b"}, "request-1"), False),
+        # Lambda's request id stays the same through its asynchronous retries.
+        (({}, "request-1"), ({}, "request-1"), True),
+        (({}, "request-1"), ({}, "request-2"), False),
+        (({"id": "a", "rejected_version": "v"}, "r"), ({"id": "a", "rejected_version": "w"}, "r"), False),
+        ((UNFILLED, "request-1"), (UNFILLED, "request-2"), False),
+        ((ENVELOPE, "request-1"), (ENVELOPE, "request-2"), True),
+        ((WITHOUT_AN_ID, "request-1"), (WITHOUT_AN_ID, "request-2"), False),
+    ],
+)
+def test_which_deliveries_are_one_run(
+    one: tuple[object, str], other: tuple[object, str], *, same: bool
+) -> None:
+    assert (parse(*one).run == parse(*other).run) is same
 
 
-def test_without_an_id_the_lambda_request_is_the_run() -> None:
-    assert parse({}, "request-1").run == parse({}, "request-1").run
-    assert parse({}, "request-1").run != parse({}, "request-2").run
-
-
-def test_an_id_used_for_two_rejections_is_two_runs() -> None:
-    assert parse({"id": "a", "rejected_version": "v"}).run != parse({"id": "a", "rejected_version": "w"}).run
-
-
-def test_an_unfilled_scheduler_attribute_is_no_id() -> None:
-    event = {"id": "<aws.scheduler.execution-id>"}
-    assert parse(event, "request-1").run != parse(event, "request-2").run
-
-
-def test_a_classic_rules_envelope_is_a_plain_tick_with_its_own_id() -> None:
-    request = parse(ENVELOPE, "request-1")
-    assert (request.force, request.rejected_version) == (False, None)
-    assert request.run == parse(ENVELOPE, "request-2").run
-
-
-def test_an_envelope_without_an_id_falls_back_to_the_lambda_request() -> None:
-    event = {"source": "aws.events", "detail-type": "x", "id": 7}
-    assert parse(event, "request-1").run != parse(event, "request-2").run
+@pytest.mark.parametrize("event", [{}, ENVELOPE])
+def test_an_empty_event_and_a_classic_rules_envelope_are_plain_ticks(event: dict[str, Any]) -> None:
+    request = parse(event)
+    assert (request.force, request.rejected_version, request.by_a_person) == (False, None, False)
 
 
 def test_a_run_id_is_a_plain_word_whatever_the_event_holds() -> None:
@@ -138,16 +130,16 @@ def test_an_event_that_is_no_object_is_refused(event: object) -> None:
         VendRequest.parse(event)
 
 
-def test_the_value_of_an_unknown_field_is_not_repeated() -> None:
+@pytest.mark.parametrize(
+    ("event", "hidden"),
+    [({"password": "made-up secret"}, "made-up secret"), ({"\x1b[2Jforce": True}, "\x1b")],
+)
+def test_an_unknown_fields_value_and_its_unprintable_name_are_not_repeated(
+    event: dict[str, Any], hidden: str
+) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse({"password": "made-up secret"})
-    assert "made-up secret" not in caught.value.detail
-
-
-def test_an_unknown_fields_unprintable_name_is_not_repeated() -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        parse({"\x1b[2Jforce": True})
-    assert "\x1b" not in caught.value.detail
+        parse(event)
+    assert hidden not in caught.value.detail
 
 
 def test_the_longest_text_is_accepted() -> None:
@@ -157,11 +149,8 @@ def test_the_longest_text_is_accepted() -> None:
 # Vend ---------------------------------------------------------------------------------------------------
 
 
-def test_a_vend_request_may_be_empty() -> None:
+def test_a_vend_request_is_read_and_may_be_empty() -> None:
     assert VendRequest.parse({}) == VendRequest(rejected_version=None, min_seconds=0)
-
-
-def test_a_vend_request_is_read() -> None:
     assert VendRequest.parse({"rejected_version": "v", "min_seconds": 60}) == VendRequest("v", 60)
 
 

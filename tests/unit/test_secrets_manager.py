@@ -134,12 +134,6 @@ def test_versions_of_a_secret_that_is_gone_cannot_be_counted() -> None:
         subject.versions_kept(NOW)
 
 
-def test_a_version_that_somebody_named_and_nobody_can_read_is_not_there_yet() -> None:
-    subject, _ = store(get_secret_value=[ABSENT])
-    with pytest.raises(StoreUnavailable, match="cannot be read yet"):
-        subject.read_version(VERSION)
-
-
 # A version that is said to exist --------------------------------------------------------------------------
 
 

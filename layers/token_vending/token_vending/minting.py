@@ -43,7 +43,9 @@ class Minting:
         time for an attempt. Raises what the vendor adapter raises.
         """
         reserve = min(STORE_RESERVE, self._time_left() / 3)
-        for attempt in range(MAX_ATTEMPTS):
+        attempt = 0
+        while True:
+            attempt += 1
             budget = self._time_left() - reserve
             if budget < SHORTEST_ATTEMPT:
                 raise VendorUnavailable("Too little time left in this run to mint and store a token.")
@@ -56,13 +58,11 @@ class Minting:
             except VendorUnavailable as error:
                 self.ambiguous = self.ambiguous or error.ambiguous
                 pause = self._pause(attempt, error.retry_after)
-                last = attempt + 1 == MAX_ATTEMPTS
-                if last or pause + SHORTEST_ATTEMPT > self._time_left() - reserve:
+                if attempt == MAX_ATTEMPTS or pause + SHORTEST_ATTEMPT > self._time_left() - reserve:
                     raise
             self._sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _pause(self, attempt: int, retry_after: int | None) -> float:
         if retry_after is not None:
             return float(retry_after)
-        return self._jitter(0.0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
+        return self._jitter(0.0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)))

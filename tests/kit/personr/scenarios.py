@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 
 class Reset(StrEnum):
@@ -43,22 +43,6 @@ class Scenario:
     drip_seconds: float | None = None
     truncate: int | None = None
     name: str = ""
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read a scenario from the control API; an unknown field is a ValueError."""
-        unknown = set(value) - {f.name for f in fields(cls)}
-        if unknown:
-            message = f"no such scenario field: {sorted(unknown)}"
-            raise ValueError(message)
-        known = dict(value)
-        if known.get("reset") is not None:
-            known["reset"] = Reset(known["reset"])
-        return cls(**known)
-
-    def to_json(self) -> dict[str, Any]:
-        """Write a scenario for the control API."""
-        return asdict(self)
 
 
 OMIT = "<omit>"

@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
 import re
 import secrets
@@ -12,17 +10,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from typing import Any, Self, override
 
+from tests.kit.personr.rules import Personr
 from tests.kit.personr.scenarios import OMIT, Reset, Scenario
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 
 API_PATH = "/api/1.1/wf"
 MINT_PATH = f"{API_PATH}/api-basic-auth"
 WHOAMI_PATH = f"{API_PATH}/whoami"
-CONTROL_PATH = "/_control"
 
 DEFAULT_EMAIL = "service-account@example.com"
 DEFAULT_PASSWORD = "correct:horse battery stäple"
@@ -45,28 +44,13 @@ MULTIPART = re.compile(
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived. Credentials only as fingerprints, so that records can be printed."""
+    """One request as it arrived. Without credentials, so that records can be printed."""
 
     method: str
     path: str
     status: int | None
     """The answer's status; None when the connection was broken or left hanging."""
-    account: str | None
-    credentials: str | None
-    """Fingerprint of the Basic or bearer credentials."""
     content_type: str
-    at: float
-    scenario: str
-
-
-@dataclass
-class _Account:
-    password: str
-    user_id: str
-    token: str | None = None
-    mints: int = 0
-    living: set[str] = field(default_factory=set)
-    """Every token that works: `token` alone, where a mint kills the one before."""
 
 
 class PersonrServer(LoopbackServer):
@@ -85,15 +69,16 @@ class PersonrServer(LoopbackServer):
         destructive: bool = True,
     ) -> None:
         super().__init__(port, tls=tls)
-        self.destructive = destructive
-        """Whether a mint kills the token before."""
         given = {DEFAULT_EMAIL: DEFAULT_PASSWORD} if accounts is None else accounts
         self._lifetime_seconds = lifetime_seconds
-        self._accounts = {email: _Account(password, _bubble_id()) for email, password in given.items()}
+        self._rules = Personr(lambda: datetime.now(UTC), lambda *_: self._new_token())
+        self._rules.idle_lifetime = None
+        self._rules.destructive = self.destructive = destructive
+        for email, password in given.items():
+            self._rules.set_password(email, password)
         self._scripted: deque[Scenario] = deque()
         self._always: Scenario | None = None
         self._seen: list[Seen] = []
-        self._dead: list[str] = []
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._late: list[threading.Timer] = []
@@ -152,28 +137,27 @@ class PersonrServer(LoopbackServer):
     def kill(self, email: str = DEFAULT_EMAIL) -> None:
         """Let the live token die without a successor, as an idle one does."""
         with self._lock:
-            self._end(self._accounts[email])
+            self._rules.kill(email)
 
     def set_password(self, password: str, email: str = DEFAULT_EMAIL) -> None:
         """Change, or create, an account; the live token stays alive."""
         with self._lock:
-            account = self._accounts.setdefault(email, _Account(password, _bubble_id()))
-            account.password = password
+            self._rules.set_password(email, password)
 
     def live_token(self, email: str = DEFAULT_EMAIL) -> str | None:
         """Return the account's live token."""
         with self._lock:
-            return self._accounts[email].token
+            return self._rules.live_token(email)
 
     def is_live(self, token: str | None) -> bool:
         """Whether a token works now."""
         with self._lock:
-            return any(token in account.living for account in self._accounts.values())
+            return token is not None and self._rules.works(token)
 
     def mint_count(self, email: str | None = None) -> int:
         """Return how many mints took effect, of one account or all, foreign ones included."""
         with self._lock:
-            return sum(a.mints for name, a in self._accounts.items() if email in (None, name))
+            return sum(email in (None, mint.email) for mint in self._rules.history)
 
     @property
     def seen(self) -> list[Seen]:
@@ -190,7 +174,7 @@ class PersonrServer(LoopbackServer):
     def ever_minted(self) -> list[str]:
         """Every token ever minted, live or dead: what a leak test searches for."""
         with self._lock:
-            return self._dead + [token for account in self._accounts.values() for token in account.living]
+            return [mint.token for mint in self._rules.history]
 
     # --- HTTP -----------------------------------------------------------------------------------------------
 
@@ -206,13 +190,8 @@ class PersonrServer(LoopbackServer):
 
     @override
     def handle(self, request: Request) -> Response | None:
-        if request.path.startswith(CONTROL_PATH):
-            return self._control(request)
-        started = time.time()
-        scenario_name = ""
         if request.path == self.mint_path:
             scenario = self._next_scenario() if request.method == "POST" else Scenario()
-            scenario_name = scenario.name
             response = self._answer_mint(request, scenario)
         elif request.path == WHOAMI_PATH:
             response = self._answer_whoami(request)
@@ -220,18 +199,10 @@ class PersonrServer(LoopbackServer):
             response = _bubble_error(
                 404, "NOT_FOUND", f"Workflow not found {request.path.rpartition('/')[2]}"
             )
+        status = None if response is None else response.status
         with self._lock:
             self._seen.append(
-                Seen(
-                    request.method,
-                    request.path,
-                    None if response is None else response.status,
-                    (_basic_credentials(request) or (None,))[0],
-                    _fingerprint_of_header(request.headers.get("authorization")),
-                    request.headers.get("content-type", ""),
-                    started,
-                    scenario_name,
-                )
+                Seen(request.method, request.path, status, request.headers.get("content-type", ""))
             )
         return response
 
@@ -280,8 +251,8 @@ class PersonrServer(LoopbackServer):
         return Response(scenario.status or 200, body, headers)
 
     def _success(self, email: str, token: str, expires: object) -> str:
-        account = self._accounts[email]
-        response: dict[str, Any] = {"token": token, "user_id": account.user_id, "expires": expires}
+        user_id = self._rules.user_id(email)
+        response: dict[str, Any] = {"token": token, "user_id": user_id, "expires": expires}
         if expires == OMIT:
             del response["expires"]
         elif expires == LIFETIME_SECONDS:
@@ -304,16 +275,17 @@ class PersonrServer(LoopbackServer):
             return "", _bubble_error(
                 401, "MISSING_AUTHORIZATION", "Basic credentials are missing or malformed"
             )
-        email, password = credentials
         with self._lock:
-            account = self._accounts.get(email)
-        if account is None or not hmac.compare_digest(account.password.encode(), password.encode()):
+            accepted = self._rules.accepts(*credentials)
+        if not accepted:
             return "", Response(400, INVALID_LOGIN.encode(), {"Content-Type": "application/json"})
-        return email, None
+        return credentials[0], None
 
     def _answer_whoami(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not self.is_live(token):
+        with self._lock:
+            found = self._rules.account_of(token)
+        if scheme != "Bearer" or found is None:
             # Bubble echoes the whole token in its 401: whatever logs this body leaks.
             message = f"Invalid or expired token: {token}"
             body = {
@@ -323,29 +295,15 @@ class PersonrServer(LoopbackServer):
                 "message": message,
             }
             return Response.of_json(body, 401)
-        with self._lock:
-            email, account = next((e, a) for e, a in self._accounts.items() if token in a.living)
-        return Response.of_json(
-            {"status": "success", "response": {"email": email, "user_id": account.user_id}}
-        )
+        email, user_id = found
+        return Response.of_json({"status": "success", "response": {"email": email, "user_id": user_id}})
 
     def _mint(self, email: str) -> str:
         with self._lock:
-            account = self._accounts[email]
-            if self.destructive:
-                self._end(account)
-            account.token = self._new_token()
-            account.living.add(account.token)
-            account.mints += 1
-            return account.token
+            return self._rules.mint_elsewhere(email).token
 
     def _new_token(self) -> str:
         return f"bus|{_bubble_id()}|{_bubble_id()}"
-
-    def _end(self, account: _Account) -> None:
-        self._dead += account.living
-        account.living.clear()
-        account.token = None
 
     def _mint_later(self, email: str, seconds: float) -> None:
         if not email:
@@ -371,55 +329,6 @@ class PersonrServer(LoopbackServer):
                 break
         request.connection.close()
         return None
-
-    # --- control over HTTP ----------------------------------------------------------------------------------
-
-    def _control(self, request: Request) -> Response:
-        """Serve ``/_control/<verb>``: the same controls for tests in another process."""
-        verb = request.path.removeprefix(f"{CONTROL_PATH}/")
-        given = request.json() if request.body else {}
-        email = given.get("email", DEFAULT_EMAIL) if isinstance(given, dict) else DEFAULT_EMAIL
-        match (request.method, verb):
-            case ("GET", "state"):
-                return Response.of_json(self._state())
-            case ("GET", "requests"):
-                return Response.of_json([asdict(seen) for seen in self.seen])
-            case ("POST", "mint"):
-                token = self.mint_elsewhere(email)
-                return Response.of_json({"token": token, "fingerprint": fingerprint(token)})
-            case ("POST", "kill"):
-                self.kill(email)
-            case ("POST", "script"):
-                self.script(*(Scenario.from_json(one) for one in given))
-            case ("POST", "always"):
-                self.always(Scenario.from_json(given) if given else None)
-            case ("POST", "reset"):
-                self.reset_script()
-            case ("POST", "accounts"):
-                self.set_password(given["password"], email)
-            case _:
-                return Response.of_json({"error": f"no such control: {request.method} {verb}"}, 404)
-        return Response(204)
-
-    def _state(self) -> dict[str, Any]:
-        with self._lock:
-            return {
-                "mints": self.mint_count(),
-                "scripted": len(self._scripted),
-                "accounts": {
-                    email: {"mints": a.mints, "live_token": None if a.token is None else fingerprint(a.token)}
-                    for email, a in self._accounts.items()
-                },
-            }
-
-
-def fingerprint(secret: str) -> str:
-    """Return a short one-way name for a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
-
-
-def _fingerprint_of_header(header: str | None) -> str | None:
-    return None if header is None else f"{header.partition(' ')[0]} {fingerprint(header.partition(' ')[2])}"
 
 
 def _bubble_id() -> str:

@@ -66,11 +66,6 @@ class Hold:
         """Wait until a call stands here; False if none came in time."""
         return self._reached.wait(timeout_seconds)
 
-    @property
-    def reached(self) -> bool:
-        """Whether a call came here."""
-        return self._reached.is_set()
-
     def forward(self) -> None:
         """Let the call take effect (or its answer go back); returns when that is done."""
         self._decide(Verdict.FORWARD)
@@ -149,11 +144,6 @@ def reset_after() -> Fault:
 def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Fault:
     """Answer without forwarding."""
     return Fault(f"answer {status}", answer=Response(status, body, headers or {}))
-
-
-def answer_after(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Fault:
-    """Let the call take effect but give the client this answer."""
-    return Fault(f"answer {status} after it took effect", replacement=Response(status, body, headers or {}))
 
 
 def aws_error(code: str, status: int = 400, message: str = "injected", *, took_effect: bool = False) -> Fault:
