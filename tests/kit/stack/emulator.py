@@ -1,5 +1,5 @@
-"""MiniStack, with two things put right: a label is on one version, and what Lambda tells a function about a request
-to its URL.
+"""MiniStack, with three things put right: a version is written once, a label is on one version, and what Lambda
+tells a function about a request to its URL.
 
 Runs in MiniStack's environment in place of `python -m ministack`. Of a request to a URL the emulator tells the function
 the ARN of the version (a direct invocation has the alias, as on AWS) and no identity. On AWS:
@@ -10,6 +10,7 @@ from typing import Any
 
 # It is installed in an environment of its own.
 from ministack.app import main  # type: ignore[import-not-found]
+from ministack.core.responses import error_response_json, json_response  # type: ignore[import-not-found]
 from ministack.core.router import extract_access_key_id  # type: ignore[import-not-found]
 from ministack.services import iam, lambda_svc, secretsmanager  # type: ignore[import-not-found]
 
@@ -39,16 +40,26 @@ def build_event_with_identity(*given: Any, **more: Any) -> Any:
     return event
 
 
-def put_and_move_labels(data: dict[str, Any]) -> Any:
-    """A label lies on one version: what is put with it takes it from the version that had it."""
+def put_once_and_move_labels(data: dict[str, Any]) -> Any:
+    """A version is written once, by whichever text comes first; a label that is put with it leaves the version that
+    had it. https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+    """
     _, secret = secretsmanager._resolve(data.get("SecretId"))
+    written = secret["Versions"].get(data.get("ClientRequestToken")) if secret else None
+    if written is not None:
+        if written["SecretString"] != data.get("SecretString"):
+            return error_response_json(
+                "ResourceExistsException", "The version exists with another value.", 400
+            )
+        answer = {"VersionId": data["ClientRequestToken"], "VersionStages": list(written["Stages"])}
+        return json_response({"ARN": secret["ARN"], "Name": secret["Name"], **answer})
     for version in secret["Versions"].values() if secret else ():
         moved = set(data.get("VersionStages", ())) - {"AWSCURRENT"}
         version["Stages"] = [label for label in version["Stages"] if label not in moved]
     return put_secret_value(data)
 
 
-secretsmanager._put_secret_value = put_and_move_labels
+secretsmanager._put_secret_value = put_once_and_move_labels
 lambda_svc._get_func_record_for_ref_in_scope = find_by_the_named_alias
 lambda_svc._build_function_url_event = build_event_with_identity
 main()
