@@ -119,6 +119,15 @@ def test_a_run_makes_these_calls(event: dict[str, object], *, standby: bool, cal
     assert operations(process) == calls
 
 
+def test_a_fresh_tick_makes_three_calls_after_a_failed_run_as_well(world: World) -> None:
+    """It read the failed run's intent each time, until the next success: weeks later."""
+    with pytest.raises(VendorUnavailable):
+        world.run(FORCED, weather=after(MINT, 0, Fault(Kind.RATE_LIMITED), goes_on=True))
+    process = world.refresh_process()
+    assert world.run(TICK, process=process).outcome == "fresh"
+    assert operations(process) == [DESCRIBE, GET, GET]
+
+
 # What it answers -----------------------------------------------------------------------------------------
 
 
