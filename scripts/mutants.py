@@ -115,7 +115,7 @@ MUTANTS = (
         "budget",
         "callers may cause a mint whenever the token is old enough",
         f"{CORE}/history.py",
-        "    return max(youth, caller_wait(token.history, now, min_age))\n",
+        "    return max(youth, caller_wait(token, now, min_age))\n",
         "    return youth\n",
         (f"{CALLERS}::test_a_day_of_malice_stays_within_the_budget",),
     ),
