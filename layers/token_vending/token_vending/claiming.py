@@ -58,8 +58,8 @@ def check_room(  # noqa: PLR0913
     if not has_room(kept, latest, now, for_a_caller=verdict.by_caller, by_a_person=request.by_a_person):
         raise StoreUnavailable(
             f"Nothing was minted: the token secret has {kept} versions that Secrets Manager still keeps, and there "
-            "may be no room for another token. The next try is in an hour at the latest, or when Secrets Manager has "
-            "made room: it does so by itself, a day after they were written."
+            "may be no room for another token. Later runs try again; Secrets Manager makes room by itself, a day after "
+            "the versions were written."
         )
 
 

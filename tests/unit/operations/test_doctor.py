@@ -61,6 +61,12 @@ def test_the_token_is_judged_by_its_times(text: str | None, severity: Severity, 
     assert SECRET not in repr(finding)
 
 
+def test_how_soon_a_token_expires_is_judged_by_the_stacks_own_alarm() -> None:
+    left_ten_days = token(timedelta(days=10))
+    assert judge_token(left_ten_days, NOW, mend="").severity is CRITICAL
+    assert judge_token(left_ten_days, NOW, mend="", soon=timedelta(hours=1)).severity is OK
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

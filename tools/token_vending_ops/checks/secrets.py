@@ -13,7 +13,7 @@ from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, ago
 
 EXPIRES_SOON = timedelta(days=14)
-"""As the alarm token-expires-soon has it (tests/infrastructure compares them)."""
+"""The default of ExpiryAlarmSeconds, with which the alarm token-expires-soon goes off."""
 
 
 def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -57,10 +57,11 @@ def token(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
         yield Finding("token", CRITICAL, "there is none yet", mends.tick(stack))
         return
-    yield judge_token(answer.get("SecretString"), now, mend=mends.force(stack))
+    soon = timedelta(seconds=int(stack.parameters.get("ExpiryAlarmSeconds") or EXPIRES_SOON.total_seconds()))
+    yield judge_token(answer.get("SecretString"), now, mend=mends.force(stack), soon=soon)
 
 
-def judge_token(text: str | None, now: datetime, *, mend: str) -> Finding:
+def judge_token(text: str | None, now: datetime, *, mend: str, soon: timedelta = EXPIRES_SOON) -> Finding:
     """The finding for the current version's content, of which only the times are shown."""
     try:
         token = read_record("AWSCURRENT", text)
@@ -74,7 +75,7 @@ def judge_token(text: str | None, now: datetime, *, mend: str) -> Finding:
     saw = f"minted {ago(token.age(now))} ago because of {token.reason}, expires in {ago(left)}"
     if token.expired(now):
         return Finding("token", CRITICAL, f"expired {ago(-left)} ago", mend)
-    if left < EXPIRES_SOON:
+    if left < soon:
         return Finding("token", CRITICAL, saw, mend)
     return Finding("token", OK, saw)
 
