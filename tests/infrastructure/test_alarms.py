@@ -21,7 +21,7 @@ from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.secrets_manager.server import ACCOUNT_ID
 from token_vending.audit import AuditEvent
-from token_vending.history import HOUR, LONGEST_PAUSE, MOST_CALLER_MINTS
+from token_vending.history import LONGEST_PAUSE, MOST_CALLER_MINTS
 from token_vending.refreshing import Outcome, Report
 from token_vending_ops.checks.secrets import EXPIRES_SOON
 
@@ -249,7 +249,7 @@ def test_the_latch_keeps_the_alarm_on_until_the_credentials_change(night: Night)
 def test_somebody_else_mints(stack: Stack) -> None:
     with Night(stack, {"MIN_AGE_SECONDS": "0"}) as night:
         night.quiet_hour()
-        for death in range(1 + dict(MOST_CALLER_MINTS)[HOUR]):
+        for death in range(1 + MOST_CALLER_MINTS[0][1]):
             assert "ForeignMinterAlarm" not in night.alarms.in_alarm()
             assert night.tick(id=f"death-{death}", rejected_version=night.world.version).ok
             night.pass_time(MINUTE)
