@@ -13,7 +13,7 @@ from tests.simulation.world import CREDENTIALS, TOKEN, World
 from token_vending.due import LATE_MINT_WINDOW, LEASE
 from token_vending.errors import CredentialsRefused, StoreUnavailable, VendorProtocolError, VendorUnavailable
 from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
-from token_vending.observing import LOCK
+from token_vending.ports import LOCK
 from token_vending.token import Token
 
 FORCED = {"id": "forced", "force": True}

@@ -29,7 +29,7 @@ from token_vending.adapters.secrets_manager import SecretsManagerCredentials, Se
 from token_vending.due import Rules
 from token_vending.errors import StoreUnavailable
 from token_vending.handing_out import HandOutDesk
-from token_vending.observing import LOCK
+from token_vending.ports import LOCK
 from token_vending.records import read_record
 from token_vending.refreshing import Refresher, Report
 from token_vending.requests import RefreshRequest

@@ -2,8 +2,8 @@
 
 The version id of an intent follows from the state it answers: which version is current, and which intent was the
 last. Secrets Manager creates a version with that id once, and refuses it to everybody who comes with another text
-(PutSecretValue's ClientRequestToken). So writing the intent is a compare-and-swap on the whole state: it succeeds
-only for the first run that has seen the latest one. A run that decided on a stale reading asks for an id that is
+(PutSecretValue's ClientRequestToken). So writing the intent is a compare-and-swap on those two labels: it succeeds
+only for the first run that has seen the latest pair. A run that decided on a stale reading asks for an id that is
 taken. docs/decisions/0003 says why this and not a label.
 """
 
@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from token_vending.due import Verdict, lease_over
 from token_vending.errors import StoreUnavailable, VendorUnavailable
 from token_vending.history import DAY, announced, failure_wait, has_room, quiet
-from token_vending.observing import ABANDONED, CURRENT, LOCK, Observation, version_after
-from token_vending.ports import AlreadyAnnounced, LabelHeld, TokenStore
+from token_vending.observing import Observation, version_after
+from token_vending.ports import ABANDONED, CURRENT, LOCK, AlreadyAnnounced, LabelHeld, TokenStore
 from token_vending.requests import RefreshRequest
 from token_vending.token import Intent
 

@@ -14,17 +14,9 @@ from typing import NamedTuple
 from token_vending.accounts import REFUSED_PREFIX
 from token_vending.due import lease_over
 from token_vending.errors import ConfigurationError
-from token_vending.ports import TokenStore
+from token_vending.ports import ABANDONED, CURRENT, INTENT, LOCK, TokenStore
 from token_vending.requests import RefreshRequest, made_by
 from token_vending.token import Intent, Token
-
-CURRENT = "AWSCURRENT"
-LOCK = "MINTING"
-"""On the intent of the run that may mint. It stays there until that run is known to have minted nothing more."""
-INTENT = "INTENT"
-"""On the latest intent."""
-ABANDONED = "ABANDONED"
-"""On the intent of the last run that gave up alive, with its question open. Nobody waits for its lease."""
 
 
 class Observation(NamedTuple):

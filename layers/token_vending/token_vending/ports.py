@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from token_vending.credentials import Credentials
 
 
+CURRENT = "AWSCURRENT"
+LOCK = "MINTING"
+"""On the intent of the run that may mint. It stays there until that run is known to have minted nothing more."""
+INTENT = "INTENT"
+"""On the latest intent."""
+ABANDONED = "ABANDONED"
+"""On the intent of the last run that gave up alive, with its question open. Nobody waits for its lease."""
+
+
 class LabelHeld(Exception):
     """The staging label lies on another version than the caller thought. Not an error: somebody was first."""
 

@@ -12,13 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_vending.adapters.aws_errors import answered_without, no_answer, refused
 from token_vending.credentials import EMAIL_AND_PASSWORD, CredentialField, Credentials, account_of
 from token_vending.errors import ConfigurationError, StoreUnavailable
-from token_vending.ports import AlreadyAnnounced, LabelHeld
+from token_vending.ports import CURRENT, INTENT, LOCK, AlreadyAnnounced, LabelHeld
 from token_vending.records import no_credentials, read_credentials, read_record, write_intent, write_token
 from token_vending.token import Intent, Token
-
-CURRENT = "AWSCURRENT"
-INTENT = "INTENT"
-LOCK = "MINTING"
 
 
 class _Absent(Exception):
