@@ -46,7 +46,7 @@ class AuditEvent(NamedTuple):
 
     def as_dict(self) -> dict[str, str | bool]:
         """The fields that are known, for the log line's `audit` object."""
-        fields = {name: value for name, value in self._asdict().items() if value is not None}
+        fields = {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}
         said = self.rejected_version
         if said is not None and not _VERSION.fullmatch(said):
             # A caller that confuses the two sends the token itself.

@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from copy import replace
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -42,6 +41,7 @@ _OUTCOME: dict[type[TokenVendingError], Outcome] = {
     InvalidRequest: Outcome.INVALID,
     CallerNotAllowed: Outcome.DENIED,
 }
+_NOTHING_ASKED = VendRequest()
 _METHODS = {"/token": "GET", "/token/rejections": "POST"}
 
 
@@ -55,17 +55,16 @@ def is_url(invoked_function_arn: str) -> bool:
 
 def direct(event: object, desk: HandOutDesk, record: Record) -> dict[str, str | int]:
     """The hand-out for `{"rejected_version", "min_seconds"}`. Raises with a JSON text: see errors."""
-    audit = AuditEvent(Door.DIRECT, Outcome.HANDED_OUT)
+    request = _NOTHING_ASKED
     try:
         if isinstance(event, dict) and "requestContext" in event:
             raise InvalidRequest("This alias takes direct requests. HTTP comes in through the alias url.")
         request = VendRequest.parse(event)
-        audit = replace(audit, rejected_version=request.rejected_version)
         given = desk.hand_out(request)
     except TokenVendingError as error:
-        record(_failed(audit, error))
+        record(_failed(Door.DIRECT, None, request, error))
         raise error.on_the_wire() from None
-    record(_succeeded(audit, given))
+    record(_succeeded(Door.DIRECT, None, request, given, Outcome.HANDED_OUT))
     return given.answer()
 
 
@@ -77,28 +76,27 @@ def http(event: object, desk: HandOutDesk, allowed: AllowedCallers, record: Reco
     try:
         request = _HttpRequest.read(event)
     except InvalidRequest as error:
-        record(_failed(AuditEvent(Door.HTTP, Outcome.INVALID), error))
+        record(_failed(Door.HTTP, None, _NOTHING_ASKED, error))
         raise error.on_the_wire() from None
-    audit = AuditEvent(Door.HTTP, Outcome.HANDED_OUT, caller=request.caller)
+    caller, wanted = request.caller, _NOTHING_ASKED
     try:
-        if not allowed.allow(request.caller):
+        if not allowed.allow(caller):
             raise CallerNotAllowed(
-                f"{request.caller or 'A caller without an IAM identity'} matches no pattern of AllowedCallers."
+                f"{caller or 'A caller without an IAM identity'} matches no pattern of AllowedCallers."
             )
         wanted = request.parse()
-        audit = replace(audit, rejected_version=wanted.rejected_version)
         given = desk.hand_out(wanted)
     except _NoSuchRoute as missing:
-        record(_failed(audit, missing.problem))
+        record(_failed(Door.HTTP, caller, wanted, missing.problem))
         return _problem(missing.problem, missing.status, missing.headers)
     except TokenVendingError as error:
-        record(_failed(audit, error))
+        record(_failed(Door.HTTP, caller, wanted, error))
         return _problem(error, _STATUS.get(type(error), 500), {})
     headers = {"Cache-Control": "no-store", "ETag": f'"{given.token.version}"'}
     if request.knows(given.token.version):
-        record(replace(_succeeded(audit, given), outcome=Outcome.NOT_MODIFIED))
+        record(_succeeded(Door.HTTP, caller, wanted, given, Outcome.NOT_MODIFIED))
         return {"statusCode": 304, "headers": headers}
-    record(_succeeded(audit, given))
+    record(_succeeded(Door.HTTP, caller, wanted, given, Outcome.HANDED_OUT))
     headers["Content-Type"] = "application/json"
     return {
         "statusCode": 200,
@@ -173,7 +171,7 @@ class _HttpRequest(NamedTuple):
 
     def knows(self, version: str) -> bool:
         """If-None-Match (RFC 9110 §13.1.2): a list of entity tags, weak ones too, or a star. GET only."""
-        if self.method != "GET":
+        if self.method != "GET" or not self.if_none_match:
             return False
         tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
         return f'"{version}"' in tags or self.if_none_match.strip() == "*"
@@ -192,27 +190,38 @@ class _HttpRequest(NamedTuple):
             raise InvalidRequest("The body is not base64 of UTF-8 text.") from None
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _succeeded(audit: AuditEvent, given: HandOut) -> AuditEvent:
-    return replace(
-        audit,
+def _succeeded(
+    door: Door, caller: str | None, request: VendRequest, given: HandOut, outcome: Outcome
+) -> AuditEvent:
+    return AuditEvent(
+        door,
+        outcome,
+        caller,
         version=given.token.version,
         fingerprint=given.token.fingerprint,
+        rejected_version=request.rejected_version,
         cache_hit=given.cache_hit,
         warning=given.warning,
     )
 
 
-def _failed(audit: AuditEvent, error: TokenVendingError) -> AuditEvent:
-    outcome = _OUTCOME.get(type(error), Outcome.UNAVAILABLE)
-    return replace(audit, outcome=outcome, error=type(error).__name__, detail=error.detail)
+def _failed(door: Door, caller: str | None, request: VendRequest, error: TokenVendingError) -> AuditEvent:
+    return AuditEvent(
+        door,
+        _OUTCOME.get(type(error), Outcome.UNAVAILABLE),
+        caller,
+        rejected_version=request.rejected_version,
+        error=type(error).__name__,
+        detail=error.detail,
+    )
 
 
 def _problem(error: TokenVendingError, status: int, headers: Mapping[str, str]) -> Response:

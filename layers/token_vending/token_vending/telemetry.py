@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -25,14 +25,10 @@ if TYPE_CHECKING:
 
 NAMESPACE = "TokenVending"
 
-
-def _counts(**values: float) -> dict[str, dict[str, object]]:
-    """What `Metrics.add_metric` would have gathered."""
-    return {name: {"Unit": MetricUnit.Count.value, "Value": [value]} for name, value in values.items()}
-
-
-_ONE_HIT = _counts(TokenVended=1.0, VendCacheHit=1.0)
-_ONE_READ = _counts(TokenVended=1.0, VendCacheHit=0.0)
+_ONE_HAND_OUT: dict[str, object] = {
+    name: {"Unit": MetricUnit.Count.value, "Value": [1.0]} for name in ("TokenVended", "VendCacheHit")
+}
+"""What `Metrics.add_metric` would have gathered."""
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # At DEBUG these write whole requests, secrets included, to whatever handler the root logger has.
@@ -43,6 +39,8 @@ logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
 
 
 class _Telemetry:
+    """Around one invocation, `with telemetry.run(request_id)`: its metrics leave at the end."""
+
     def __init__(self, function: str) -> None:
         self._log = Logger(service=function)
         self._metrics = Metrics(namespace=NAMESPACE)
@@ -50,16 +48,17 @@ class _Telemetry:
         self._metrics.set_default_dimensions(stack=self.stack)
         self._request_id = ""
 
-    @contextmanager
-    def run(self, request_id: str) -> Iterator[None]:
-        """Around one invocation: its lines carry the request id, its metrics leave at the end."""
+    def run(self, request_id: str) -> Self:
+        """The next invocation, whose lines carry this id."""
         self._request_id = request_id
-        self._log.append_keys(request_id=request_id)
-        try:
-            yield
-        finally:
-            if self._metrics.metric_set:
-                self._metrics.flush_metrics()
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._metrics.metric_set:
+            self._metrics.flush_metrics()
 
     def _count(self, name: str, value: float = 1) -> None:
         self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
@@ -73,26 +72,23 @@ class RefreshTelemetry(_Telemetry):
         self.has_read = False
         self.current: Token | None = None
 
-    @contextmanager
-    def run(self, request_id: str) -> Iterator[None]:
+    def run(self, request_id: str) -> Self:
         """As for every function; a run that knows what the token has left tells it, failed or not."""
         self.has_read, self.current = False, None
-        with super().run(request_id):
-            try:
-                yield
-            finally:
-                self._tell_life()
+        self._log.append_keys(request_id=request_id)
+        return super().run(request_id)
 
-    def seen(self, current: "Token | None") -> None:
-        """Takes note of the token that the store holds."""
-        self.has_read, self.current = True, current
-
-    def _tell_life(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self.has_read:
             left = self.current.remaining(utc_now()).total_seconds() if self.current is not None else 0.0
             self._metrics.add_metric(
                 name="TokenSecondsToExpiry", unit=MetricUnit.Seconds, value=max(0.0, left)
             )
+        super().__exit__(*raised)
+
+    def seen(self, current: "Token | None") -> None:
+        """Takes note of the token that the store holds."""
+        self.has_read, self.current = True, current
 
     def done(self, report: "Report") -> None:
         """One line, the warnings before it, and the metrics of a run that did not fail."""
@@ -130,6 +126,8 @@ class VendTelemetry(_Telemetry):
 
     def __init__(self, unmatchable_patterns: Iterable[str] = ()) -> None:
         super().__init__("vend")
+        # Powertools gives the metrics their form, once: the moment and the hit are all that differs.
+        self._one_hand_out = self._metrics.serialize_metric_set(metrics=_ONE_HAND_OUT)
         for pattern in unmatchable_patterns:
             self._log.warning(
                 "this pattern of AllowedCallers matches no assumed-role session, whose ARN does not show the "
@@ -143,6 +141,7 @@ class VendTelemetry(_Telemetry):
         if given and event.warning is None and event.rejected_version is None:
             self._one_line(event)
             return
+        self._log.append_keys(request_id=self._request_id)
         write = self._log.info if given and event.warning is None else self._log.warning
         write("audit", audit=event.as_dict())
         if given:
@@ -156,17 +155,15 @@ class VendTelemetry(_Telemetry):
     def _one_line(self, event: AuditEvent) -> None:
         """The ordinary hand-out's audit and metrics as one line: a third of the work of a line each
         (docs/evidence/performance.md), and one write instead of four.
-
-        Powertools gives the metrics their form and puts the rest beside them, under the names by which the
-        Logger's lines are found.
+        The audit lies beside the metrics, under the names by which the Logger's lines are found.
         """
-        line = self._metrics.serialize_metric_set(
-            metrics=_ONE_HIT if event.cache_hit else _ONE_READ,
-            metadata={
-                "level": "INFO",
-                "message": "audit",
-                "request_id": self._request_id,
-                "audit": event.as_dict(),
-            },
-        )
+        self._one_hand_out["_aws"]["Timestamp"] = int(time.time() * 1000)
+        line = {
+            **self._one_hand_out,
+            "VendCacheHit": [1.0 if event.cache_hit else 0.0],
+            "level": "INFO",
+            "message": "audit",
+            "request_id": self._request_id,
+            "audit": event.as_dict(),
+        }
         sys.stdout.write(_as_json(line) + "\n")

@@ -62,6 +62,11 @@ class Token:
     suspect_until: datetime | None = None
     history: History = NO_HISTORY
     _secret: str = field(default="", repr=False)
+    fingerprint: str = field(init=False)
+    """What logs show of it, made once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", fingerprint(self._secret))
 
     def __repr__(self) -> str:
         return f"Token(version={self.version!r}, fingerprint={self.fingerprint!r}, expires_at={self.expires_at:%FT%TZ})"
@@ -69,11 +74,6 @@ class Token:
     def access_token(self) -> str:
         """The plaintext: for the store and the hand-out, for nothing else."""
         return self._secret
-
-    @property
-    def fingerprint(self) -> str:
-        """What logs show of it."""
-        return fingerprint(self._secret)
 
     def age(self, now: datetime) -> timedelta:
         """Since its mint began."""
