@@ -90,9 +90,9 @@ MUTANTS = (
     Mutant(
         "store retry",
         "a token in hand is offered to the store once",
-        f"{CORE}/refreshing.py",
-        "                    if attempt == attempts or ",
-        "                    if attempt or attempt == attempts or ",
+        f"{CORE}/keeping.py",
+        "                if attempt == self.attempts or ",
+        "                if attempt or attempt == self.attempts or ",
         (f"{FAULTS}::test_a_minted_token_is_stored_as_soon_as_the_store_takes_it",),
     ),
     Mutant(

@@ -9,7 +9,6 @@ taken. docs/decisions/0003 says why this and not a label.
 
 import contextlib
 import math
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from token_vending.due import Verdict, lease_over
@@ -114,7 +113,15 @@ def release(store: TokenStore, version: str, notes: list[str]) -> None:
         notes.append(f"The lock could not be released: {error.detail}")
 
 
-def abandon(store: TokenStore, version: str, labels: Mapping[str, str]) -> None:
-    """Says that this run has given up, with its question open: the next one need not wait for the lease."""
+def give_up(
+    store: TokenStore, intent: Intent, state: Observation, notes: list[str], *, may_have_minted: bool
+) -> None:
+    """After a mint that failed: the lock stays, unless nothing can have been minted, nor before this run.
+
+    Then the question stays open, and the label ABANDONED says that the next run need not wait for the lease.
+    """
+    if not may_have_minted and state.unfinished is None:
+        release(store, intent.version, notes)
+        return
     with contextlib.suppress(LabelHeld, StoreUnavailable):  # The lease ends by itself.
-        store.move_label(ABANDONED, to=version, expected_on=labels.get(ABANDONED))
+        store.move_label(ABANDONED, to=intent.version, expected_on=state.labels.get(ABANDONED))

@@ -4,7 +4,7 @@ The invariant: the version labelled AWSCURRENT is the token that the vendor mint
 between the vendor's answer and our write. While it may be broken, the lock label lies on an intent whose run
 id the current token does not carry, and every later run takes that for its first reason to mint.
 
-Each phase is a module that owns its rules: `observing`, `due`, `history`, `accounts`, `claiming`, `minting`.
+Each phase is a module that owns its rules: `observing`, `due`, `history`, `accounts`, `claiming`, `minting`, `keeping`.
 """
 
 from collections.abc import Callable
@@ -13,26 +13,25 @@ from datetime import datetime
 from enum import StrEnum
 
 from token_vending.accounts import Accounts, choose_account, latch, unlatch
-from token_vending.claiming import abandon, check_pause, check_room, claim, release
+from token_vending.claiming import check_pause, check_room, claim, give_up, release
 from token_vending.credentials import Credentials
-from token_vending.due import LATE_MINT_WINDOW, Rules, State, Verdict, decide, may_be_killed_late
+from token_vending.due import Rules, State, Verdict, decide
 from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
     MintError,
-    StoreUnavailable,
     TokenVendingError,
 )
+from token_vending.keeping import Insistence, keep, minted_token
 from token_vending.minting import Minting
 from token_vending.observing import Observation, observe, with_last_attempt
 from token_vending.ports import Clock, Issuer, TimeLeft, TokenStore
 from token_vending.requests import RefreshRequest
-from token_vending.token import History, Intent, Token, to_rfc3339
+from token_vending.token import Intent, Token, to_rfc3339
 
 CREDENTIALS_REFUSED = "credentials_refused"
 _PROBE_TIMEOUT = 5.0
 _LATCH_ATTEMPTS = 4
-_SECONDS_TO_FAIL_IN = 1.0
 
 
 class Outcome(StrEnum):
@@ -122,9 +121,10 @@ class Refresher:
         if intent is None:
             return Outcome.BUSY, verdict, state.token
         token = self._mint(intent, state, account, time_left, notes)
-        self._keep(token, time_left)
-        insist = self._insistence(time_left, attempts=_LATCH_ATTEMPTS)
-        unlatch(self.store, token.credentials_version, state.labels, insist=insist, notes=notes)
+        insist = Insistence(time_left, self.sleep, self.jitter)
+        keep(self.store, token, insist)
+        few = insist._replace(attempts=_LATCH_ATTEMPTS)
+        unlatch(self.store, token.credentials_version, state.labels, insist=few, notes=notes)
         release(self.store, intent.version, notes)
         return Outcome.REFRESHED, verdict, token
 
@@ -156,7 +156,6 @@ class Refresher:
     def _mint(
         self, intent: Intent, state: Observation, account: Credentials, time_left: TimeLeft, notes: list[str]
     ) -> Token:
-        """The new token. A failed run keeps the lock, unless nothing can have been minted."""
         minting = Minting(
             self.issuer, clock=self.clock, time_left=time_left, sleep=self.sleep, jitter=self.jitter
         )
@@ -164,60 +163,12 @@ class Refresher:
             minted, began = minting.mint(account)
         except (MintError, ConfigurationError) as error:
             if isinstance(error, CredentialsRefused):
-                insist = self._insistence(time_left, attempts=_LATCH_ATTEMPTS)
-                latch(self.store, intent, account, state.labels, insist=insist, notes=notes)
-            # A refusal mints nothing, but it says nothing either about what may have been minted before it.
-            if minting.ambiguous or state.unfinished is not None:
-                abandon(self.store, intent.version, state.labels)
-            else:
-                release(self.store, intent.version, notes)
+                few = Insistence(time_left, self.sleep, self.jitter, _LATCH_ATTEMPTS)
+                latch(self.store, intent, account, state.labels, insist=few, notes=notes)
+            give_up(self.store, intent, state, notes, may_have_minted=minting.ambiguous)
             raise
         if minted.warning is not None:
             notes.append(minted.warning)
-        suspect_until = None
-        if minting.ambiguous or may_be_killed_late(began, state.unfinished):
-            suspect_until = began + LATE_MINT_WINDOW
-        elif state.token is not None and state.token.suspect(began):
-            # What could have killed the token before this one can kill this one too.
-            suspect_until = state.token.suspect_until
-        return Token(
-            version=self.new_version(),
-            issued_at=began,
-            expires_at=began + minted.lifetime,
-            credentials_version=account.version,
-            reason=intent.reason,
-            run=intent.run,
-            user_id=minted.user_id,
-            suspect_until=suspect_until,
-            history=History(caller_mints=intent.history.caller_mints),
-            _secret=minted.access_token,
+        return minted_token(
+            minted, began, intent, state, account, version=self.new_version(), ambiguous=minting.ambiguous
         )
-
-    def _keep(self, token: Token, time_left: TimeLeft) -> None:
-        """Stores the token that exists nowhere else, for as long as there is time."""
-        try:
-            self._insistence(time_left)(lambda: self.store.put_token(token))
-        except StoreUnavailable as error:
-            raise StoreUnavailable(
-                f"A token was minted and could not be stored: {error.detail} The one in the store may be dead; "
-                "the next run mints again."
-            ) from error
-
-    def _insistence(
-        self, time_left: TimeLeft, *, attempts: int | None = None
-    ) -> Callable[[Callable[[], None]], None]:
-        """A way to try a write again, as long as there is time or so many times."""
-
-        def insist(write: Callable[[], None]) -> None:
-            attempt = 0
-            while True:
-                try:
-                    return write()
-                except StoreUnavailable:
-                    attempt += 1
-                    pause = self.jitter(0.0, min(4.0, 0.1 * 2**attempt))
-                    if attempt == attempts or time_left() - pause < _SECONDS_TO_FAIL_IN:
-                        raise
-                self.sleep(pause)
-
-        return insist
