@@ -48,29 +48,20 @@ def server(authority: trustme.CA) -> Iterator[str]:
 
 
 def ask(server: str, **environment: str) -> int:
+    # One attempt, as for reading ahead: trust is widened within it.
     aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL": server, **environment})
-    status, _ = aws.post("secretsmanager", "GetSecretValue", "/", HEADERS, b'{"SecretId": "none"}')
+    status, _ = aws.post(
+        "secretsmanager", "GetSecretValue", "/", HEADERS, b'{"SecretId": "none"}', attempts=1
+    )
     return status
 
 
-def test_a_server_that_awss_own_authorities_vouch_for_is_trusted(files: Path, server: str) -> None:
-    (files / "ours.pem").rename(files / "aws.pem")
-    assert ask(server) == 400
-
-
-def test_a_server_that_only_the_sdks_authorities_vouch_for_is_trusted_at_the_second_try(
-    files: Path, server: str
+@pytest.mark.parametrize("file", ["aws.pem", "every.pem"], ids=["AWS's own", "all of the SDK's"])
+def test_a_server_that_these_authorities_vouch_for_is_trusted_in_one_attempt(
+    file: str, files: Path, server: str
 ) -> None:
-    (files / "ours.pem").rename(files / "every.pem")
+    (files / "ours.pem").rename(files / file)
     assert ask(server) == 400
-
-
-def test_the_second_try_is_not_an_attempt(files: Path, server: str) -> None:
-    # Reading ahead has one attempt, and is to work in every partition.
-    (files / "ours.pem").rename(files / "every.pem")
-    aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL": server}, attempts=1)
-    status, _ = aws.post("secretsmanager", "GetSecretValue", "/", HEADERS, b'{"SecretId": "none"}')
-    assert status == 400
 
 
 def test_a_handshake_that_fails_for_another_reason_widens_nothing(
@@ -79,9 +70,7 @@ def test_a_handshake_that_fails_for_another_reason_widens_nothing(
     widened: list[AwsTrust] = []
     monkeypatch.setattr(AwsTrust, "widen", widened.append)
     with SecretsManager() as plain, pytest.raises(StoreUnavailable, match="SSLError"):
-        SignedAws({**KEYS, "AWS_ENDPOINT_URL": f"https://localhost:{plain.port}"}, attempts=1).post(
-            "secretsmanager", "GetSecretValue", "/", HEADERS, b"{}"
-        )
+        ask(f"https://localhost:{plain.port}")
     assert not widened
 
 
@@ -124,15 +113,12 @@ def test_a_broken_file_of_the_layers_is_not_laid_at_the_operators_door(files: Pa
     assert "AWS_CA_BUNDLE" not in caught.value.detail
 
 
-def test_certificates_are_held_to_the_same_rules_as_by_the_sdk(files: Path) -> None:
-    assert AwsTrust({}).context.verify_flags == create_urllib3_context().verify_flags
-
-
-def test_certificates_are_always_verified(files: Path) -> None:
+def test_certificates_are_always_verified_and_by_the_sdks_rules(files: Path) -> None:
     for environment in ({}, {"AWS_CA_BUNDLE": str(files / "ours.pem")}):
         context = AwsTrust(environment).context
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
+        assert context.verify_flags == create_urllib3_context().verify_flags
 
 
 def test_the_build_writes_every_root_of_amazon_trust_services_and_its_cross_signers(tmp_path: Path) -> None:

@@ -60,9 +60,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return taken
 
 
-def reader(secrets: Troubled, attempts: int = 3) -> SignedSecretReader:
-    aws = SignedAws({**KEYS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url}, attempts=attempts)
-    return SignedSecretReader(aws, "token")
+def reader(
+    secrets: Troubled, keys: dict[str, str] = KEYS, *, attempts: int = signed_aws.ATTEMPTS
+) -> SignedSecretReader:
+    aws = SignedAws({**keys, "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url})
+    return SignedSecretReader(aws, "token", attempts=attempts)
 
 
 def throttled() -> Response:
@@ -117,18 +119,25 @@ def test_a_signed_call_gives_up_after_as_many_attempts_as_agreed(
     assert secrets.asked == 2
 
 
-def test_a_refusal_is_not_tried_again(secrets: Troubled, pauses: list[float]) -> None:
-    secrets.refuse("GetSecretValue")
-    with pytest.raises(StoreUnavailable, match="AccessDenied"):
+DENIED = Response.of_json({"__type": "prefix#AccessDeniedException", "Message": "no"}, 400)
+NO_SUCCESSES = [Response(200, body) for body in (b"", b"<html>", b"[]", b"{}", b"null")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (DENIED, "AccessDenied"),
+        (Response(307, b"", {"Location": "/elsewhere"}), "HTTP status 307"),
+        *((answer, "GetSecretValue answered without VersionId") for answer in NO_SUCCESSES),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_not_tried_again(
+    answer: Response, told: str, secrets: Troubled
+) -> None:
+    secrets.first = [answer]
+    with pytest.raises(StoreUnavailable, match=told):
         reader(secrets).read_current()
     assert secrets.asked == 1
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null"])
-def test_a_success_that_is_no_answer_of_the_services_is_no_success(body: bytes, secrets: Troubled) -> None:
-    secrets.first = [Response(200, body)]
-    with pytest.raises(StoreUnavailable, match="GetSecretValue answered without VersionId"):
-        reader(secrets).read_current()
 
 
 def test_a_service_that_is_not_there_is_unavailable(pauses: list[float]) -> None:
@@ -139,24 +148,8 @@ def test_a_service_that_is_not_there_is_unavailable(pauses: list[float]) -> None
     assert len(pauses) == 2
 
 
-def test_redirects_are_not_followed(secrets: Troubled) -> None:
-    secrets.first = [Response(307, b"", {"Location": secrets.url + "/elsewhere"})]
-    with pytest.raises(StoreUnavailable, match="HTTP status 307"):
-        reader(secrets).read_current()
-    assert secrets.asked == 1
-
-
-def test_two_copies_of_one_process_draw_different_pauses() -> None:
-    # A generator with a seed would repeat itself in every copy of a snapshot, whoever has seeded it and when.
-    drawn = []
-    for _ in range(2):
-        random.seed(1)
-        drawn.append(signed_aws._jitter(0, 1))
-    assert drawn[0] != drawn[1]
-    assert isinstance(getattr(signed_aws._jitter, "__self__", None), random.SystemRandom)
-
-
-def test_the_refreshs_pauses_come_from_no_generator_with_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_pause_comes_from_a_generator_with_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would repeat itself in every copy of a snapshot, whoever has seeded it and when."""
     variables = {
         "TOKEN_SECRET_ID": "token",
         "CREDENTIALS_SECRET_ID": "credentials",
@@ -164,7 +157,8 @@ def test_the_refreshs_pauses_come_from_no_generator_with_a_seed(monkeypatch: pyt
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert isinstance(getattr(wiring.build_refresher().jitter, "__self__", None), random.SystemRandom)
+    for jitter in (signed_aws._jitter, wiring.build_refresher().jitter):
+        assert isinstance(getattr(jitter, "__self__", None), random.SystemRandom)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +186,16 @@ def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapsho
 class Endpoint(LoopbackServer):
     """Where a function under SnapStart gets its keys from, answering as told."""
 
-    answer = Response(500, b"secret-of-the-endpoint")
+    answer = Response(500, b"")
 
     @override
     def handle(self, request: Request) -> Response:
         return self.answer
+
+
+SECRETIVE = (
+    '{"AccessKeyId": "A", "SecretAccessKey": "secret-of-the-endpoint", "Token": "t", "Expiration": "soon"}'
+)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +205,7 @@ class Endpoint(LoopbackServer):
         Response(200, b"secret-of-the-endpoint"),
         Response(200, b"[]"),
         Response(200, b'{"AccessKeyId": "secret-of-the-endpoint"}'),
-        Response(
-            200,
-            b'{"AccessKeyId": "A", "SecretAccessKey": "secret-of-the-endpoint", "Token": "t", "Expiration": "soon"}',
-        ),
+        Response(200, SECRETIVE.encode()),
     ],
     ids=["error", "no JSON", "no object", "fields missing", "no time"],
 )
@@ -218,27 +214,27 @@ def test_keys_that_cannot_be_fetched_make_the_store_unavailable_and_nothing_is_r
 ) -> None:
     with Endpoint() as endpoint:
         endpoint.answer = answer
-        variables = {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint.url}/credentials",
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-        }
-        with pytest.raises(StoreUnavailable, match="credentials could not be fetched") as caught:
-            SignedSecretReader(SignedAws(variables), "token").read_current()
+        variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint.url}/credentials"}
+        with pytest.raises(StoreUnavailable, match="could not be fetched") as caught:
+            reader(secrets, variables).read_current()
     assert caught.value.retry_after
     assert "secret-of-the-endpoint" not in "".join(traceback.format_exception(caught.value))
     assert secrets.asked == 0
 
 
-def test_an_endpoint_that_must_not_be_asked_for_keys_makes_the_store_unavailable(secrets: Troubled) -> None:
-    variables = {
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://198.51.100.7/credentials",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
-    }
-    with pytest.raises(StoreUnavailable, match="credentials could not be fetched"):
-        SignedSecretReader(SignedAws(variables), "token").read_current()
-
-
-def test_a_function_without_any_keys_says_so(secrets: Troubled) -> None:
-    aws = SignedAws({"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url})
-    with pytest.raises(StoreUnavailable, match="has no AWS credentials"):
-        SignedSecretReader(aws, "token").read_current()
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, "has no AWS credentials"),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://198.51.100.7/credentials"},
+            "credentials could not be fetched",
+        ),
+    ],
+    ids=["no endpoint", "one that must not be asked"],
+)
+def test_without_keys_the_store_is_unavailable(
+    variables: dict[str, str], told: str, secrets: Troubled
+) -> None:
+    with pytest.raises(StoreUnavailable, match=told):
+        reader(secrets, variables).read_current()

@@ -53,6 +53,31 @@ class _Copy(NamedTuple):
     token: Token
     read_at: datetime
 
+    def fresh(self, now: datetime, cache_for: timedelta) -> bool:
+        # A clock that was set back makes a copy's age unknown, not small.
+        return not self.token.expired(now) and timedelta(0) <= now - self.read_at < cache_for
+
+
+class _Starts:
+    """Starts refreshes, from this process at most one per event and RETRY_AFTER."""
+
+    def __init__(self, refresh: "RefreshStarter") -> None:
+        self._refresh = refresh
+        self._latest: dict[str, datetime] = {}
+
+    def start(self, event: Mapping[str, object], now: datetime) -> str:
+        """Says in a sentence what came of it."""
+        last = self._latest.get(str(event))
+        if last is not None and timedelta(0) <= now - last < RETRY_AFTER:
+            return "A refresh has been started; ask again."
+        try:
+            self._refresh.start(event)
+        except StoreUnavailable as error:
+            return f"A refresh could not be started: {error.detail} Ask again."
+        self._latest = {past: at for past, at in self._latest.items() if now - at < RETRY_AFTER}
+        self._latest[str(event)] = now
+        return "A refresh was started; ask again."
+
 
 @dataclass(slots=True)
 class HandOutDesk:
@@ -66,7 +91,10 @@ class HandOutDesk:
     probed: bool = False
     """Whether the refresh function tries a reported token before it believes the report."""
     _copy: _Copy | None = field(default=None, repr=False)
-    _started: dict[str, datetime] = field(default_factory=dict)
+    _starts: _Starts = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._starts = _Starts(self.refresh)
 
     def read_ahead(self, store: "TokenReader") -> None:
         """Reads the token before anybody has asked, so that the first request finds it.
@@ -88,21 +116,22 @@ class HandOutDesk:
         """
         now = self.clock()
         rejected = request.rejected_version
-        copy = self._fresh_copy(now, rejected)
-        if copy is not None:
+        copy = self._copy
+        # A caller that rejects any version may know a newer one than this copy: only the store can tell.
+        if copy is not None and rejected is None and copy.fresh(now, self.cache_for):
             return self._answer(copy.token, request, now, cache_hit=True)
         token, warning = self._read(now, rejected)
         # The store may have taken seconds to answer, or not to: what has expired meanwhile is not handed out.
         now = self.clock()
         if token is None:
             # A plain tick: the refresh function decides, however often callers ask.
-            said = self._start({"id": f"missing/{now:%Y%m%dT%H%M}"}, "missing", now)
+            said = self._starts.start({"id": f"missing/{now:%Y%m%dT%H%M}"}, now)
             raise TokenUnavailable(
                 f"No token has been minted yet. {said} If it persists, check that the credentials secret is set.",
                 retry_after=_seconds(RETRY_AFTER),
             )
         if token.version == rejected:
-            said = self._start({"rejected_version": rejected}, rejected, now)
+            said = self._starts.start({"rejected_version": rejected}, now)
             wait = until_rejectable(token, now, self.min_age, proven_dead=self.probed)
             if wait > RETRY_AFTER:
                 said = f"Callers may cause the next refresh in {_seconds(wait)} s."
@@ -111,18 +140,6 @@ class HandOutDesk:
                 retry_after=_seconds(max(RETRY_AFTER, wait)),
             )
         return self._answer(token, request, now, cache_hit=False, warning=warning)
-
-    def _fresh_copy(self, now: datetime, rejected: str | None) -> _Copy | None:
-        copy = self._copy
-        if copy is None or copy.token.expired(now):
-            return None
-        # A clock that was set back makes a copy's age unknown, not small.
-        if not timedelta(0) <= now - copy.read_at < self.cache_for:
-            return None
-        if rejected is not None:
-            # Whichever version it is, the caller may know a newer one than this copy: only the store can tell.
-            return None
-        return copy
 
     def _read(self, now: datetime, rejected: str | None) -> tuple[Token | None, str | None]:
         copy = self._copy
@@ -152,15 +169,13 @@ class HandOutDesk:
     ) -> HandOut:
         expires_in = int(token.remaining(now).total_seconds())
         if expires_in < 1:
-            said = self._start({"id": f"expired/{token.version}"}, f"expired/{token.version}", now)
+            said = self._starts.start({"id": f"expired/{token.version}"}, now)
             raise TokenUnavailable(f"The token has expired. {said}", retry_after=_seconds(RETRY_AFTER))
         cache_seconds = min(_seconds(self.cache_for), expires_in)
         if expires_in < request.min_seconds and self._renewal_would_help(token, request, now):
             # Names the version, so that it is served once for everybody, and not by sending latched credentials.
             event = {"id": f"min-seconds/{token.version}", "force": True, "rejected_version": token.version}
-            warning = (
-                f"Too short-lived for a caller. {self._start(event, f'min-seconds/{token.version}', now)}"
-            )
+            warning = f"Too short-lived for a caller. {self._starts.start(event, now)}"
             cache_seconds = min(cache_seconds, _seconds(RETRY_AFTER))
         return HandOut(token, expires_in, cache_seconds, cache_hit=cache_hit, warning=warning)
 
@@ -172,19 +187,6 @@ class HandOutDesk:
         return lifetime.total_seconds() >= request.min_seconds and until_rejectable(
             token, now, self.min_age, wish=True
         ) <= timedelta(0)
-
-    def _start(self, event: Mapping[str, object], cause: str, now: datetime) -> str:
-        """Starts a refresh, at most once per cause and RETRY_AFTER from this process; says so in a sentence."""
-        last = self._started.get(cause)
-        if last is not None and timedelta(0) <= now - last < RETRY_AFTER:
-            return "A refresh has been started; ask again."
-        try:
-            self.refresh.start(event)
-        except StoreUnavailable as error:
-            return f"A refresh could not be started: {error.detail} Ask again."
-        self._started = {past: at for past, at in self._started.items() if now - at < RETRY_AFTER}
-        self._started[cause] = now
-        return "A refresh was started; ask again."
 
 
 def _seconds(duration: timedelta) -> int:

@@ -1,8 +1,8 @@
 """The token that was just minted: what is written of it, and how hard. It exists nowhere else until it is stored."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from token_vending.credentials import Credentials
 from token_vending.due import LATE_MINT_WINDOW, may_be_killed_late
@@ -15,7 +15,8 @@ _SECONDS_TO_FAIL_IN = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 4.0
 
 
-class Insistence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Insistence:
     """How one run tries a write again: so many times in all, and no longer than there is time."""
 
     time_left: TimeLeft

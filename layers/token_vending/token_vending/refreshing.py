@@ -8,7 +8,7 @@ Each phase is a module that owns its rules: `observing`, `due`, `history`, `acco
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -123,7 +123,7 @@ class Refresher:
         token = self._mint(intent, state, account, time_left, notes)
         insist = Insistence(time_left, self.sleep, self.jitter)
         keep(self.store, token, insist)
-        few = insist._replace(attempts=_LATCH_ATTEMPTS)
+        few = replace(insist, attempts=_LATCH_ATTEMPTS)
         unlatch(self.store, token.credentials_version, state.labels, insist=few, notes=notes)
         release(self.store, intent.version, notes)
         return Outcome.REFRESHED, verdict, token

@@ -17,43 +17,26 @@ from urllib.parse import quote, urlsplit
 
 from aws_sdk_signers import URI, AWSCredentialIdentity, AWSRequest, Field, Fields, SigV4Signer
 
-from token_vending.adapters.aws_errors import answered_without, no_answer, refused
+from token_vending.adapters import aws_errors
 from token_vending.adapters.aws_trust import AwsTrust
 from token_vending.errors import StoreUnavailable
 from token_vending.records import read_record
 from token_vending.token import Intent, Token
 
 ATTEMPTS = 3
-CONNECT_SECONDS = 1.0
-READ_SECONDS = 2.0
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
 """Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
-ANSWER_SECONDS = 2.0
-"""For the whole body: a socket's timeout starts anew with every byte that drips in."""
 MAX_BODY = 1024 * 1024
-CREDENTIALS_RETRY_AFTER = 5
-"""Seconds."""
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
-_THROTTLED = frozenset(
-    {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
-)
 # Asks the operating system each time: a seeded generator would be the same in every copy of a snapshot.
 _jitter = SystemRandom().uniform
 
 
 class SignedAws:
-    """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own.
+    """Signs and sends. Endpoints: `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, or the region's own."""
 
-    Nothing here is a secret until the first call: keys are read from the environment for each one, since a
-    copy of a snapshot has others than the process that the snapshot was taken of.
-    """
-
-    def __init__(self, environment: Mapping[str, str], *, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._attempts = attempts
-        self._from_container: Any = None
-        if environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            # Every copy of the snapshot needs it at its first call: better imported once, before the snapshot.
-            import botocore.credentials  # noqa: F401, PLC0415
+        self._keys = _Keys(environment)
         self._region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
         self._trust = AwsTrust(environment)
         self._connections: dict[str, HTTPConnection] = {}
@@ -66,22 +49,21 @@ class SignedAws:
         headers: dict[str, str],
         body: bytes,
         *,
-        attempts: int | None = None,
+        attempts: int = ATTEMPTS,
     ) -> tuple[int, bytes]:
-        """One request, tried up to `attempts` times while it fails in passing (by default as often as agreed).
+        """One request, tried up to `attempts` times while it fails in passing.
 
         Answers (HTTP status, body). Raises StoreUnavailable when nothing usable came back.
         """
-        attempts = self._attempts if attempts is None else attempts
         for attempt in range(attempts):
             last = attempt + 1 == attempts
             try:
                 status, answer = self._send(service, path, headers, body)
             except (HTTPException, OSError) as error:
                 if last:
-                    raise no_answer(operation, type(error).__name__) from error
+                    raise aws_errors.no_answer(operation, type(error).__name__) from error
             else:
-                if last or not (status in _TRANSIENT or error_code(answer) in _THROTTLED):
+                if last or not aws_errors.passes(status, answer):
                     return status, answer
             time.sleep(_jitter(0, 0.1 * 2**attempt))
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -115,7 +97,7 @@ class SignedAws:
         )
         signed = SigV4Signer().sign(
             request=request,
-            identity=self._credentials(),
+            identity=self._keys.now(),
             properties={"region": self._region, "service": service},
         )
         return {field.name: field.as_string() for field in signed.fields}
@@ -148,7 +130,7 @@ class SignedAws:
                 raise
             # Nothing was sent yet, so this is still the same attempt.
             connection.connect()
-        connection.sock.settimeout(READ_SECONDS)
+        connection.sock.settimeout(ANSWER_SECONDS)
 
     def _endpoint(self, service: str) -> str:
         specific = "AWS_ENDPOINT_URL_" + {"secretsmanager": "SECRETS_MANAGER", "lambda": "LAMBDA"}[service]
@@ -158,45 +140,57 @@ class SignedAws:
         suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
         return f"https://{service}.{self._region}.{suffix}"
 
-    def _credentials(self) -> AWSCredentialIdentity:
-        key, secret = (
-            self._environment.get("AWS_ACCESS_KEY_ID"),
-            self._environment.get("AWS_SECRET_ACCESS_KEY"),
-        )
+
+class _Keys:
+    """The function's AWS credentials, read for each call: a copy of a snapshot has others than the snapshot's process.
+
+    Before the first call nothing here is a secret.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._container: Any = None
+        if environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            # Every copy of the snapshot needs it at its first call: better imported once, before the snapshot.
+            import botocore.credentials  # noqa: F401, PLC0415
+
+    def now(self) -> AWSCredentialIdentity:
+        given = self._environment
+        key, secret = given.get("AWS_ACCESS_KEY_ID"), given.get("AWS_SECRET_ACCESS_KEY")
         if key and secret:
-            token = self._environment.get("AWS_SESSION_TOKEN")
-            return AWSCredentialIdentity(access_key_id=key, secret_access_key=secret, session_token=token)
+            return AWSCredentialIdentity(
+                access_key_id=key, secret_access_key=secret, session_token=given.get("AWS_SESSION_TOKEN")
+            )
         # Under SnapStart Lambda gives credentials through a container endpoint instead, and renews them there.
-        found = self._container_credentials()
+        found = self._from_container()
         return AWSCredentialIdentity(
             access_key_id=found.access_key, secret_access_key=found.secret_key, session_token=found.token
         )
 
-    def _container_credentials(self) -> Any:  # noqa: ANN401
+    def _from_container(self) -> Any:  # noqa: ANN401
         """Raises StoreUnavailable: botocore has tried three times, and without keys there is no reading."""
-        # Only this rare path needs it.
-        from botocore.credentials import ContainerProvider  # noqa: PLC0415
+        from botocore.credentials import ContainerProvider  # noqa: PLC0415 - only this rare path needs it
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         try:
-            if self._from_container is None:
-                self._from_container = ContainerProvider(environ=self._environment).load()
-            if self._from_container is None:
+            if self._container is None:
+                self._container = ContainerProvider(environ=self._environment).load()
+            if self._container is None:
                 raise StoreUnavailable("The function has no AWS credentials.")
             # Renews them when they are about to expire.
-            return self._from_container.get_frozen_credentials()
+            return self._container.get_frozen_credentials()
         except (BotoCoreError, LookupError, OSError, TypeError, ValueError) as error:
             # Without its cause, whose text may repeat what the endpoint answered.
             raise StoreUnavailable(
                 f"The function's AWS credentials could not be fetched ({type(error).__name__}).",
-                retry_after=CREDENTIALS_RETRY_AFTER,
+                retry_after=5,
             ) from None
 
 
 class SignedSecretReader:
     """The current version of the token secret as `ports.TokenReader`."""
 
-    def __init__(self, aws: SignedAws, secret_id: str, *, attempts: int | None = None) -> None:
+    def __init__(self, aws: SignedAws, secret_id: str, *, attempts: int = ATTEMPTS) -> None:
         self._aws = aws
         self._secret_id = secret_id
         self._attempts = attempts
@@ -204,17 +198,23 @@ class SignedSecretReader:
     def read_current(self) -> Token | Intent | None:
         """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html"""
         operation = "GetSecretValue"
-        arguments = {"SecretId": self._secret_id, "VersionStage": "AWSCURRENT"}
-        status, body = _secrets_manager(self._aws, operation, arguments, attempts=self._attempts)
+        status, body = self._aws.post(
+            "secretsmanager",
+            operation,
+            "/",
+            {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"},
+            json.dumps({"SecretId": self._secret_id, "VersionStage": "AWSCURRENT"}).encode(),
+            attempts=self._attempts,
+        )
         if status != 200:
-            code = error_code(body)
+            code = aws_errors.error_code(body)
             if code == "ResourceNotFoundException":
                 return None
-            raise refused(operation, self._secret_id, code, status)
-        fields = _object(body)
+            raise aws_errors.refused(operation, self._secret_id, code, status)
+        fields = aws_errors.json_object(body)
         version = fields.get("VersionId")
         if not isinstance(version, str):
-            raise answered_without(operation, "VersionId")
+            raise aws_errors.answered_without(operation, "VersionId")
         content = fields.get("SecretString")
         return read_record(version, content if isinstance(content, str) else None)
 
@@ -236,18 +236,11 @@ class LambdaRefreshStarter:
             json.dumps(event).encode(),
         )
         if not 200 <= status < 300:
-            raise refused("Invoke", self._function, error_code(body), status)
-
-
-def _secrets_manager(
-    aws: SignedAws, operation: str, arguments: Mapping[str, object], *, attempts: int | None = None
-) -> tuple[int, bytes]:
-    headers = {"X-Amz-Target": f"secretsmanager.{operation}", "Content-Type": "application/x-amz-json-1.1"}
-    body = json.dumps(arguments).encode()
-    return aws.post("secretsmanager", operation, "/", headers, body, attempts=attempts)
+            raise aws_errors.refused("Invoke", self._function, aws_errors.error_code(body), status)
 
 
 def _read_in_time(response: HTTPResponse) -> bytearray:
+    """The socket's own timeout starts anew with every byte that drips in."""
     received = bytearray()
     deadline = time.monotonic() + ANSWER_SECONDS
     while len(received) <= MAX_BODY and (chunk := response.read1(MAX_BODY)):
@@ -255,18 +248,3 @@ def _read_in_time(response: HTTPResponse) -> bytearray:
         if time.monotonic() > deadline:
             raise TimeoutError
     return received
-
-
-def error_code(body: bytes) -> str:
-    """AWS's error code from a JSON error body: `__type`, possibly `prefix#Code`, or Lambda's `Type`."""
-    fields = _object(body)
-    code = fields.get("__type") or fields.get("code") or fields.get("Type") or ""
-    return str(code).rpartition("#")[2]
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
