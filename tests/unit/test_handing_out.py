@@ -134,82 +134,47 @@ def test_what_cannot_be_read_ahead_is_read_when_asked_for(holds: Any) -> None:
 # Rejections ----------------------------------------------------------------------------------------------
 
 
-def test_a_rejection_bypasses_the_copy_and_gets_the_newer_version() -> None:
+@pytest.mark.parametrize("rejected", [VERSION, NEWER, "never heard of"])
+def test_every_rejection_asks_the_store_whatever_version_it_names(rejected: str) -> None:
     counter = Counter(token())
     counter.ask()
     counter.shelf.holds = token(version=NEWER)
-    assert counter.ask(REJECTION).token.version == NEWER
-    assert counter.shelf.started == []
-
-
-def test_every_rejection_asks_the_store_whatever_version_it_names() -> None:
-    counter = Counter(token())
     counter.ask()
-    counter.shelf.holds = token(version=NEWER)
-    counter.ask(REJECTION)
+    # A copy that is newer than what is rejected may be dead as well.
     counter.shelf.holds = token(version="newest")
-    # The copy is newer than what is rejected, and dead as well.
-    assert counter.ask(REJECTION).token.version == "newest"
-    assert counter.shelf.reads == 3
-
-
-def test_a_rejection_of_an_unknown_version_asks_the_store() -> None:
-    counter = Counter(token())
-    counter.ask()
-    assert not counter.ask(VendRequest(rejected_version="never heard of")).cache_hit
+    assert counter.ask(VendRequest(rejected_version=rejected)).token.version == "newest"
+    assert counter.shelf.reads == 2
     assert counter.shelf.started == []
-
-
-def test_a_rejection_of_the_current_version_starts_a_refresh_and_asks_to_wait() -> None:
-    counter = Counter(token())
-    with pytest.raises(TokenUnavailable) as caught:
-        counter.ask(REJECTION)
-    assert counter.shelf.started == [{"rejected_version": VERSION}]
-    assert caught.value.retry_after == 2
 
 
 @pytest.mark.parametrize(
-    ("held", "retry_after"),
+    ("held", "probed", "retry_after"),
     [
-        (aged(59 * SECOND), 2),
-        (aged(40 * SECOND), 20),
-        (aged(40.5 * SECOND), 20),
-        (aged(0 * SECOND), 60),
-        (aged(SECOND, suspect_until=NOW + SECOND), 2),
-        (aged(SECOND, suspect_until=NOW), 59),
-        (aged(DAY), 2),
+        (aged(59 * SECOND), False, 2),
+        (aged(40 * SECOND), False, 20),
+        (aged(40.5 * SECOND), False, 20),
+        (aged(0 * SECOND), False, 60),
+        (aged(SECOND, suspect_until=NOW + SECOND), False, 2),
+        (aged(SECOND, suspect_until=NOW), False, 59),
+        (aged(DAY), False, 2),
+        # With a probe nobody waits for a token to grow older.
+        (aged(SECOND), True, 2),
         # The callers' budget: the pause after so many mints for callers, in minutes ago.
-        (minted_for_callers(0.5), 30),
-        (minted_for_callers(5, 4, 2, 0), 480),
-        (minted_for_callers(59, 58, 57, 56, 55, 20), 720),
+        (minted_for_callers(0.5), False, 30),
+        (minted_for_callers(5, 4, 2, 0), False, 480),
+        (minted_for_callers(59, 58, 57, 56, 55, 20), False, 720),
     ],
 )
-def test_how_long_to_wait_with_a_rejected_version(held: Token, retry_after: int) -> None:
-    with pytest.raises(TokenUnavailable) as caught:
-        Counter(held).ask(REJECTION)
-    assert caught.value.retry_after == retry_after
-
-
-def test_one_cause_does_not_make_another_forgotten() -> None:
-    counter = Counter(token())
-    for held in (token(), None, token(), None):
-        counter.shelf.holds = held
-        with pytest.raises(TokenUnavailable):
-            counter.ask(REJECTION)
-    assert len(counter.shelf.started) == 2
-
-
-def test_a_version_that_callers_may_not_replace_yet_says_when_they_may() -> None:
-    with pytest.raises(TokenUnavailable, match="next refresh in 20 s"):
-        Counter(aged(40 * SECOND)).ask(REJECTION)
-
-
-def test_with_a_probe_nobody_waits_for_a_token_to_grow_older() -> None:
-    counter = Counter(aged(SECOND))
-    counter.vendor.probed = True
-    with pytest.raises(TokenUnavailable) as caught:
+def test_a_rejection_of_the_current_version_starts_a_refresh_and_says_when_to_come_back(
+    held: Token, retry_after: int, *, probed: bool
+) -> None:
+    counter = Counter(held)
+    counter.vendor.probed = probed
+    told = f"next refresh in {retry_after} s" if retry_after > 2 else "A refresh was started"
+    with pytest.raises(TokenUnavailable, match=told) as caught:
         counter.ask(REJECTION)
-    assert caught.value.retry_after == 2
+    assert caught.value.retry_after == retry_after
+    assert counter.shelf.started == [{"rejected_version": VERSION}]
 
 
 def test_the_previous_version_is_never_handed_out_again() -> None:
@@ -222,16 +187,25 @@ def test_the_previous_version_is_never_handed_out_again() -> None:
         counter.ask(VendRequest(rejected_version=NEWER))
 
 
-def test_one_process_starts_one_refresh_for_many_rejections() -> None:
-    counter = Counter(token())
-    for _ in range(50):
+def started_by_rejections(counter: Counter, *holds: Token | None) -> int:
+    """How many refreshes these rejections in a row have started."""
+    before = len(counter.shelf.started)
+    for held in holds:
+        counter.shelf.holds = held
         with pytest.raises(TokenUnavailable):
             counter.ask(REJECTION)
-    assert len(counter.shelf.started) == 1
+    return len(counter.shelf.started) - before
+
+
+def test_one_process_starts_one_refresh_for_many_rejections_and_another_one_later() -> None:
+    counter = Counter(token())
+    assert started_by_rejections(counter, *[token()] * 50) == 1
     counter.clock.advance(5 * SECOND)
-    with pytest.raises(TokenUnavailable):
-        counter.ask(REJECTION)
-    assert len(counter.shelf.started) == 2
+    assert started_by_rejections(counter, token()) == 1
+
+
+def test_one_cause_does_not_make_another_forgotten() -> None:
+    assert started_by_rejections(Counter(None), token(), None, token(), None) == 2
 
 
 def test_a_refresh_that_could_not_be_started_is_tried_again_at_once() -> None:
@@ -240,9 +214,7 @@ def test_a_refresh_that_could_not_be_started_is_tried_again_at_once() -> None:
     with pytest.raises(TokenUnavailable, match="could not be started"):
         counter.ask(REJECTION)
     counter.shelf.refuses = False
-    with pytest.raises(TokenUnavailable):
-        counter.ask(REJECTION)
-    assert len(counter.shelf.started) == 1
+    assert started_by_rejections(counter, token()) == 1
 
 
 # No token ------------------------------------------------------------------------------------------------
@@ -275,8 +247,9 @@ def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
     given = counter.ask(VendRequest(min_seconds=61))
     assert given.token.version == VERSION
     assert given.cache_seconds == 2
-    (event,) = counter.shelf.started
-    assert (event["force"], event["rejected_version"]) == (True, VERSION)
+    # The same in every process, so that it is served once for everybody.
+    event = {"id": f"min-seconds/{VERSION}", "force": True, "rejected_version": VERSION}
+    assert counter.shelf.started == [event]
 
 
 def test_a_short_lived_copy_is_handed_out_while_its_successor_is_made() -> None:
@@ -318,40 +291,38 @@ def test_the_same_wish_in_other_processes_is_the_same_event() -> None:
 
 # The failure table ---------------------------------------------------------------------------------------
 
-GOOD, BAD = "handed out", "raises"
-COPIES: dict[str, Token | None] = {
-    "none": None,
-    "good": token(),
-    "expired": expiring(MINUTE),
-    "the rejected one": token(version=NEWER),
-}
 
-
-@pytest.mark.parametrize(
-    ("copy", "outcome"),
-    [("none", BAD), ("good", GOOD), ("expired", BAD), ("the rejected one", BAD)],
-)
-def test_while_the_store_cannot_be_read(copy: str, outcome: str) -> None:
-    held = COPIES[copy]
+def with_a_copy(held: Token | None) -> Counter:
+    """A process that has handed this token out, and whose copy has just become too old."""
     counter = Counter(held)
     if held is not None:
         counter.ask()
     counter.clock.advance(300 * SECOND)
+    return counter
+
+
+def test_while_the_store_cannot_be_read_a_good_copy_is_handed_out() -> None:
+    counter = with_a_copy(token())
     counter.shelf.holds = OUTAGE
-    request = VendRequest(rejected_version=NEWER) if copy == "the rejected one" else ANYTHING
-    if outcome is BAD:
-        with pytest.raises(StoreUnavailable):
-            counter.ask(request)
-    else:
-        given = counter.ask(request)
-        assert given.token == held
-        assert "copy" in given.warning
+    given = counter.ask()
+    assert given.token == token()
+    assert "copy" in given.warning
+
+
+@pytest.mark.parametrize(
+    ("copy", "request_"),
+    [(None, ANYTHING), (expiring(MINUTE), ANYTHING), (token(), REJECTION)],
+    ids=["none", "expired", "the rejected one"],
+)
+def test_while_the_store_cannot_be_read_no_other_copy_is(copy: Token | None, request_: VendRequest) -> None:
+    counter = with_a_copy(copy)
+    counter.shelf.holds = OUTAGE
+    with pytest.raises(StoreUnavailable):
+        counter.ask(request_)
 
 
 def test_after_an_outage_the_next_callers_do_not_wait_for_the_store() -> None:
-    counter = Counter(token())
-    counter.ask()
-    counter.clock.advance(300 * SECOND)
+    counter = with_a_copy(token())
     counter.shelf.holds = OUTAGE
     counter.ask()
     reads = counter.shelf.reads
@@ -369,9 +340,7 @@ def test_after_an_outage_the_next_callers_do_not_wait_for_the_store() -> None:
 def test_a_secret_that_was_overwritten_or_emptied_is_not_hidden_by_a_copy(
     holds: TokenVendingError | None, error: type[TokenVendingError]
 ) -> None:
-    counter = Counter(token())
-    counter.ask()
-    counter.clock.advance(300 * SECOND)
+    counter = with_a_copy(token())
     counter.shelf.holds = holds
     with pytest.raises(error):
         counter.ask()

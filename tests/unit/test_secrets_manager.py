@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -82,17 +83,23 @@ def test_every_failure_is_one_error_that_names_operation_and_cause(
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("operation", ["GetSecretValue", "DescribeSecret", "PutSecretValue"])
-def test_a_secret_scheduled_for_deletion_is_told_with_its_mend(operation: str) -> None:
+def read_credentials(script: Script) -> object:
+    return SecretsManagerCredentials(script, "the-credentials").read()
+
+
+@pytest.mark.parametrize(
+    ("operation", "use"),
+    [
+        *((name, USES[name]) for name in ("GetSecretValue", "DescribeSecret", "PutSecretValue")),
+        ("GetSecretValue", lambda store: read_credentials(store._client)),
+    ],
+)
+def test_a_secret_scheduled_for_deletion_is_told_with_its_mend(
+    operation: str, use: Callable[[SecretsManagerStore], object]
+) -> None:
     subject, _ = store(**{snake(operation): [client_error(operation, "InvalidRequestException")]})
     with pytest.raises(StoreUnavailable, match="restore-secret"):
-        USES[operation](subject)
-
-
-def test_credentials_scheduled_for_deletion_are_told_so_too() -> None:
-    script = Script(get_secret_value=[client_error("GetSecretValue", "InvalidRequestException")])
-    with pytest.raises(StoreUnavailable, match="restore-secret"):
-        SecretsManagerCredentials(script, "the-credentials").read()
+        use(subject)
 
 
 def test_an_answer_without_a_version_is_none() -> None:
@@ -137,50 +144,46 @@ def test_versions_of_a_secret_that_is_gone_cannot_be_counted() -> None:
 # A version that is said to exist --------------------------------------------------------------------------
 
 
+def existing(content: str, *stages: str, **answers: Any) -> tuple[SecretsManagerStore, Script]:
+    """The store where the version that is written exists, with that content and under these labels."""
+    held = {"VersionId": VERSION, "SecretString": content, "VersionStages": list(stages)}
+    return store(put_secret_value=[EXISTS], get_secret_value=[held], **answers)
+
+
+def lying_on(*versions: str) -> list[Answer]:
+    return [{"VersionIdsToStages": {version: ["AWSCURRENT"]}} for version in versions]
+
+
 def test_a_version_that_exists_already_is_ours_if_it_reads_as_ours() -> None:
-    held = {"VersionId": VERSION, "SecretString": write_token(token()), "VersionStages": ["AWSCURRENT"]}
-    subject, script = store(put_secret_value=[EXISTS], get_secret_value=[held])
+    subject, script = existing(write_token(token()), "AWSCURRENT")
     subject.put_token(token())
     assert script.calls[-1] == ("get_secret_value", {"SecretId": "the-secret", "VersionId": VERSION})
 
 
 def test_a_version_that_exists_already_is_not_ours_if_it_reads_otherwise() -> None:
-    held = {"VersionId": VERSION, "SecretString": json.dumps({}), "VersionStages": ["AWSCURRENT"]}
-    subject, _ = store(put_secret_value=[EXISTS], get_secret_value=[held])
+    subject, _ = existing(json.dumps({}), "AWSCURRENT")
     with pytest.raises(StoreUnavailable, match="another content"):
         subject.put_token(token())
 
 
 def test_a_version_that_exists_already_gets_the_label_that_it_lacks() -> None:
-    held = {"VersionId": VERSION, "SecretString": write_token(token()), "VersionStages": []}
-    subject, script = store(
-        put_secret_value=[EXISTS],
-        get_secret_value=[held],
-        describe_secret=[{"VersionIdsToStages": {"before": ["AWSCURRENT"]}}],
-        update_secret_version_stage=[{}],
+    subject, script = existing(
+        write_token(token()), describe_secret=lying_on("before"), update_secret_version_stage=[{}]
     )
     subject.put_token(token())
-    assert script.calls[-1] == (
-        "update_secret_version_stage",
-        {
-            "SecretId": "the-secret",
-            "VersionStage": "AWSCURRENT",
-            "MoveToVersionId": VERSION,
-            "RemoveFromVersionId": "before",
-        },
-    )
+    name, arguments = script.calls[-1]
+    assert name == "update_secret_version_stage"
+    assert arguments == {
+        "SecretId": "the-secret",
+        "VersionStage": "AWSCURRENT",
+        "MoveToVersionId": VERSION,
+        "RemoveFromVersionId": "before",
+    }
 
 
 def test_a_label_that_moves_meanwhile_is_not_fought_for() -> None:
-    held = {"VersionId": VERSION, "SecretString": write_token(token()), "VersionStages": []}
-    subject, _ = store(
-        put_secret_value=[EXISTS],
-        get_secret_value=[held],
-        describe_secret=[
-            {"VersionIdsToStages": {"a": ["AWSCURRENT"]}},
-            {"VersionIdsToStages": {"b": ["AWSCURRENT"]}},
-        ],
-        update_secret_version_stage=[CONFLICT],
+    subject, _ = existing(
+        write_token(token()), describe_secret=lying_on("a", "b"), update_secret_version_stage=[CONFLICT]
     )
     with pytest.raises(StoreUnavailable, match="moved"):
         subject.put_token(token())
@@ -196,20 +199,16 @@ def test_a_version_that_cannot_be_read_back_is_unknown(error: ClientError) -> No
 # A label that is said to lie elsewhere --------------------------------------------------------------------
 
 
-def test_a_label_that_an_earlier_attempt_has_moved_is_moved() -> None:
-    subject, _ = store(
-        update_secret_version_stage=[CONFLICT],
-        describe_secret=[{"VersionIdsToStages": {"mine": ["MINTING"]}}],
-    )
-    subject.move_label("MINTING", to="mine", expected_on="theirs")
-
-
-@pytest.mark.parametrize("stages", [{}, {"theirs": ["MINTING"]}])
-def test_a_label_that_lies_elsewhere_is_held(stages: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize(
+    ("stages", "held"),
+    [({"mine": ["MINTING"]}, False), ({}, True), ({"theirs": ["MINTING"]}, True)],
+    ids=["moved by an earlier attempt", "nowhere", "elsewhere"],
+)
+def test_after_a_conflict_the_place_of_the_label_tells(stages: dict[str, list[str]], *, held: bool) -> None:
     subject, _ = store(
         update_secret_version_stage=[CONFLICT], describe_secret=[{"VersionIdsToStages": stages}]
     )
-    with pytest.raises(LabelHeld):
+    with pytest.raises(LabelHeld) if held else nullcontext():
         subject.move_label("MINTING", to="mine", expected_on="a third")
 
 

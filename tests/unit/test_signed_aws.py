@@ -15,6 +15,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.utils import ContainerMetadataFetcher
 
 from tests.kit.secrets_manager.server import SecretsManager
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
@@ -57,6 +58,8 @@ def secrets() -> Iterator[Troubled]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
+    # botocore's own has taken `time.sleep` for a default argument.
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
     return taken
 
 
@@ -161,16 +164,12 @@ def test_no_pause_comes_from_a_generator_with_a_seed(monkeypatch: pytest.MonkeyP
         assert isinstance(getattr(jitter, "__self__", None), random.SystemRandom)
 
 
-@pytest.mark.parametrize(
-    ("kind", "imported"), [("snap-start", True), ("provisioned-concurrency", False), ("on-demand", False)]
-)
-def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapshot_only(
-    *, kind: str, imported: bool
-) -> None:
+def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapshot_only() -> None:
     program = (
-        "import sys; from token_vending.adapters.signed_aws import SignedAws; "
-        f"SignedAws({{'AWS_LAMBDA_INITIALIZATION_TYPE': {kind!r}}}); "
-        "print('botocore.credentials' in sys.modules)"
+        "import sys; from token_vending.adapters.signed_aws import SignedAws\n"
+        "for kind in ('on-demand', 'provisioned-concurrency', 'snap-start'):\n"
+        "    SignedAws({'AWS_LAMBDA_INITIALIZATION_TYPE': kind})\n"
+        "    print('botocore.credentials' in sys.modules)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
@@ -180,7 +179,7 @@ def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapsho
         check=True,
         timeout=30,
     )
-    assert said.stdout.strip() == str(imported)
+    assert said.stdout.split() == ["False", "False", "True"]
 
 
 class Endpoint(LoopbackServer):

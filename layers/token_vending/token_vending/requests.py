@@ -7,15 +7,40 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from token_vending.errors import InvalidRequest
 
 MAX_TEXT = 256
-_VERSION = r"[\w.:-]{1,256}"
 _SHOWN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,23}", re.ASCII)
 _MAX_MIN_SECONDS = 10**10
 """Seconds: far beyond any token's life, and still a number that can be computed with."""
+
+
+class _Rule(NamedTuple):
+    """What a field may hold."""
+
+    fits: Callable[[Any], bool]
+    wanted: str
+
+
+_TEXT = _Rule(
+    lambda value: isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable(),
+    f"a string of 1 to {MAX_TEXT} printable characters",
+)
+# Strict, because it gets into logs: a caller that reports the token itself must not find it there.
+_VERSION = _Rule(
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r"[\w.:-]{1,256}", value, re.ASCII)),
+    "the version you were given: letters, digits and any of _.:- , up to 256",
+)
+_FLAG = _Rule(lambda value: isinstance(value, bool), "true or false")
+_SECONDS = _Rule(
+    lambda value: type(value) is int and 0 <= value <= _MAX_MIN_SECONDS,
+    f"a whole number of seconds, 0 to {_MAX_MIN_SECONDS}",
+)
+_REFRESH_FIELDS = {"id": _TEXT, "scheduled_time": _TEXT, "force": _FLAG, "rejected_version": _VERSION}
+_VEND_FIELDS = {"rejected_version": _VERSION, "min_seconds": _SECONDS}
+_REJECTION_FIELDS = {"version": _VERSION}
 
 
 class RefreshRequest(NamedTuple):
@@ -54,14 +79,13 @@ class RefreshRequest(NamedTuple):
         The envelope of a classic EventBridge rule is a plain tick. Without an id the Lambda request id
         serves: it stays the same through Lambda's asynchronous retries.
         """
-        fields = _object(event, "The event")
-        if "detail-type" in fields and "source" in fields:
+        if isinstance(event, dict) and "detail-type" in event and "source" in event:
             # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
-            envelope_id = fields.get("id")
+            envelope_id = event.get("id")
             return cls(
                 run=_run_id(envelope_id if isinstance(envelope_id, str) and envelope_id else default_id, None)
             )
-        _only(fields, _REFRESH_FIELDS)
+        fields = _read(event, "The event", _REFRESH_FIELDS)
         event_id = fields.get("id", default_id)
         if event_id.startswith("<aws.scheduler."):
             # A scheduler that does not fill in context attributes would make one event of all ticks.
@@ -84,20 +108,19 @@ class VendRequest(NamedTuple):
     @classmethod
     def parse(cls, event: object) -> "VendRequest":
         """From the direct-invoke event `{"rejected_version": str, "min_seconds": int}`, both optional."""
-        fields = _object(event, "The event")
-        _only(fields, _VEND_FIELDS)
+        fields = _read(event, "The event", _VEND_FIELDS)
         return cls(rejected_version=fields.get("rejected_version"), min_seconds=fields.get("min_seconds", 0))
 
 
 def parse_rejection(body: str | None) -> VendRequest:
     """From the body of `POST /token/rejections`: `{"version": str}`."""
     try:
-        fields = _object(json.loads(body or ""), "The body")
+        content = json.loads(body or "")
     except (ValueError, RecursionError):
         raise InvalidRequest(
             'The body is not JSON. Send {"version": "<the version you were given>"}.'
         ) from None
-    _only(fields, _REJECTION_FIELDS)
+    fields = _read(content, "The body", _REJECTION_FIELDS)
     if "version" not in fields:
         raise InvalidRequest("The body: field 'version' is missing. Send the version you were given.")
     return VendRequest(rejected_version=fields["version"])
@@ -107,8 +130,8 @@ def parse_min_seconds(text: str) -> int:
     """From the query parameter of the same name: a whole number of seconds."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_MIN_SECONDS))):
         raise InvalidRequest("Query parameter 'min_seconds' must be a whole number of seconds, 0 or more.")
-    _check_seconds("min_seconds", int(text))
-    return int(text)
+    seconds: int = _read({"min_seconds": int(text)}, "The query", _VEND_FIELDS)["min_seconds"]
+    return seconds
 
 
 def show_name(name: object) -> str:
@@ -130,52 +153,12 @@ def _run_id(event_id: str, rejected_version: str | None) -> str:
     return "run-" + hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
-def _object(value: object, name: str) -> dict[str, Any]:
+def _read(value: object, name: str, known: Mapping[str, _Rule]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(f"{name} must be a JSON object.")
+    for field, given in value.items():
+        if field not in known:
+            raise InvalidRequest(f"Unknown field {show_name(field)}. Known fields: {', '.join(known)}.")
+        if not known[field].fits(given):
+            raise InvalidRequest(f"Field {field!r} must be {known[field].wanted}.")
     return value
-
-
-def _only(fields: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], None]]) -> None:
-    for name, value in fields.items():
-        if name not in known:
-            raise InvalidRequest(f"Unknown field {show_name(name)}. Known fields: {', '.join(known)}.")
-        known[name](name, value)
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
-        _refuse(name, f"a string of 1 to {MAX_TEXT} printable characters")
-
-
-def _check_version(name: str, value: object) -> None:
-    # Strict, because it gets into logs: a caller that reports the token itself must not find it there.
-    if not isinstance(value, str) or not re.fullmatch(_VERSION, value, re.ASCII):
-        _refuse(name, "the version you were given: letters, digits and any of _.:- , up to 256")
-
-
-def _check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        _refuse(name, "true or false")
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_MIN_SECONDS:
-        _refuse(name, f"a whole number of seconds, 0 to {_MAX_MIN_SECONDS}")
-
-
-def _refuse(name: str, wanted: str) -> NoReturn:
-    raise InvalidRequest(f"Field {name!r} must be {wanted}.")
-
-
-_REFRESH_FIELDS: dict[str, Callable[[str, Any], None]] = {
-    "id": _check_text,
-    "scheduled_time": _check_text,
-    "force": _check_flag,
-    "rejected_version": _check_version,
-}
-_VEND_FIELDS: dict[str, Callable[[str, Any], None]] = {
-    "rejected_version": _check_version,
-    "min_seconds": _check_seconds,
-}
-_REJECTION_FIELDS: dict[str, Callable[[str, Any], None]] = {"version": _check_version}
