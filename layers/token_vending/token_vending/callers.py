@@ -17,7 +17,7 @@ _PRINCIPAL = (
     rf"arn:{_PARTITION}:iam::(?P<account>\d{{12}}):(?P<kind>role|user)"
     r"(?P<path>/(?:[\w+=,.@*-]+/)*)(?P<name>[\w+=,.@*-]{1,64})"
 )
-_MAX_PATH = 512
+_MAX_PATH, _MAX_ARN = 512, 1024
 _SESSION = rf"arn:{_PARTITION}:sts::(?P<account>\d{{12}}):assumed-role/(?P<role>{_NAME})/{_NAME}"
 
 
@@ -60,13 +60,17 @@ class AllowedCallers(NamedTuple):
 
     def allow(self, arn: str | None) -> bool:
         """Whether this caller is listed. `arn` is the `userArn` that API Gateway and Lambda URLs report."""
-        caller = _caller(arn)
-        return caller is not None and any(_matches(pattern, caller) for pattern in self.patterns)
+        return arn is not None and len(arn) <= _MAX_ARN and _allowed(self.patterns, arn)
 
 
 @lru_cache(maxsize=128)
-def _caller(arn: str | None) -> _Principal | None:
-    if arn is None or "*" in arn:
+def _allowed(patterns: tuple[_Principal, ...], arn: str) -> bool:
+    caller = _caller(arn)
+    return caller is not None and any(_matches(pattern, caller) for pattern in patterns)
+
+
+def _caller(arn: str) -> _Principal | None:
+    if "*" in arn:
         return None
     session = re.fullmatch(_SESSION, arn, re.ASCII)
     if session is None:

@@ -78,9 +78,12 @@ def http(event: object, desk: HandOutDesk, allowed: AllowedCallers, record: Reco
     except InvalidRequest as error:
         record(_failed(Door.HTTP, None, _NOTHING_ASKED, error))
         raise error.on_the_wire() from None
-    caller, wanted = request.caller, _NOTHING_ASKED
+    caller: str | None = request.caller
+    wanted = _NOTHING_ASKED
     try:
         if not allowed.allow(caller):
+            # Who may invoke the alias directly can write anything here: only what has the shape of an ARN gets on.
+            caller = caller if re.fullmatch(_ARN, request.caller, re.ASCII) else None
             raise CallerNotAllowed(
                 f"{caller or 'A caller without an IAM identity'} matches no pattern of AllowedCallers."
             )
@@ -117,7 +120,7 @@ class _NoSuchRoute(Exception):
 class _HttpRequest(NamedTuple):
     method: str
     path: str
-    caller: str | None
+    caller: str
     query: Mapping[str, Any]
     if_none_match: str
     body: str
@@ -140,13 +143,11 @@ class _HttpRequest(NamedTuple):
             path = path.removeprefix(f"/{stage}")
         # Identity comes from the authorizer that AWS fills in, never from a header that a caller can write.
         iam = _mapping(_mapping(context.get("authorizer")).get("iam"))
-        arn = _text(iam.get("userArn"))
         headers = {str(name).lower(): value for name, value in _mapping(fields.get("headers")).items()}
         return cls(
             method=method,
             path=path,
-            # Who may invoke the alias directly can write anything here: only what has the shape of an ARN gets on.
-            caller=arn if re.fullmatch(_ARN, arn, re.ASCII) else None,
+            caller=_text(iam.get("userArn")),
             query=_mapping(fields.get("queryStringParameters")),
             if_none_match=_text(headers.get("if-none-match")),
             body=_text(fields.get("body")),
