@@ -1,6 +1,7 @@
 """Every issuer over HTTP, against a stand-in made from its description. tests/unit/test_answers.py has the answers."""
 
 import socket
+import threading
 import traceback
 from collections.abc import Iterator
 from datetime import timedelta
@@ -98,6 +99,26 @@ def test_a_mint_without_a_whole_answer_may_have_killed_the_token_where_a_new_one
     error = failure(shared.issuer(), shared.credentials)
     assert isinstance(error, VendorUnavailable | VendorProtocolError)
     assert error.ambiguous is shared.description.destructive
+
+
+def test_a_body_of_unknown_length_that_the_deadline_cuts_off_may_have_minted() -> None:
+    """Without a Content-Length the end of the connection looks like the end of the body."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def send_a_part() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"response":{"token":"t"}}')
+                while connection.recv(4096):
+                    pass
+
+        vendor = threading.Thread(target=send_a_part)
+        vendor.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        error = failure(DescribedIssuer(PERSONR, url), RIGHT, timeout=1.0)
+        vendor.join()
+    assert isinstance(error, VendorUnavailable)
+    assert error.ambiguous
 
 
 def unreachable() -> str:

@@ -64,6 +64,12 @@ def failure(status: int, body: str = "", **headers: str) -> TokenVendingError:
 # A success -----------------------------------------------------------------------------------------------
 
 
+UNUSABLE: list[object] = [
+    *(OMIT, None, 0, -1, 1.5, True, [], {}, 10**12, 1e300),
+    *("", "soon", "1e9", "9" * 400, "٣", "2026-11-25T12:01:30Z"),
+]
+
+
 @pytest.mark.parametrize(
     ("unit", "stated", "seconds"),
     [
@@ -77,11 +83,7 @@ def failure(status: int, body: str = "", **headers: str) -> TokenVendingError:
         ("date", "2026-11-25T13:01:30+01:00", 90),
         ("epoch_seconds", int(NOW.timestamp()) + 90, 90),
         ("epoch_milliseconds", (int(NOW.timestamp()) + 90) * 1000, 90),
-        *(("seconds", stated, None) for stated in (OMIT, None, 0, -1, 1.5, True, [], {}, 10**12, 1e300)),
-        *(
-            ("seconds", stated, None)
-            for stated in ("", "soon", "1e9", "9" * 400, "٣", "2026-11-25T12:01:30Z")
-        ),
+        *(("seconds", stated, None) for stated in UNUSABLE),
         ("date", "2026-11-25T12:01:30", None),
         ("date", "2026-11-25T11:59:59Z", None),
         ("date", 90, None),

@@ -43,7 +43,7 @@ ALLOWED = [
     (ROLE + "a+b=c,d.e@f-g_h", SESSION + "a+b=c,d.e@f-g_h/x"),
 ]
 
-DENIED = {
+DENIED: dict[str, list[str | None]] = {
     # Look-alikes; a session's name, which is the caller's own choice; another account, partition or kind
     ROLE + "billing": [
         *(SESSION + name for name in ("billing2/x", "xbilling/x", "Billing/x", "billin/x", "other/billing")),
