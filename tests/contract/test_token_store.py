@@ -70,35 +70,24 @@ def test_a_token_comes_back_as_it_was_written(store: SecretsManagerStore) -> Non
     assert read.access_token() == written.access_token()
 
 
-def test_an_intent_comes_back_as_it_was_written(store: SecretsManagerStore) -> None:
-    written = intent()
-    store.put_intent(written)
-    assert store.read_version(written.version) == written
-
-
-def test_the_first_version_is_current_even_if_it_is_an_intent(store: SecretsManagerStore) -> None:
+def test_an_intent_comes_back_as_it_was_written_and_is_current_if_it_is_the_first_version(
+    store: SecretsManagerStore,
+) -> None:
     written = intent()
     store.put_intent(written)
     assert current(store) == written
-    assert set(store.labels().items()) == {
-        (label, written.version) for label in ("INTENT", "MINTING", "AWSCURRENT")
-    }
+    assert store.labels() == dict.fromkeys(("INTENT", "MINTING", "AWSCURRENT"), written.version)
 
 
-def test_an_intent_leaves_the_current_token_alone(store: SecretsManagerStore) -> None:
+def test_an_intent_takes_label_and_lock_and_leaves_the_current_token_alone(
+    store: SecretsManagerStore,
+) -> None:
     held = token()
     store.put_token(held)
-    announced = put_intent(store)
-    assert current(store) == held
-    assert store.labels() == {"AWSCURRENT": held.version, "INTENT": announced, "MINTING": announced}
-
-
-def test_intent_and_lock_lie_on_the_latest_intent(store: SecretsManagerStore) -> None:
-    store.put_token(token())
-    put_intent(store)
-    latest = put_intent(store)
-    labels = store.labels()
-    assert labels["INTENT"] == labels["MINTING"] == latest
+    for _ in range(2):
+        latest = put_intent(store)
+        assert current(store) == held
+        assert store.labels() == {"AWSCURRENT": held.version, "INTENT": latest, "MINTING": latest}
 
 
 def test_an_intent_is_created_once_and_another_ones_is_shown(store: SecretsManagerStore) -> None:
@@ -114,29 +103,16 @@ def test_an_intent_is_created_once_and_another_ones_is_shown(store: SecretsManag
     assert store.versions_kept(datetime.now(UTC) + timedelta(days=400)) == 2
 
 
-def test_a_new_token_is_current_and_the_old_one_previous(store: SecretsManagerStore) -> None:
+def test_a_new_token_is_current_the_old_one_previous_and_neither_is_overwritten(
+    store: SecretsManagerStore,
+) -> None:
     old, new = token(), token()
-    store.put_token(old)
-    store.put_token(new)
-    assert store.labels() == {"AWSCURRENT": new.version, "AWSPREVIOUS": old.version}
-
-
-def test_storing_a_token_again_changes_nothing(store: SecretsManagerStore) -> None:
-    old, new = token(), token()
-    store.put_token(old)
-    store.put_token(new)
-    before = store.labels()
-    store.put_token(new)
-    assert store.labels() == before
-    assert current(store) == new
-
-
-def test_a_version_is_never_overwritten(store: SecretsManagerStore) -> None:
-    written = token()
-    store.put_token(written)
+    for written in (old, new, new):
+        store.put_token(written)
     with pytest.raises(StoreUnavailable):
-        store.put_token(replace(written, run="another"))
-    assert current(store) == written
+        store.put_token(replace(new, run="another"))
+    assert store.labels() == {"AWSCURRENT": new.version, "AWSPREVIOUS": old.version}
+    assert current(store) == new
 
 
 def test_a_version_that_cannot_be_found_may_come_later(store: SecretsManagerStore) -> None:
@@ -152,7 +128,6 @@ def test_what_somebody_wrote_by_hand_is_a_configuration_error(service: Service) 
 
 
 # Labels -------------------------------------------------------------------------------------------------
-
 
 HELD = "LabelHeld"
 MOVES = {
@@ -186,11 +161,11 @@ def test_a_label_leaves_only_the_version_that_it_is_expected_on(
 
 def test_labels_of_ours_survive_a_new_token(store: SecretsManagerStore) -> None:
     mine = put_intent(store)
-    store.move_label("ABANDONED", to=mine, expected_on=None)
-    store.move_label("REFUSED-standby:" + mine, to=mine, expected_on=None)
+    ours = ("ABANDONED", f"REFUSED-standby:{mine}")
+    for label in ours:
+        store.move_label(label, to=mine, expected_on=None)
     store.put_token(token())
-    assert store.labels()["ABANDONED"] == mine
-    assert store.labels()["REFUSED-standby:" + mine] == mine
+    assert [store.labels()[label] for label in ours] == [mine, mine]
 
 
 def test_a_secret_holds_twenty_labels(store: SecretsManagerStore) -> None:

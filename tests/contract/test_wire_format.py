@@ -58,6 +58,9 @@ def complaints(name: str, document: object) -> list[str]:
     return [error.message for error in validator(name).iter_errors(document)]
 
 
+REJECTED = {"rejected_version": made_up.VERSION}
+
+
 def token() -> Token:
     return made_up.token(issued_at=utc_now() - made_up.DAY, expires_at=utc_now() + made_up.YEAR)
 
@@ -153,19 +156,13 @@ def ends_a_line(request: object) -> bool:
 
 
 @given(requests)
-def test_the_function_takes_what_the_schema_allows(request: object) -> None:
+def test_the_function_takes_the_requests_and_rejections_that_the_schemas_allow(request: object) -> None:
+    is_rejection = complaints("rejection", request) == [] and not ends_a_line(request)
+    assert is_taken(parse_rejection, json.dumps(request)) == is_rejection
     if isinstance(request, dict) and any(isinstance(value, float) for value in request.values()):
         return  # 1.0 is an integer to JSON Schema, and none to the function
-    allowed = complaints("token-request", request) == [] and not ends_a_line(request)
-
-    assert is_taken(VendRequest.parse, request) == allowed
-
-
-@given(requests)
-def test_the_door_takes_the_rejections_the_schema_allows(request: object) -> None:
-    allowed = complaints("rejection", request) == [] and not ends_a_line(request)
-
-    assert is_taken(parse_rejection, json.dumps(request)) == allowed
+    is_request = complaints("token-request", request) == [] and not ends_a_line(request)
+    assert is_taken(VendRequest.parse, request) == is_request
 
 
 @given(st.one_of(st.none(), versions), st.one_of(st.none(), st.integers(0, 99)))
@@ -193,38 +190,63 @@ def test_both_doors_give_the_same_answer_and_the_client_reads_it() -> None:
     assert response["headers"]["ETag"] == f'"{current.version}"'
 
 
-FAILURES: dict[str, tuple[Token | errors.TokenVendingError | None, dict[str, Any], int]] = {
-    "TokenUnavailable": (None, {}, 503),
-    "StoreUnavailable": (StoreUnavailable("Secrets Manager throttles."), {}, 503),
-    "ConfigurationError": (ConfigurationError("The secret holds no token of ours."), {}, 500),
-    "InvalidRequest": (token(), {"min_seconds": -1}, 400),
+type Failure = tuple[Token | errors.TokenVendingError | None, dict[str, Any], int, str, int | None]
+# What the store holds or raises, the request, then the HTTP status, the error and its own retry_after.
+FAILURES: dict[str, Failure] = {
+    "no token": (None, {}, 503, "TokenUnavailable", 2),
+    "the current version rejected": (token(), REJECTED, 503, "TokenUnavailable", 2),
+    "store": (StoreUnavailable("Secrets Manager throttles."), {}, 503, "StoreUnavailable", None),
+    "store, says when": (StoreUnavailable("x", retry_after=7), {}, 503, "StoreUnavailable", 7),
+    "store, at once": (StoreUnavailable("x", retry_after=0), {}, 503, "StoreUnavailable", 0),
+    "content": (ConfigurationError("The secret holds no token."), {}, 500, "ConfigurationError", None),
+    "request": (token(), {"min_seconds": -1}, 400, "InvalidRequest", None),
+    "unknown field": (token(), {"x": 1}, 400, "InvalidRequest", None),
 }
+failures = pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 
 
-@pytest.mark.parametrize("name", FAILURES)
-def test_a_direct_error_fits_its_schema_and_the_client_names_it(name: str) -> None:
-    content, request, _ = FAILURES[name]
+@failures
+def test_a_direct_error_fits_its_schema_the_client_names_it_and_it_is_audited_once(failure: Failure) -> None:
+    content, request, status, error, retry_after = failure
+    audit: list[AuditEvent] = []
     with pytest.raises(errors.TokenVendingError) as caught:
-        doors.direct(request, vendor(content), nowhere)
+        doors.direct(request, vendor(content), audit.append)
     payload = {"errorType": type(caught.value).__name__, "errorMessage": str(caught.value)}
+    told = json.loads(payload["errorMessage"])
 
     assert complaints("direct-error", payload) == []
-    assert complaints("error-message", json.loads(payload["errorMessage"])) == []
-    assert _wire.function_error(json.dumps(payload)).remote_error == name
+    assert complaints("error-message", told) == []
+    assert payload["errorType"] == told["error"] == error
+    assert told.get("retry_after") == retry_after
+    read = _wire.function_error(json.dumps(payload))
+    assert (read.remote_error, read.retry_after) == (error, retry_after)
+    assert [line.outcome for line in audit] == ["invalid" if status == 400 else "unavailable"]
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("name", FAILURES)
-def test_a_problem_fits_its_schema_and_the_client_names_it(name: str) -> None:
-    content, request, status = FAILURES[name]
-    event = http_event(queryStringParameters={field: str(value) for field, value in request.items()})
-    response = doors.http(event, vendor(content), ALLOWED, nowhere)
+@failures
+def test_a_problem_fits_its_schema_and_the_client_names_it(failure: Failure) -> None:
+    content, request, status, error, retry_after = failure
+    if request == REJECTED:
+        event, path, method = rejection(), "/token/rejections", "post"
+    else:
+        query = {field: str(value) for field, value in request.items()}
+        event, path, method = http_event(queryStringParameters=query), "/token", "get"
+    audit: list[AuditEvent] = []
+    response = doors.http(event, vendor(content), ALLOWED, audit.append)
+    document = json.loads(response["body"])
 
-    assert response["statusCode"] == status
-    assert str(status) in OPENAPI["paths"]["/token"]["get"]["responses"]
-    assert complaints("problem", json.loads(response["body"])) == []
-    read = _wire.problem(status, response["body"], response["headers"].get("Retry-After"))
-    assert read.remote_error == name
-    assert (read.retry_after is not None) == (status == 503)
+    assert response["statusCode"] == document["status"] == status
+    assert str(status) in OPENAPI["paths"][path][method]["responses"]
+    assert complaints("problem", document) == []
+    seconds = 5 if status == 503 and retry_after is None else retry_after
+    assert document.get("retry_after") == seconds
+    header = response["headers"].get("Retry-After")
+    assert header == (None if seconds is None else str(seconds))
+    read = _wire.problem(status, response["body"], header)
+    assert (read.remote_error, read.retry_after) == (error, seconds)
+    assert [line.error for line in audit] == [error]
 
 
 def test_a_caller_that_is_not_listed_gets_a_problem_that_the_client_names() -> None:
@@ -233,15 +255,3 @@ def test_a_caller_that_is_not_listed_gets_a_problem_that_the_client_names() -> N
 
     assert complaints("problem", json.loads(response["body"])) == []
     assert type(_wire.problem(403, response["body"], None)).__name__ == "CallerNotAllowed"
-
-
-def test_a_rejection_of_the_current_version_says_when_to_come_back_through_both_doors() -> None:
-    current = token()
-    with pytest.raises(errors.TokenUnavailable) as caught:
-        doors.direct({"rejected_version": current.version}, vendor(current), nowhere)
-    direct = _wire.function_error(json.dumps({"errorType": "x", "errorMessage": str(caught.value)}))
-    event = rejection(current.version)
-    response = doors.http(event, vendor(current), ALLOWED, nowhere)
-    over_http = _wire.problem(response["statusCode"], response["body"], None)
-
-    assert direct.retry_after == over_http.retry_after == 2

@@ -28,25 +28,31 @@ from token_vending.due import (
     may_be_killed_late,
 )
 from token_vending.requests import RefreshRequest
-from token_vending.token import History, Intent, Token
+from token_vending.token import History, Token
 
 TICK = RefreshRequest("run-9")
 FORCED = RefreshRequest("run-9", force=True)
 REJECTION = RefreshRequest("run-9", rejected_version=VERSION)
 LONGER_LIFE = RefreshRequest("run-9", force=True, rejected_version=VERSION)
 OTHER_REJECTION = RefreshRequest("run-9", rejected_version="another version")
+LONGER_THAN_OTHER = RefreshRequest("run-9", force=True, rejected_version="another version")
 DEFAULTS = Rules()
 UNAGED = Rules(max_age=None)
 SUSPECT = aged(SECOND, suspect_until=NOW + SECOND)
+NO_LONGER_SUSPECT = aged(59 * SECOND, suspect_until=NOW)
 MONTH = 30 * DAY
 OLD = 21 * DAY
 YOUNG = 60 * SECOND
 
 
-def state(
-    held: Token | None, credentials_version: str = CREDENTIALS_VERSION, unfinished: Intent | None = None
-) -> State:
-    return State(held, credentials_version, unfinished)
+def unfinished(held: Token | None) -> State:
+    """A run that died may have killed it."""
+    return State(held, CREDENTIALS_VERSION, intent())
+
+
+def changed(held: Token) -> State:
+    """Other credentials have been stored since it was minted."""
+    return State(held, "new")
 
 
 def inside(left: timedelta, reason: str = "expires_soon", lifetime: timedelta = 10 * DAY) -> Token:
@@ -60,10 +66,12 @@ def spent(*minutes_ago: float, age: timedelta | None = None, **changes: object) 
     return aged(minutes_ago[-1] * MINUTE if age is None else age, history=history, **changes)
 
 
-type Case = (
-    tuple[Token | State | None, RefreshRequest, str] | tuple[Token | State | None, RefreshRequest, str, Rules]
-)
-"""What is there (a token, with nothing else to tell), the request, the verdict, and rules other than the defaults."""
+SIX_AND_SUSPECT = spent(*range(15, 9, -1), age=MINUTE, suspect_until=NOW + SECOND)
+
+type Held = Token | State | None
+"""A token with nothing else to tell, or the whole state."""
+type Case = tuple[Held, RefreshRequest, str] | tuple[Held, RefreshRequest, str, Rules]
+"""What is there, the request, the verdict, and rules other than the defaults."""
 CASES: dict[str, Case] = {
     # Nothing to do
     "a healthy token": (token(), TICK, "fresh"),
@@ -71,13 +79,9 @@ CASES: dict[str, Case] = {
     "nothing minted yet": (None, TICK, "no_token"),
     "nothing minted yet, and rejected": (None, REJECTION, "no_token"),
     # An unfinished intent
-    "an unfinished intent": (state(token(), unfinished=intent()), TICK, "unfinished_intent"),
-    "an unfinished intent, no token": (state(None, unfinished=intent()), TICK, "unfinished_intent"),
-    "an unfinished intent, and rejected too young": (
-        state(aged(SECOND), unfinished=intent()),
-        REJECTION,
-        "unfinished_intent",
-    ),
+    "an unfinished intent": (unfinished(token()), TICK, "unfinished_intent"),
+    "an unfinished intent, no token": (unfinished(None), TICK, "unfinished_intent"),
+    "an unfinished intent, rejected too young": (unfinished(aged(SECOND)), REJECTION, "unfinished_intent"),
     # Forced
     "forced": (token(), FORCED, "forced"),
     "forced, a moment after a mint": (aged(SECOND), FORCED, "forced"),
@@ -86,9 +90,9 @@ CASES: dict[str, Case] = {
     "forced, served by a run of a similar name": (token(run="run-99/intent-1"), FORCED, "forced"),
     "forced and served, but too old": (aged(OLD, run="run-9/1"), FORCED, "too_old"),
     # Credentials
-    "changed credentials": (state(token(), "new"), TICK, "credentials_changed"),
-    "changed credentials, a moment after a mint": (state(aged(SECOND), "new"), TICK, "credentials_changed"),
-    "changed credentials, and rejected": (state(token(), "new"), REJECTION, "credentials_changed"),
+    "changed credentials": (changed(token()), TICK, "credentials_changed"),
+    "changed credentials, a moment after a mint": (changed(aged(SECOND)), TICK, "credentials_changed"),
+    "changed credentials, and rejected": (changed(token()), REJECTION, "credentials_changed"),
     # Expiry
     "one second before the window": (expiring(MONTH + SECOND, reason="too_old"), TICK, "too_old"),
     "one second before the window, no age bound": (expiring(MONTH + SECOND), TICK, "fresh", UNAGED),
@@ -121,11 +125,7 @@ CASES: dict[str, Case] = {
     "rejected, a second too young": (aged(YOUNG - SECOND), REJECTION, "too_young_to_reject"),
     "rejected, no minimum age": (aged(0 * SECOND), REJECTION, "rejected", Rules(min_age=0 * SECOND)),
     "rejected young, suspect": (SUSPECT, REJECTION, "rejected"),
-    "rejected young, no longer suspect": (
-        aged(59 * SECOND, suspect_until=NOW),
-        REJECTION,
-        "too_young_to_reject",
-    ),
+    "rejected young, no longer suspect": (NO_LONGER_SUSPECT, REJECTION, "too_young_to_reject"),
     "another version rejected": (token(), OTHER_REJECTION, "rejected_version_not_current"),
     "another version rejected, suspect": (SUSPECT, OTHER_REJECTION, "rejected_version_not_current"),
     "minted in the future, rejected": (aged(-DAY), REJECTION, "rejected"),
@@ -135,35 +135,23 @@ CASES: dict[str, Case] = {
     "two of them, the pause of two minutes not over": (spent(4, 1.9), REJECTION, "foreign_minter"),
     "two of them, the pause over": (spent(4, 2), REJECTION, "rejected"),
     "two of them, the token suspect": (spent(4, 1.9, suspect_until=NOW + SECOND), REJECTION, "rejected"),
-    "six within the hour, the token suspect": (
-        spent(*range(15, 9, -1), age=MINUTE, suspect_until=NOW + SECOND),
-        REJECTION,
-        "foreign_minter",
-    ),
+    "six within the hour, the token suspect": (SIX_AND_SUSPECT, REJECTION, "foreign_minter"),
     "a used up budget does not hinder a tick": (spent(4, 1, age=OLD), TICK, "too_old"),
     "a used up budget does not hinder a person": (spent(4, 1), FORCED, "forced"),
-    "a used up budget does not hinder new credentials": (
-        state(spent(4, 1), "new"),
-        TICK,
-        "credentials_changed",
-    ),
+    "a used up budget does not hinder new credentials": (changed(spent(4, 1)), TICK, "credentials_changed"),
     # A caller who needs a longer life
     "too short-lived for a caller": (token(), LONGER_LIFE, "too_short_lived"),
     "too short-lived for a caller, suspect": (SUSPECT, LONGER_LIFE, "too_young_to_reject"),
     "too short-lived for a caller, the budget used up": (spent(4, 1.9), LONGER_LIFE, "foreign_minter"),
     "too short-lived for a caller, too young": (aged(YOUNG - SECOND), LONGER_LIFE, "too_young_to_reject"),
-    "too short-lived, replaced since": (
-        token(),
-        RefreshRequest("run-9", force=True, rejected_version="another version"),
-        "rejected_version_not_current",
-    ),
+    "too short-lived, replaced since": (token(), LONGER_THAN_OTHER, "rejected_version_not_current"),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_whether_a_refresh_is_due(case: Case) -> None:
     held, request, verdict, *rules = case
-    before = held if isinstance(held, State) else state(held)
+    before = held if isinstance(held, State) else State(held, CREDENTIALS_VERSION)
     assert decide(before, request, rules[0] if rules else DEFAULTS, NOW) == Verdict(verdict)
 
 
@@ -181,12 +169,8 @@ def test_which_verdicts_are_due_and_which_of_them_draw_on_the_callers_budget() -
 @pytest.mark.parametrize(
     ("started_at", "over"),
     [
-        (NOW, False),
-        (NOW - LEASE + SECOND, False),
-        (NOW - LEASE, True),
-        (NOW - DAY, True),
-        (NOW + LEASE - SECOND, False),
-        (NOW + LEASE, True),
+        *((NOW + offset, False) for offset in (0 * SECOND, SECOND - LEASE, LEASE - SECOND)),
+        *((NOW + offset, True) for offset in (-LEASE, -DAY, LEASE)),
         (None, True),
     ],
 )
@@ -199,20 +183,22 @@ def test_the_lease_outlives_the_function_and_ends_before_lambdas_retry() -> None
 
 
 def test_a_token_that_the_probe_proves_dead_need_not_be_old() -> None:
-    young = state(aged(SECOND))
+    young = State(aged(SECOND), CREDENTIALS_VERSION)
     assert decide(young, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.REJECTED
-    used_up = state(spent(4, 1.9, age=SECOND))
+    used_up = State(spent(4, 1.9, age=SECOND), CREDENTIALS_VERSION)
     assert decide(used_up, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.FOREIGN_MINTER
 
 
 @pytest.mark.parametrize(
-    ("question", "late"),
+    ("started_at", "late"),
     [
-        (None, False),
-        (intent(started_at=None), True),
-        (intent(started_at=NOW - LEASE - LATE_MINT_WINDOW + SECOND), True),
-        (intent(started_at=NOW - LEASE - LATE_MINT_WINDOW), False),
+        (None, True),
+        (NOW - LEASE - LATE_MINT_WINDOW + SECOND, True),
+        (NOW - LEASE - LATE_MINT_WINDOW, False),
     ],
 )
-def test_an_unfinished_run_may_kill_a_later_token_for_so_long(question: Intent | None, *, late: bool) -> None:
-    assert may_be_killed_late(NOW, question) is late
+def test_an_unfinished_run_may_kill_a_later_token_for_so_long(
+    started_at: datetime | None, *, late: bool
+) -> None:
+    assert may_be_killed_late(NOW, intent(started_at=started_at)) is late
+    assert not may_be_killed_late(NOW, None)

@@ -6,14 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.unit.made_up import DAY, MINUTE, NOW, SECOND, intent, token
-from token_vending.history import (
-    FREE_FAILURES,
-    announced,
-    caller_wait,
-    failure_wait,
-    has_room,
-    quiet,
-)
+from token_vending import history
+from token_vending.history import FREE_FAILURES, caller_wait, failure_wait, has_room, quiet
 from token_vending.token import History, Intent, Token
 
 HOUR = 60 * MINUTE
@@ -22,6 +16,20 @@ NOTHING = timedelta(0)
 
 def mints(*minutes_ago: float) -> History:
     return History(tuple(NOW - ago * MINUTE for ago in minutes_ago))
+
+
+def announced(
+    failed: Intent | None = None,
+    question: Intent | None = None,
+    now: datetime = NOW,
+    *,
+    by_caller: bool = False,
+    before: Token | None = None,
+) -> History:
+    """What the next record says of the earlier ones, unless told otherwise after a healthy token."""
+    return history.announced(
+        before or token(), failed=failed, question=question, now=now, by_caller=by_caller
+    )
 
 
 def spent(*minutes_ago: float) -> Token:
@@ -68,8 +76,7 @@ def test_no_caller_gets_more_than_six_mints_an_hour_and_thirty_a_day(seed: int) 
     while now < NOW + 3 * DAY:
         if caller_wait(held, now, MINUTE) <= timedelta(0):
             taken.append(now)
-            history = announced(held, failed=None, question=None, now=now, by_caller=True)
-            held = token(issued_at=now, history=history)
+            held = token(issued_at=now, history=announced(now=now, by_caller=True, before=held))
         patience = dice.choice((0, 0, 1, 61, 200, 400))
         now += max(caller_wait(held, now, MINUTE), SECOND) + patience * MINUTE
     for window, most in ((HOUR, 6), (DAY, 30)):
@@ -107,65 +114,60 @@ def test_the_pause_after_ten_failures_is_a_twelfth_of_the_time_they_took(
 
 
 def test_failures_are_counted_from_record_to_record() -> None:
-    first = announced(token(), failed=None, question=None, now=NOW, by_caller=False)
+    first = announced()
     assert (first.failures, first.failing_since) == (0, None)
-    began = intent(started_at=NOW, history=first)
-    second = announced(token(), failed=began, question=None, now=NOW + MINUTE, by_caller=False)
+    second = announced(intent(started_at=NOW, history=first), now=NOW + MINUTE)
     assert (second.failures, second.failing_since) == (1, NOW)
-    third = announced(token(), failed=intent(history=second), question=None, now=NOW + HOUR, by_caller=False)
+    third = announced(intent(history=second), now=NOW + HOUR)
     assert (third.failures, third.failing_since) == (2, NOW)
 
 
 def test_what_callers_caused_counts_on_only_while_it_may_have_minted() -> None:
-    begun = announced(token(), failed=None, question=None, now=NOW, by_caller=True)
+    begun = announced(by_caller=True)
     assert begun.caller_mints == (NOW,)
-    died = intent(history=begun)
-    later = NOW + MINUTE
-    taken_over = announced(token(), failed=died, question=died, now=later, by_caller=False)
-    assert taken_over.caller_mints == (later,)
-    minted_nothing = announced(token(), failed=died, question=None, now=later, by_caller=True)
-    assert minted_nothing.caller_mints == (later,)
+    died, later = intent(history=begun), NOW + MINUTE
+    assert announced(died, died, later).caller_mints == (later,)
+    assert announced(died, None, later, by_caller=True).caller_mints == (later,)
 
 
 def test_what_is_taken_over_counts_when_it_is_minted_and_once() -> None:
     """It counted when it was asked for: a question that stayed open for an hour made a seventh mint in an hour."""
     before = token(history=mints(3))
-    asked = announced(before, failed=None, question=None, now=NOW, by_caller=True)
-    again = announced(before, failed=None, question=intent(history=asked), now=NOW + MINUTE, by_caller=False)
-    last = announced(before, failed=None, question=intent(history=again), now=NOW + HOUR, by_caller=False)
+    asked = announced(by_caller=True, before=before)
+    again = announced(None, intent(history=asked), NOW + MINUTE, before=before)
+    last = announced(None, intent(history=again), NOW + HOUR, before=before)
     assert last.caller_mints == (NOW - 3 * MINUTE, NOW + HOUR)
-    forced = announced(before, failed=None, question=None, now=NOW, by_caller=False)
-    ours = announced(before, failed=None, question=intent(history=forced), now=NOW + 2 * DAY, by_caller=False)
+    forced = announced(before=before)
+    ours = announced(None, intent(history=forced), NOW + 2 * DAY, before=before)
     assert ours.caller_mints == ()
 
 
-def test_a_mint_that_another_clock_has_written_is_not_forgotten() -> None:
-    ahead = token(history=History((NOW + 9 * SECOND,)))
-    for by_caller in (False, True):
-        kept = announced(ahead, failed=None, question=None, now=NOW, by_caller=by_caller).caller_mints
-        assert NOW + 9 * SECOND in kept
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_a_mint_that_another_clock_has_written_is_not_forgotten(*, by_caller: bool) -> None:
+    ahead = NOW + 9 * SECOND
+    assert ahead in announced(by_caller=by_caller, before=token(history=History((ahead,)))).caller_mints
 
 
 @pytest.mark.parametrize(
     ("latest", "caller", "tick", "person"),
     [
         (NOW - HOUR + SECOND, 78, 78, 98),
-        (NOW - HOUR, 90, 94, 98),
-        (NOW + DAY, 90, 94, 98),
-        (None, 90, 94, 98),
+        *((latest, 90, 94, 98) for latest in (NOW - HOUR, NOW + DAY, None)),
     ],
 )
 def test_callers_leave_room_for_ticks_and_ticks_for_persons(
     latest: datetime | None, caller: int, tick: int, person: int
 ) -> None:
-    def most(*, for_a_caller: bool = False, by_a_person: bool = False) -> int:
-        return max(
-            kept
+    for most, for_a_caller, by_a_person in (
+        (caller, True, False),
+        (tick, False, False),
+        (person, False, True),
+    ):
+        room = [
+            has_room(kept, latest, NOW, for_a_caller=for_a_caller, by_a_person=by_a_person)
             for kept in range(110)
-            if has_room(kept, latest, NOW, for_a_caller=for_a_caller, by_a_person=by_a_person)
-        )
-
-    assert (most(for_a_caller=True), most(), most(by_a_person=True)) == (caller, tick, person)
+        ]
+        assert room == [kept <= most for kept in range(110)]
 
 
 def test_a_stack_is_quiet_that_has_written_little() -> None:

@@ -1,5 +1,6 @@
 """The environment is read strictly: what cannot be used is an error that names the variable."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,16 @@ REFRESH = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
 VEND = {"TOKEN_SECRET_ID": "token", "REFRESH_FUNCTION_NAME": "refresh:live"}
 
 
+def refresh(**changes: str) -> RefreshSettings:
+    return RefreshSettings.read(REFRESH | changes)
+
+
+def vend(**changes: str) -> VendSettings:
+    return VendSettings.read(VEND | changes)
+
+
 def test_defaults_of_the_refresh_functions_settings() -> None:
-    settings = RefreshSettings.read(REFRESH)
+    settings = refresh()
     assert settings.base_url == DEFAULT_BASE_URL
     assert settings.rules.renew_before == timedelta(days=30)
     assert settings.rules.max_age == timedelta(days=21)
@@ -21,41 +30,38 @@ def test_defaults_of_the_refresh_functions_settings() -> None:
 
 
 def test_defaults_of_the_vend_functions_settings() -> None:
-    settings = VendSettings.read(VEND)
+    settings = vend()
     assert (settings.cache_for, settings.min_age) == (timedelta(seconds=300), timedelta(seconds=60))
     assert settings.allowed_callers.patterns == ()
 
 
 def test_a_zero_is_a_value() -> None:
-    zeros = dict.fromkeys(("RENEW_BEFORE_DAYS", "MIN_AGE_SECONDS", "CACHE_SECONDS"), "0")
-    assert RefreshSettings.read(REFRESH | zeros).rules.renew_before == timedelta(0)
-    assert RefreshSettings.read(REFRESH | zeros).rules.min_age == timedelta(0)
-    assert VendSettings.read(VEND | zeros).cache_for == timedelta(0)
+    assert refresh(RENEW_BEFORE_DAYS="0").rules.renew_before == timedelta(0)
+    assert refresh(MIN_AGE_SECONDS="0").rules.min_age == timedelta(0)
+    assert vend(CACHE_SECONDS="0").cache_for == timedelta(0)
 
 
-def test_a_max_age_of_zero_turns_the_age_bound_off() -> None:
-    assert RefreshSettings.read(REFRESH | {"MAX_AGE_DAYS": "0"}).rules.max_age is None
-
-
-@pytest.mark.parametrize("name", REFRESH)
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_the_refresh_function_needs_its_secrets(name: str, value: str | None) -> None:
-    environment = {key: text for key, text in (REFRESH | {name: value}).items() if text is not None}
+@pytest.mark.parametrize(
+    ("read", "needed", "name"),
+    [
+        *((RefreshSettings.read, REFRESH, name) for name in REFRESH),
+        *((VendSettings.read, VEND, name) for name in VEND),
+    ],
+)
+def test_a_variable_that_a_function_needs_and_lacks_is_named(
+    read: Callable[[dict[str, str]], object], needed: dict[str, str], name: str, value: str | None
+) -> None:
+    others = {key: text for key, text in needed.items() if key != name}
     with pytest.raises(ConfigurationError, match=name):
-        RefreshSettings.read(environment)
-
-
-@pytest.mark.parametrize("name", VEND)
-def test_the_vend_function_needs_its_names(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=name):
-        VendSettings.read({key: value for key, value in VEND.items() if key != name})
+        read(others if value is None else {**others, name: value})
 
 
 @pytest.mark.parametrize("text", ["-", "-1", "1.5", "soon", "1e3", "٣", "9" * 10, "0x10"])
 @pytest.mark.parametrize("name", ["RENEW_BEFORE_DAYS", "MAX_AGE_DAYS", "MIN_AGE_SECONDS"])
 def test_a_number_that_is_none_is_refused(name: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
-        RefreshSettings.read(REFRESH | {name: text})
+        refresh(**{name: text})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,7 @@ def test_a_number_that_is_none_is_refused(name: str, text: str) -> None:
     ],
 )
 def test_a_vendor_address_that_is_allowed_is_taken(url: str) -> None:
-    assert RefreshSettings.read(REFRESH | {"PERSONR_BASE_URL": url}).base_url == url
+    assert refresh(PERSONR_BASE_URL=url).base_url == url
 
 
 @pytest.mark.parametrize(
@@ -95,44 +101,54 @@ def test_a_vendor_address_that_is_allowed_is_taken(url: str) -> None:
         "not a url",
     ],
 )
-def test_an_address_that_credentials_must_not_go_to(url: str) -> None:
+def test_an_address_that_credentials_must_not_go_to_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PERSONR_BASE_URL") as caught:
-        RefreshSettings.read(REFRESH | {"PERSONR_BASE_URL": url})
+        refresh(PERSONR_BASE_URL=url)
     assert "hunter" not in str(caught.value)
 
 
-def test_an_empty_address_is_the_default() -> None:
-    assert RefreshSettings.read(REFRESH | {"PERSONR_BASE_URL": ""}).base_url == DEFAULT_BASE_URL
+@pytest.mark.parametrize("name", ["", "_SECRETS_MANAGER", "_LAMBDA", "_STS"])
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.7:4566", "http://aws.example.com", "ftp://127.0.0.1", "aws"]
+)
+def test_finding_9_neither_function_starts_with_an_aws_endpoint_in_clear(name: str, address: str) -> None:
+    variable = f"AWS_ENDPOINT_URL{name}"
+    for read in (refresh, vend):
+        with pytest.raises(ConfigurationError, match=f"{variable} must be"):
+            read(**{variable: address})
 
 
-def test_a_probe_on_the_vendors_host() -> None:
+@pytest.mark.parametrize(
+    "address", ["https://vpce-1.example.com", "http://127.0.0.1:4566", "http://[::1]:1", ""]
+)
+def test_an_aws_endpoint_is_https_or_on_loopback(address: str) -> None:
+    refresh(AWS_ENDPOINT_URL=address)
+    vend(AWS_ENDPOINT_URL=address)
+
+
+def test_what_is_empty_counts_as_not_set() -> None:
+    settings = refresh(PERSONR_BASE_URL="", STANDBY_CREDENTIALS_SECRET_ID="", PROBE_URL="")
+    assert settings.base_url == DEFAULT_BASE_URL
+    assert (settings.standby_credentials_secret_id, settings.probe_url) == (None, None)
+
+
+def test_a_standby_account_and_a_probe_on_the_vendors_host_are_optional() -> None:
     url = "https://enterprise.personr.co/api/1.1/wf/whoami"
-    assert RefreshSettings.read(REFRESH | {"PROBE_URL": url}).probe_url == url
+    settings = refresh(STANDBY_CREDENTIALS_SECRET_ID=" standby ", PROBE_URL=url)
+    assert (settings.standby_credentials_secret_id, settings.probe_url) == ("standby", url)
 
 
 @pytest.mark.parametrize("url", ["https://enterprise.personr.co.example.com/x", "https://example.com/whoami"])
 def test_a_probe_elsewhere_would_give_the_token_away(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PROBE_URL"):
-        RefreshSettings.read(REFRESH | {"PROBE_URL": url})
+        refresh(PROBE_URL=url)
 
 
-def test_a_standby_account_is_optional() -> None:
-    settings = RefreshSettings.read(REFRESH | {"STANDBY_CREDENTIALS_SECRET_ID": " standby "})
-    assert settings.standby_credentials_secret_id == "standby"
-    assert (
-        RefreshSettings.read(REFRESH | {"STANDBY_CREDENTIALS_SECRET_ID": ""}).standby_credentials_secret_id
-        is None
-    )
-
-
-def test_callers_are_a_list_with_commas() -> None:
-    text = " arn:aws:iam::111122223333:role/a , ,arn:aws:iam::111122223333:user/b,"
-    assert len(VendSettings.read(VEND | {"ALLOWED_CALLERS": text}).allowed_callers.patterns) == 2
-
-
-def test_a_list_with_a_mistake_in_it_lets_nobody_start() -> None:
+def test_callers_are_a_list_with_commas_and_a_mistake_in_it_lets_nobody_start() -> None:
+    role, user = "arn:aws:iam::111122223333:role/a", "arn:aws:iam::111122223333:user/b"
+    assert len(vend(ALLOWED_CALLERS=f" {role} , ,{user},").allowed_callers.patterns) == 2
     with pytest.raises(ConfigurationError, match="AllowedCallers"):
-        VendSettings.read(VEND | {"ALLOWED_CALLERS": "arn:aws:iam::111122223333:role/a,*"})
+        vend(ALLOWED_CALLERS=f"{role},*")
 
 
 @pytest.mark.parametrize(
@@ -145,29 +161,3 @@ def test_a_list_with_a_mistake_in_it_lets_nobody_start() -> None:
 )
 def test_metrics_are_told_apart_by_the_stacks_name(environment: dict[str, str], name: str) -> None:
     assert stack_name(environment) == name
-
-
-@pytest.mark.parametrize(
-    "variable",
-    [
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-        "AWS_ENDPOINT_URL_LAMBDA",
-        "AWS_ENDPOINT_URL_STS",
-    ],
-)
-@pytest.mark.parametrize(
-    "address", ["http://10.0.0.7:4566", "http://aws.example.com", "ftp://127.0.0.1", "aws"]
-)
-def test_finding_9_neither_function_starts_with_an_aws_endpoint_in_clear(variable: str, address: str) -> None:
-    for read, environment in ((RefreshSettings.read, REFRESH), (VendSettings.read, VEND)):
-        with pytest.raises(ConfigurationError, match=f"{variable} must be"):
-            read(environment | {variable: address})
-
-
-@pytest.mark.parametrize(
-    "address", ["https://vpce-1.example.com", "http://127.0.0.1:4566", "http://[::1]:1", ""]
-)
-def test_an_aws_endpoint_is_https_or_on_loopback(address: str) -> None:
-    RefreshSettings.read(REFRESH | {"AWS_ENDPOINT_URL": address})
-    VendSettings.read(VEND | {"AWS_ENDPOINT_URL": address})

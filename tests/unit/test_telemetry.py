@@ -38,31 +38,12 @@ def counted(lines: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def audits(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [line for line in lines if "audit" in line]
-
-
-@pytest.mark.parametrize("hit", [True, False])
-def test_an_ordinary_hand_out_is_one_line_with_audit_and_metrics(
-    hit: bool,  # noqa: FBT001 - a parameter of the test
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (line,) = lines_of(GIVEN._replace(cache_hit=hit), capsys)
-    assert line["audit"] == {
-        "door": "direct",
-        "outcome": "handed_out",
-        "version": "v-1",
-        "fingerprint": "f00",
-        "cache_hit": hit,
-    }
-    assert (line["level"], line["message"], line["request_id"]) == ("INFO", "audit", "request-1")
-    assert counted([line]) == {"TokenVended": 1.0, "VendCacheHit": float(hit)}
-
-
-def test_the_one_line_has_the_form_that_powertools_gives_the_same_metrics(
+def test_an_ordinary_hand_out_is_one_line_of_the_form_that_powertools_gives_the_same_metrics(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (line,) = lines_of(GIVEN, capsys)
+    assert line["audit"] == GIVEN.as_dict()
+    assert (line["level"], line["message"], line["request_id"]) == ("INFO", "audit", "request-1")
     metrics = Metrics(namespace=NAMESPACE)
     metrics.set_default_dimensions(stack="tokens")
     metrics.add_metric(name="TokenVended", unit=MetricUnit.Count, value=1)
@@ -75,43 +56,39 @@ def test_the_one_line_has_the_form_that_powertools_gives_the_same_metrics(
     assert line.keys() - usual.keys() == {"level", "message", "request_id", "audit"}
 
 
+HANDED_OUT = {"TokenVended": 1, "VendCacheHit": 1}
+
+
 @pytest.mark.parametrize(
-    ("event", "level", "metrics"),
+    ("event", "level", "lines", "metrics"),
     [
-        (
-            AuditEvent(Door.HTTP, Outcome.DENIED, caller="arn", error="CallerNotAllowed"),
-            "WARNING",
-            {"VendDenied": 1},
-        ),
-        (AuditEvent(Door.HTTP, Outcome.INVALID, error="InvalidRequest"), "WARNING", {}),
-        (GIVEN._replace(warning="old"), "WARNING", {"TokenVended": 1, "VendCacheHit": 1}),
-        (
-            GIVEN._replace(rejected_version="v-0"),
-            "INFO",
-            {"TokenVended": 1, "VendCacheHit": 1, "TokenRejected": 1},
-        ),
+        (GIVEN, "INFO", 1, HANDED_OUT),
+        (GIVEN._replace(cache_hit=False), "INFO", 1, {"TokenVended": 1, "VendCacheHit": 0}),
+        (GIVEN._replace(warning="old"), "WARNING", 2, HANDED_OUT),
+        (GIVEN._replace(rejected_version="v-0"), "INFO", 2, {**HANDED_OUT, "TokenRejected": 1}),
+        (AuditEvent(Door.HTTP, Outcome.DENIED, caller="arn", error="x"), "WARNING", 2, {"VendDenied": 1}),
+        (AuditEvent(Door.HTTP, Outcome.INVALID, error="InvalidRequest"), "WARNING", 1, {}),
         (
             AuditEvent(Door.DIRECT, Outcome.UNAVAILABLE, rejected_version="v-1", error="TokenUnavailable"),
             "WARNING",
+            2,
             {"TokenRejected": 1},
         ),
     ],
 )
-def test_everything_else_has_a_line_of_its_own_at_its_level(
-    event: AuditEvent, level: str, metrics: dict[str, float], capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = lines_of(event, capsys)
-    (audit,) = audits(lines)
-    assert audit["audit"] == event.as_dict()
-    assert audit["level"] == level
-    assert audit["request_id"] == "request-1"
-    assert counted(lines) == metrics
-
-
-def test_a_request_without_metrics_writes_its_audit_line_and_nothing_else(
+def test_each_request_leaves_one_audit_line_at_its_level_and_its_metrics(
+    event: AuditEvent,
+    level: str,
+    lines: int,
+    metrics: dict[str, float],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert len(lines_of(AuditEvent(Door.HTTP, Outcome.INVALID, error="InvalidRequest"), capsys)) == 1
+    written = lines_of(event, capsys)
+    (audit,) = [line for line in written if "audit" in line]
+    assert audit["audit"] == event.as_dict()
+    assert (audit["level"], audit["request_id"]) == (level, "request-1")
+    assert counted(written) == metrics
+    assert len(written) == lines
 
 
 def test_metrics_of_one_request_do_not_show_up_in_the_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
-"""A description is read strictly, and what it says is what is sent."""
+"""The description of an issuer is read strictly, and what it says is what is sent."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,12 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from urllib3 import HTTPHeaderDict
 
 from tests.kit.descriptions import BUILT_IN, FILES, documents
 from token_vending import issuers
-from token_vending.adapters.exchange import Answer
-from token_vending.adapters.issuer import DescribedIssuer
 from token_vending.adapters.login_request import login_request
 from token_vending.credentials import CredentialField, Credentials
 from token_vending.errors import ConfigurationError
@@ -24,35 +21,17 @@ from token_vending.records import read_credentials
 from token_vending.settings import RefreshSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((ROOT / "docs/schemas/issuer.schema.json").read_text())
+SCHEMA_FILE = ROOT / "docs/schemas/issuer.schema.json"
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
 LEAST: dict[str, Any] = {
     "request": {"url": "https://login.example.com/"},
     "answer": {"token": {"pointer": "/token"}, "default_lifetime_seconds": 3600},
     "refused": [],
 }
 ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
+OTHER_TEXTS = ("", "POST", "{a}", "{", "x\n", "/a\n", "401\n")
 OTHER: st.SearchStrategy[Any] = st.sampled_from(
-    [
-        None,
-        True,
-        0,
-        1.0,
-        -1,
-        10**12,
-        "",
-        "POST",
-        "{a}",
-        "{",
-        "x\n",
-        "/a\n",
-        "401\n",
-        [],
-        {},
-        [{}],
-        {"pointer": "/a"},
-        ["5xx"],
-        ["200"],
-    ]
+    [None, True, 0, 1.0, -1, 10**12, *OTHER_TEXTS, [], {}, [{}], {"pointer": "/a"}, ["5xx"], ["200"]]
 )
 MANY = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
@@ -86,10 +65,6 @@ def test_what_is_delivered_is_as_the_schema_says_and_fits_into_the_environment(f
     Draft202012Validator(SCHEMA).validate(document)
     assert document["source"].startswith(("https://", "Personr"))
     assert len(json.dumps(document, separators=(",", ":"))) <= 2500
-
-
-def test_the_schema_is_a_schema() -> None:
-    Draft202012Validator.check_schema(SCHEMA)
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -161,10 +136,8 @@ def test_an_issuer_that_is_not_built_in_is_refused(name: str) -> None:
         load(name)
 
 
-def test_the_refresh_functions_schema_is_in_the_layer() -> None:
-    assert (ROOT / "docs/schemas/issuer.schema.json").resolve() == Path(issuers.__file__).with_name(
-        "issuer.schema.json"
-    )
+def test_the_schema_of_the_docs_is_the_one_in_the_layer() -> None:
+    assert SCHEMA_FILE.resolve() == Path(issuers.__file__).with_name("issuer.schema.json")
 
 
 def test_the_page_of_issuers_names_every_description_and_its_example_can_be_used() -> None:
@@ -193,30 +166,19 @@ def test_oauth2_sends_form_encoded_basic_credentials() -> None:
 
 
 def test_oauth2_sends_the_credentials_in_the_body_where_told_to() -> None:
-    headers, body = request_of(
-        "oauth2-client-credentials-body", client_id="i", client_secret="s&", scope="read"
-    )
+    fields = {"client_id": "i", "client_secret": "s&", "scope": "read"}
+    headers, body = request_of("oauth2-client-credentials-body", **fields)
     assert headers == {"content-type": "application/x-www-form-urlencoded"}
-    assert dict(parse_qsl(body)) == {
-        "grant_type": "client_credentials",
-        "client_id": "i",
-        "client_secret": "s&",
-        "scope": "read",
-    }
+    assert dict(parse_qsl(body)) == {"grant_type": "client_credentials", **fields}
 
 
-def test_an_optional_field_that_the_secret_lacks_is_left_out() -> None:
+def test_a_json_body_is_nested_and_leaves_out_an_optional_field_that_the_secret_lacks() -> None:
     assert json.loads(request_of("thetvdb-v4", apikey="k")[1]) == {"apikey": "k"}
     assert json.loads(request_of("thetvdb-v4", apikey="k", pin="p")[1]) == {"apikey": "k", "pin": "p"}
-
-
-def test_a_nested_json_body() -> None:
     fields = {"username": "u", "password": 'p"{x}', "user_domain": "d", "project": "j", "project_domain": "e"}
     identity = json.loads(request_of("openstack-keystone-v3", **fields)[1])["auth"]["identity"]
-    assert identity == {
-        "methods": ["password"],
-        "password": {"user": {"name": "u", "domain": {"name": "d"}, "password": 'p"{x}'}},
-    }
+    user = {"name": "u", "domain": {"name": "d"}, "password": 'p"{x}'}
+    assert identity == {"methods": ["password"], "password": {"user": user}}
 
 
 def test_a_header_of_the_description_wins_over_the_computed_one() -> None:
@@ -250,46 +212,12 @@ def test_the_fields_of_the_secret_are_those_that_the_description_names() -> None
     )
 
 
-def test_a_missing_field_is_named_with_the_command_that_mends_it() -> None:
+def test_a_missing_field_is_named_with_the_command_that_sets_it() -> None:
     wanted = BUILT_IN["oauth2-client-credentials"].fields
     with pytest.raises(ConfigurationError, match="'client_secret' is missing") as caught:
         read_credentials("v", '{"client_id": "hunter2"}', wanted=wanted)
     assert '{"client_id": "...", "client_secret": "..."}' in caught.value.detail
     assert "hunter2" not in caught.value.detail
-
-
-# The lifetime --------------------------------------------------------------------------------------------
-
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("unit", "stated", "seconds"),
-    [
-        ("seconds", 90, 90),
-        ("milliseconds", "90000", 90),
-        ("minutes", 2, 120),
-        ("hours", 1.0, 3600),
-        ("days", 1, 86_400),
-        ("date", "2026-11-25T12:01:30.000Z", 90),
-        ("date", "2026-11-25T13:01:30+01:00", 90),
-        ("epoch_seconds", int(NOW.timestamp()) + 90, 90),
-        ("epoch_milliseconds", (int(NOW.timestamp()) + 90) * 1000, 90),
-        ("date", "2026-11-25T12:01:30", None),
-        ("date", "2026-11-25T11:59:59Z", None),
-        ("date", 90, None),
-        ("seconds", "2026-11-25T12:01:30Z", None),
-        ("days", 3661, None),
-        ("epoch_seconds", 90, None),
-        ("epoch_seconds", (int(NOW.timestamp()) + 90) * 1000, None),
-    ],
-)
-def test_a_lifetime_in_every_unit(unit: str, stated: object, seconds: int | None) -> None:
-    description = read(changed(answer__lifetime={"pointer": "/expiry", "unit": unit}), name="tried")
-    answer = Answer(200, HTTPHeaderDict(), json.dumps({"token": "t", "expiry": stated}).encode())
-    minted = DescribedIssuer(description, clock=lambda: NOW).read(answer, Credentials("v", {}))
-    assert minted.lifetime == timedelta(seconds=3600 if seconds is None else seconds)
-    assert (minted.warning is None) is (seconds is not None)
 
 
 # The settings --------------------------------------------------------------------------------------------
