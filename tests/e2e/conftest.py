@@ -9,8 +9,6 @@ from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
 
 FIRES_WITHIN_SECONDS = 90.0
-# A caller's copy and the vend function's are old soon, so that a test need not wait long for it.
-CACHE_SECONDS = 1
 # It wants a deployed stack to be named.
 collect_ignore = [] if os.environ.get("AWS_SAM_STACK_NAME") else ["test_smoke.py"]
 
@@ -40,7 +38,8 @@ def stack(started_stacks: Path) -> Iterator[EmbeddedStack]:
     """One deployed stack for all end-to-end tests, with the credentials put in."""
     with started_stacks.open("a") as file:
         file.write(f"{os.getpid()}\n")
-    with EmbeddedStack({"CacheSeconds": str(CACHE_SECONDS)}) as stack:
+    # A caller's copy and the vend function's are old soon, so that a test need not wait long for it.
+    with EmbeddedStack({"CacheSeconds": "1"}) as stack:
         yield stack
 
 

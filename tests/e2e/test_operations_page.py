@@ -50,10 +50,10 @@ def _publish_and_deploy(stack: EmbeddedStack) -> None:
         name = stack.outputs[output]
         functions.update_function_configuration(FunctionName=name, Description="left by a failed deployment")
         functions.publish_version(FunctionName=name)
-    stack.deploy({"CacheSeconds": "45"})
+    stack.deploy({"CacheSeconds": "2"})
     assert stack.current_version() == version
     answer = stack.vend().payload
-    assert (answer["version"], answer["cache_seconds"]) == (version, 45)
+    assert (answer["version"], answer["cache_seconds"]) == (version, 2)
 
 
 BEFORE: dict[str, Callable[[EmbeddedStack], None]] = {
@@ -83,7 +83,6 @@ def _the_version_before_is_live(stack: EmbeddedStack) -> None:
         live = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
         versions = [v["Version"] for v in functions.list_versions_by_function(FunctionName=name)["Versions"]]
         assert int(live) < int(versions[-2]) < int(versions[-1])
-        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=versions[-1])
 
 
 AFTER: dict[str, Callable[[EmbeddedStack], None]] = {

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import CACHE_SECONDS
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stand_ins.loopback import Request, Response
@@ -128,8 +127,8 @@ def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consum
         mint_requests_before = len(stack.personr.mint_requests)
         seen_before = len(stack.personr.seen)
         for _ in range(KILLS):
-            # As old as this, no copy of the vend function's is served unasked.
-            time.sleep(CACHE_SECONDS + 0.25)
+            # No copy of the vend function's that is as old as this is served unasked.
+            time.sleep(stack.vend().payload["cache_seconds"] + 0.25)
             let_every_process_call(consumer, pool)
             results += pool.map(call, range(CALLS_PER_KILL))
 
