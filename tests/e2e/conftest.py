@@ -15,9 +15,13 @@ collect_ignore = [] if os.environ.get("AWS_SAM_STACK_NAME") else ["test_smoke.py
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the end-to-end tests, those marked `last` come last; tests/conftest.py has put all of them first."""
+    """End-to-end tests first, and of these the ones that need no token: the schedule takes a minute for the first."""
     items.sort(
-        key=lambda item: (item.get_closest_marker("e2e") is None, item.get_closest_marker("last") is not None)
+        key=lambda item: (
+            item.get_closest_marker("e2e") is None,
+            item.get_closest_marker("last") is not None,
+            "minted" in getattr(item, "fixturenames", ()),
+        )
     )
 
 
@@ -34,7 +38,8 @@ def stack(started_stacks: Path) -> Iterator[EmbeddedStack]:
     """One deployed stack for all end-to-end tests, with the credentials put in."""
     with started_stacks.open("a") as file:
         file.write(f"{os.getpid()}\n")
-    with EmbeddedStack() as stack:
+    # A caller's copy and the vend function's are old soon, so that a test need not wait long for it.
+    with EmbeddedStack({"CacheSeconds": "1"}) as stack:
         yield stack
 
 

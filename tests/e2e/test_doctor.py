@@ -5,24 +5,26 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.aws_cli import AwsCli
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
+from token_vending_ops.deployed import DeployedStack
+from token_vending_ops.doctor import examine
+from token_vending_ops.findings import Finding
 
 pytestmark = pytest.mark.timeout(240)
 
 
 class Doctor:
-    """The program as an operator starts it."""
+    """The doctor in this process, where its second of start-up is paid once; `run` starts it as an operator does."""
 
     def __init__(self, stack: EmbeddedStack, aws: AwsCli) -> None:
         self.stack = stack
-        self._aws = aws
+        self._session = stack.root_session()
         self._environment = {
             **stack.ministack.environment,
             "PATH": f"{aws.folder}:{os.environ['PATH']}",
@@ -30,44 +32,33 @@ class Doctor:
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "token_vending_ops", "doctor", *arguments]
         return subprocess.run(
-            [sys.executable, "-m", "token_vending_ops", "doctor", *arguments],
-            env=self._environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            command, env=self._environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
         )
 
-    def findings(self) -> list[dict[str, str]]:
-        finished = self.run("--stack", "token-vending", "--json")
-        report: dict[str, Any] = json.loads(finished.stdout)
-        assert finished.returncode == report["exit_code"], finished.stderr
-        findings: list[dict[str, str]] = report["findings"]
-        return findings
+    def findings(self) -> list[Finding]:
+        return examine(DeployedStack("token-vending", self._session))
 
-    def finding(self, saw: str) -> dict[str, str]:
+    def finding(self, saw: str) -> Finding:
         """The one that says this."""
         findings = self.findings()
-        found = [finding for finding in findings if saw in finding["saw"]]
+        found = [finding for finding in findings if saw in finding.saw]
         assert len(found) == 1, findings
         return found[0]
 
-    def mend(self, finding: dict[str, str]) -> None:
+    def mend(self, finding: Finding) -> None:
+        command = ["bash", "-euc", finding.mend]
         subprocess.run(
-            ["bash", "-euc", finding["mend"]],
-            cwd=ROOT,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            check=True,
-            timeout=60,
+            command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, check=True, timeout=60
         )
 
 
 @pytest.fixture(scope="module")
-def doctor(minted: EmbeddedStack, aws: AwsCli) -> Doctor:
-    return Doctor(minted, aws)
+def doctor(minted: EmbeddedStack, aws: AwsCli) -> Iterator[Doctor]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", minted.ministack.url)
+        yield Doctor(minted, aws)
 
 
 def set_schedule(stack: EmbeddedStack, state: str) -> None:
@@ -143,7 +134,7 @@ def test_credentials_that_cannot_be_used_are_found(doctor: Doctor) -> None:
     before = secrets.get_secret_value(SecretId=secret)["SecretString"]
     doctor.stack.put_credentials(email="a:b@example.com")
     try:
-        assert doctor.finding("holds a colon")["severity"] == "CRITICAL"
+        assert doctor.finding("holds a colon").severity.name == "CRITICAL"
     finally:
         secrets.put_secret_value(SecretId=secret, SecretString=before)
 
@@ -167,9 +158,9 @@ def test_what_harms_callers_is_found_and_mended_by_the_command_under_the_finding
 ) -> None:
     harm(doctor.stack)
     finding = doctor.finding(says.format(vend=doctor.stack.outputs["VendFunctionName"]))
-    assert (finding["check"], finding["severity"]) == (check, "CRITICAL")
+    assert (finding.check, finding.severity.name) == (check, "CRITICAL")
     doctor.mend(finding)
-    assert {found["severity"] for found in doctor.findings() if found["check"] == check} == {"OK"}
+    assert {found.severity.name for found in doctor.findings() if found.check == check} == {"OK"}
 
 
 def test_a_lock_that_a_dead_run_left_is_taken_over_by_the_command_under_the_finding(doctor: Doctor) -> None:
@@ -187,9 +178,9 @@ def test_a_lock_that_a_dead_run_left_is_taken_over_by_the_command_under_the_find
         )
         secrets.update_secret_version_stage(SecretId=secret, VersionStage="MINTING", MoveToVersionId=version)
         finding = doctor.finding("left by a run that died")
-        assert finding["severity"] == "WARNING"
+        assert finding.severity.name == "WARNING"
         doctor.mend(finding)
-        assert doctor.finding("free")["check"] == "lock"
+        assert doctor.finding("free").check == "lock"
     finally:
         set_schedule(stack, "ENABLED")
 
@@ -204,35 +195,35 @@ def test_a_setting_that_never_reached_the_aliases_is_found_and_published(doctor:
             FunctionName=name, Environment={"Variables": {**environment, "CACHE_SECONDS": seconds}}
         )
         finding = doctor.finding("VendFunction:live runs version")
-        assert finding["severity"] == "WARNING"
+        assert finding.severity.name == "WARNING"
         doctor.mend(finding)
-        assert doctor.finding("VendFunction:live runs what")["severity"] == "OK"
+        assert doctor.finding("VendFunction:live runs what").severity.name == "OK"
         live = functions.get_function_configuration(FunctionName=name, Qualifier="live")
         assert live["Environment"]["Variables"]["CACHE_SECONDS"] == seconds
         # The emulator takes /aliases/url for the path of a Function URL, so this alias cannot be moved there.
         of_url = doctor.finding("VendFunction:url runs")
         if seconds == "61":
-            assert of_url["severity"] == "WARNING"
-            assert of_url["mend"] == finding["mend"].replace("--name live", "--name url")
+            assert of_url.severity.name == "WARNING"
+            assert of_url.mend == finding.mend.replace("--name live", "--name url")
         else:
-            assert of_url["severity"] == "OK"
+            assert of_url.severity.name == "OK"
 
 
 def test_a_message_that_was_put_aside_is_found(doctor: Doctor) -> None:
     queues = doctor.stack.client("sqs")
     url = doctor.stack.resource("RefreshFailureQueue")
     queues.send_message(QueueUrl=url, MessageBody="{}")
-    assert doctor.finding("1 in RefreshFailureQueue")["severity"] == "WARNING"
+    assert doctor.finding("1 in RefreshFailureQueue").severity.name == "WARNING"
     queues.purge_queue(QueueUrl=url)
 
 
-def test_an_alarm_names_its_section_of_the_operations_page(doctor: Doctor) -> None:
-    doctor.stack.client("cloudwatch").set_alarm_state(
-        AlarmName="token-vending-foreign-minter", StateValue="ALARM", StateReason="a test"
-    )
-    finding = doctor.finding("token-vending-foreign-minter is in ALARM")
-    assert finding["severity"] == "CRITICAL"
-    assert finding["saw"].endswith("docs/operations.md#foreign-minter")
-    doctor.stack.client("cloudwatch").set_alarm_state(
-        AlarmName="token-vending-foreign-minter", StateValue="OK", StateReason="a test"
-    )
+def test_an_alarm_names_its_section_of_the_operations_page_and_sets_the_exit_code(doctor: Doctor) -> None:
+    set_state = doctor.stack.client("cloudwatch").set_alarm_state
+    alarm = "token-vending-foreign-minter"
+    set_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+    finished = doctor.run("--stack", "token-vending", "--json")
+    set_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
+    report = json.loads(finished.stdout)
+    (finding,) = [found for found in report["findings"] if found["saw"].startswith(alarm)]
+    assert (finding["severity"], finished.returncode, report["exit_code"]) == ("CRITICAL", 2, 2)
+    assert finding["saw"] == f"{alarm} is in ALARM: docs/operations.md#foreign-minter"

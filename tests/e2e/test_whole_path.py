@@ -67,11 +67,3 @@ def test_a_rule_on_the_default_bus_hears_of_a_refresh(minted: EmbeddedStack) -> 
         "expires_at": forced.payload["expires_at"],
         "reason": "forced",
     }
-
-
-def test_a_new_deployment_leaves_the_token_alone(minted: EmbeddedStack) -> None:
-    version = minted.current_version()
-    minted.deploy({"CacheSeconds": "30"})
-    assert minted.current_version() == version
-    reply = minted.vend()
-    assert (reply.payload["version"], reply.payload["cache_seconds"]) == (version, 30)

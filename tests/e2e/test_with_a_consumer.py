@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -14,12 +14,17 @@ import pytest
 
 from tests.kit.personr import WHOAMI_PATH
 from tests.kit.stack import EmbeddedStack
+from tests.kit.stand_ins.loopback import Request, Response
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "consumer" / "template.yaml"
-CALLS = 200
-KILLED_BEFORE_CALL = {20, 60, 100, 140, 180}
+KILLS = 5
+CALLS_PER_KILL = 40
+# Some calls are under way then.
+KILLED_BEFORE_CALL = 10
 AT_ONCE = 4
-CACHE_SECONDS = 2
+# The consumer waits for the API's answer for 5 seconds.
+HELD_SECONDS = 2.0
+MOST_ROUNDS = 30
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -44,11 +49,9 @@ def consumer(minted: EmbeddedStack) -> Iterator[Consumer]:
     given = ("VendFunctionArn", "CallerPolicyArn", "TokenClientLayerArn")
     parameters = {name: minted.outputs[name] for name in given}
     parameters["PersonrEndpoint"] = f"{minted.personr.url}{WHOAMI_PATH}"
-    minted.deploy({"CacheSeconds": str(CACHE_SECONDS)})
     outputs = minted.deploy_beside("personr-consumer", str(TEMPLATE), parameters)
     yield Consumer(minted, outputs["ConsumerName"], minted.client("lambda"))
     minted.client("cloudformation").delete_stack(StackName="personr-consumer")
-    minted.deploy({"CacheSeconds": "60"})
 
 
 def restore_the_budget(stack: EmbeddedStack) -> None:
@@ -57,6 +60,48 @@ def restore_the_budget(stack: EmbeddedStack) -> None:
     secret = stack.outputs["TokenSecretArn"]
     record = json.loads(manager.get_secret_value(SecretId=secret)["SecretString"])
     manager.put_secret_value(SecretId=secret, SecretString=json.dumps(record | {"caller_mints": []}))
+
+
+def failed(results: list[tuple[str | None, Any]]) -> list[tuple[str | None, Any]]:
+    return [result for result in results if result[0] is not None or result[1]["status"] != HTTPStatus.OK]
+
+
+def start_every_process(consumer: Consumer, pool: Executor) -> None:
+    """A caller waits for a token for 20 seconds. On a busy machine that is what a few starts of functions take, since
+    the emulator unpacks the layers for each.
+    """
+    list(pool.map(lambda _: consumer.stack.refresh({}), range(AT_ONCE)))
+    list(pool.map(lambda _: consumer.stack.vend(), range(AT_ONCE)))
+    assert failed(list(pool.map(lambda _: consumer.call(), range(AT_ONCE)))) == []
+
+
+def let_every_process_call(consumer: Consumer, pool: Executor) -> None:
+    """Afterwards each of the consumer's processes holds the current token: the API has had all of them waiting at once.
+
+    One that was idle during a kill may otherwise be two tokens behind after the next, since its client serves an old
+    copy when the vend function has not answered within 2 seconds (a busy machine). A call repeats its request once.
+    """
+    personr, turn = consumer.stack.personr, threading.Condition()
+    answer = personr._answer_whoami
+    for _ in range(MOST_ROUNDS):
+        waiting: list[Request] = []
+        met: list[bool] = []
+
+        def answer_all_at_once(
+            request: Request, waiting: list[Request] = waiting, met: list[bool] = met
+        ) -> Response:
+            with turn:
+                waiting.append(request)
+                turn.notify_all()
+                met.append(turn.wait_for(lambda: len(waiting) >= AT_ONCE, HELD_SECONDS))
+            return answer(request)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(personr, "_answer_whoami", answer_all_at_once)
+            assert failed(list(pool.map(lambda _: consumer.call(), range(AT_ONCE)))) == []
+        if all(met):
+            return
+    pytest.fail(f"in {MOST_ROUNDS} rounds the consumer's processes have not met")
 
 
 def test_a_consumer_gets_its_answer(consumer: Consumer) -> None:
@@ -68,52 +113,32 @@ def test_a_consumer_gets_its_answer(consumer: Consumer) -> None:
 
 def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consumer) -> None:
     stack = consumer.stack
-    restore_the_budget(stack)
-    mints_before = stack.personr.mint_count()
-    mint_requests_before = len(stack.personr.mint_requests)
-    seen_before = len(stack.personr.seen)
-    turn = threading.Condition()
-    begun = kills = 0
-    under_way: set[int] = set()
+    results: list[tuple[str | None, Any]] = []
 
-    def begin() -> int:
-        nonlocal begun, kills
-        with turn:
-            begun += 1
-            number = begun
-            if number in KILLED_BEFORE_CALL:
-                # A call repeats its request once. One that is still being healed of the kill before, however
-                # slow this machine is, must not have its second token killed too; others may be under way.
-                assert turn.wait_for(
-                    lambda: min(under_way, default=number) > number - 2 * AT_ONCE, timeout=60
-                )
-                # An idle consumer that kept a copy over two kills would be two versions behind.
-                time.sleep(CACHE_SECONDS + 0.5)
-                stack.personr.mint_elsewhere()
-                kills += 1
-            under_way.add(number)
-        return number
-
-    def call(_number: int) -> tuple[str | None, Any]:
-        number = begin()
-        try:
-            return consumer.call()
-        finally:
-            with turn:
-                under_way.remove(number)
-                turn.notify_all()
+    def call(number: int) -> tuple[str | None, Any]:
+        if number == KILLED_BEFORE_CALL:
+            stack.personr.mint_elsewhere()
+        return consumer.call()
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(call, range(CALLS)))
+        start_every_process(consumer, pool)
+        restore_the_budget(stack)
+        mints_before = stack.personr.mint_count()
+        mint_requests_before = len(stack.personr.mint_requests)
+        seen_before = len(stack.personr.seen)
+        for _ in range(KILLS):
+            # No copy of the vend function's that is as old as this is served unasked.
+            time.sleep(stack.vend().payload["cache_seconds"] + 0.25)
+            let_every_process_call(consumer, pool)
+            results += pool.map(call, range(CALLS_PER_KILL))
 
-    failed = [result for result in results if result[0] is not None or result[1]["status"] != 200]
     mints = stack.personr.mint_count() - mints_before
     ours = len(stack.personr.mint_requests) - mint_requests_before
     refused = [seen for seen in stack.personr.seen[seen_before:] if seen.status == HTTPStatus.UNAUTHORIZED]
-    assert failed == []
-    assert kills == len(KILLED_BEFORE_CALL)
-    assert mints - ours == kills, "each kill was a foreign mint, and a mint by nobody's request"
+    assert failed(results) == []
+    assert len(results) == 200
+    assert mints - ours == KILLS, "each kill was a foreign mint, and a mint by nobody's request"
     lines = (json.loads(line) for line in stack.log_lines("refresh") if '"refresh":{' in line)
     reports = [(line["refresh"]["outcome"], line["refresh"]["reason"]) for line in lines]
-    assert ours == kills, f"one of ours to heal each, and none besides: {reports}"
-    assert len(refused) >= kills, "each kill was met by a call at least"
+    assert ours == KILLS, f"one of ours to heal each, and none besides: {reports}"
+    assert len(refused) >= KILLS, "each kill was met by a call at least"

@@ -149,8 +149,8 @@ def http_event(name: str, role: str) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ causes and alarms
 
 
-def test_nothing_goes_off_while_all_is_well(night: Night) -> None:
-    for _ in range(6):
+def test_no_alarm_goes_off_in_two_quiet_hours(night: Night) -> None:
+    for _ in range(2):
         night.quiet_hour()
         assert night.ask().ok
     assert [name for _, name in night.alarms.pages()] == []
@@ -209,7 +209,7 @@ def test_a_cause_sets_off_its_alarm_and_no_other(
     assert night.alarms.in_alarm() == alarms | {composite}
 
 
-def test_no_refresh_for_two_periods(night: Night) -> None:
+def test_refresh_not_succeeding_goes_off_after_two_failed_ticks(night: Night) -> None:
     night.quiet_hour()
     night.world.age_token(22 * DAY_SECONDS)
     night.world.vendor.always(BROKEN_VENDOR)
@@ -220,21 +220,21 @@ def test_no_refresh_for_two_periods(night: Night) -> None:
     assert "RefreshNotSucceedingAlarm" in night.alarms.in_alarm()
 
 
-def test_the_schedule_is_dead(night: Night) -> None:
+def test_no_tick_goes_off_after_four_silent_periods(night: Night) -> None:
     night.quiet_hour()
     # CloudWatch looks two periods further back for real data before it counts missing ones.
     night.pass_time(4 * TICK)
     assert "NoTickAlarm" in night.alarms.in_alarm()
 
 
-def test_there_is_no_token(night: Night) -> None:
+def test_token_missing_goes_off_when_the_first_refresh_fails(night: Night) -> None:
     night.world.vendor.always(BROKEN_VENDOR)
     assert not night.tick().ok
     night.pass_time(MINUTE)
     assert "TokenMissingAlarm" in night.alarms.in_alarm()
 
 
-def test_the_latch_keeps_the_alarm_on_until_the_credentials_change(night: Night) -> None:
+def test_refused_credentials_page_once_and_their_alarms_end_when_the_credentials_change(night: Night) -> None:
     night.quiet_hour()
     night.world.vendor.set_password("changed by somebody")
     night.world.age_token(22 * DAY_SECONDS)
@@ -246,7 +246,7 @@ def test_the_latch_keeps_the_alarm_on_until_the_credentials_change(night: Night)
     night.quiet_hour()
 
 
-def test_somebody_else_mints(stack: Stack) -> None:
+def test_foreign_minter_goes_off_at_the_first_report_beyond_the_hours_limit_of_mints(stack: Stack) -> None:
     with Night(stack, {"MIN_AGE_SECONDS": "0"}) as night:
         night.quiet_hour()
         for death in range(1 + MOST_CALLER_MINTS[0][1]):
@@ -256,7 +256,7 @@ def test_somebody_else_mints(stack: Stack) -> None:
         assert "ForeignMinterAlarm" in night.alarms.in_alarm()
 
 
-def test_many_denials(night: Night) -> None:
+def test_denials_goes_off_at_the_eleventh_refused_request_in_five_minutes(night: Night) -> None:
     night.quiet_hour()
     event = http_event("http-vend.json", "stranger")
     for _ in range(10):
@@ -269,7 +269,9 @@ def test_many_denials(night: Night) -> None:
 
 
 @pytest.mark.parametrize("queue", ["RefreshFailureQueue", "ScheduleFailureQueue"])
-def test_a_message_in_an_idle_queue_that_cloudwatch_hears_of_late(night: Night, queue: str) -> None:
+def test_a_dead_letters_alarm_sees_a_message_that_cloudwatch_reports_fifteen_minutes_late(
+    night: Night, queue: str
+) -> None:
     """Up to 15 minutes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html"""
     night.quiet_hour()
     sent = night.now
@@ -304,7 +306,9 @@ def test_before_the_first_tick_the_alarms_that_take_silence_for_a_failure_go_off
     ("alarm", "event"),
     [("VendErrorsAlarm", {}), ("VendHttpErrorsAlarm", http_event("http-vend.json", "orders-service"))],
 )
-def test_the_hand_out_fails_while_the_token_is_fine(night: Night, alarm: str, event: dict[str, Any]) -> None:
+def test_failing_hand_outs_set_off_the_alarm_of_their_door_and_no_other(
+    night: Night, alarm: str, event: dict[str, Any]
+) -> None:
     night.quiet_hour()
     night.lose_the_store()
     night.ask_often(event)

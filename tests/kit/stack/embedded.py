@@ -162,7 +162,7 @@ class EmbeddedStack:
             )
             with self._step("deploy the template (sam deploy)"):
                 self.deploy()
-            self._empty_the_secrets()
+            empty_secrets(self.client("secretsmanager"))
             if self._with_credentials:
                 self.put_credentials()
             self._closing = opening.pop_all()
@@ -405,17 +405,6 @@ class EmbeddedStack:
         stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def _empty_the_secrets(self) -> None:
-        # CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one.
-        manager = self.client("secretsmanager")
-        for output in ("CredentialsSecretArn", "TokenSecretArn"):
-            for version in manager.list_secret_version_ids(SecretId=self.outputs[output])["Versions"]:
-                manager.update_secret_version_stage(
-                    SecretId=self.outputs[output],
-                    VersionStage="AWSCURRENT",
-                    RemoveFromVersionId=version["VersionId"],
-                )
-
     def _invoke(self, name: str, payload: Mapping[str, Any], session: boto3.Session | None) -> Reply:
         answer = self.client("lambda", session).invoke(FunctionName=name, Payload=json.dumps(payload))
         return Reply(json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"))
@@ -429,6 +418,15 @@ class EmbeddedStack:
 
 def _session(access_key_id: str, secret_access_key: str) -> boto3.Session:
     return boto3.Session(access_key_id, secret_access_key, region_name=REGION, aws_account_id=ACCOUNT_ID)
+
+
+def empty_secrets(manager: Any) -> None:
+    """CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one."""
+    for secret in manager.list_secrets()["SecretList"]:
+        for version in manager.list_secret_version_ids(SecretId=secret["ARN"])["Versions"]:
+            manager.update_secret_version_stage(
+                SecretId=secret["ARN"], VersionStage="AWSCURRENT", RemoveFromVersionId=version["VersionId"]
+            )
 
 
 def deployable(template: dict[str, Any], artifacts: Path) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""README.md as a newcomer follows it: each of its `sh` commands, in its order, in a clean clone of this checkout.
+
+What is not as on a newcomer's machine: the environments under .build are those of the checkout, and so is the built
+template that `make demo` deploys, since no package registry can be reached from a test. AWS and Personr are stand-ins;
+the deployment is told where they are. `make test` runs one file instead of this test again. `make demo` waits for a
+schedule, so the other commands run beside it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from scripts import build
+from tests.e2e.aws_cli import AwsCli
+from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
+from tests.kit.stack import MiniStack
+from tests.kit.stack.embedded import ROOT, empty_secrets
+from tests.kit.stack.ministack import REGION
+
+ENVIRONMENTS = ("uv", "venv", "sam", "ministack", "awscli")
+OTHERS = ("AWS_", "COV", "MAKE", "PYTEST", "PYTHON")
+DONE = "-- done --"
+SECONDS = ROOT / ".build" / "newcomer.txt"
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not on this machine"),
+    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone that could be cloned"),
+]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    finished = subprocess.run(
+        ["git", "-C", str(folder), *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return finished.stdout.strip()
+
+
+def note(seconds: float, command: str) -> None:
+    line = f"{seconds:6.1f} s  {command}"
+    print(line)  # noqa: T201 - of interest to a reader of the log
+    with SECONDS.open("a") as file:
+        file.write(f"{line}\n")
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, of uncommitted changes too."""
+    folder, started = tmp_path_factory.mktemp("newcomer") / "clone", time.monotonic()
+    somebody = ("-c", "user.name=n", "-c", "user.email=n@example.com")
+    commit = git(ROOT, *somebody, "stash", "create") or git(ROOT, "rev-parse", "HEAD")
+    git(ROOT, "clone", "--quiet", "--no-checkout", str(ROOT), str(folder))
+    (folder / ".git" / "objects" / "info" / "alternates").write_text(
+        git(ROOT, "rev-parse", "--path-format=absolute", "--git-path", "objects") + "\n"
+    )
+    git(folder, "checkout", "--quiet", "--detach", commit)
+    SECONDS.unlink(missing_ok=True)
+    note(time.monotonic() - started, "git clone")
+    built = build.build()
+    (folder / ".build" / "artifacts").mkdir(parents=True)
+    (folder / ".build" / "artifacts" / built.name).symlink_to(built)
+    for name in ENVIRONMENTS:
+        (folder / ".build" / name).symlink_to(ROOT / ".build" / name)
+    for lock in (folder / "requirements").glob("*.txt"):
+        # Else make would take the environments for older than their locks.
+        os.utime(lock, (0, 0))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(clone: Path, aws: AwsCli) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
+    path = f"{aws.folder}:{clone}/.build/sam/bin:{kept['PATH']}"
+    return {**kept, "PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
+
+
+@pytest.fixture(scope="session")
+def demo(clone: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`make demo`, which has begun."""
+    with subprocess.Popen(
+        ["bash", "-c", "make demo; code=$?; echo; echo $SECONDS; exit $code"],
+        cwd=clone,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+class Shell:
+    """One shell for all commands, as a newcomer has: what an earlier one defines, a later one uses."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.printed = ""
+        self._process = subprocess.Popen(
+            ["bash", "-euo", "pipefail"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, commands: str) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        started = time.monotonic()
+        self._process.stdin.write(f"{{\n{commands}\n}} </dev/null\necho; echo '{DONE}'\n")
+        self._process.stdin.flush()
+        printed = ""
+        for line in self._process.stdout:
+            if line.strip() == DONE:
+                break
+            printed += line
+        else:
+            pytest.fail(f"{commands}\n{printed}")
+        self.printed += printed
+        note(time.monotonic() - started, commands.strip().splitlines()[0])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def test_every_command_of_the_readme_works_in_its_order_in_a_clean_clone(
+    clone: Path, environment: dict[str, str], demo: subprocess.Popen[str]
+) -> None:
+    commands = re.findall(r"^```sh\n(.*?)^```$", (clone / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert commands[0].startswith("make demo")
+    (clone / "credentials.json").write_text(
+        f'{{"email": "{DEFAULT_EMAIL}", "password": "{DEFAULT_PASSWORD}"}}'
+    )
+    with PersonrServer() as personr, MiniStack() as ministack:
+        parameters = f"CompositeAlarm=false PersonrBaseUrl={personr.base_url}"
+        shell = Shell(clone, {**environment, **ministack.environment})
+        for block in commands:
+            text = re.sub(r"^make demo.*\n", "", block, flags=re.MULTILINE)
+            text = re.sub(
+                r"^make test", "ARGS=tests/unit/operations/test_releases.py WORKERS=0 make test", text
+            )
+            shell.run(text.replace("--parameter-overrides", f"--parameter-overrides {parameters}"))
+            if "sam deploy" in text:
+                session = boto3.Session("test", "test", region_name=REGION)
+                empty_secrets(session.client("secretsmanager", endpoint_url=ministack.url))
+        shell.run("make doctor STACK=token-vending || true")
+        shell.close()
+        token = personr.live_token()
+    assert token is not None
+    assert token not in shell.printed
+    for said in (
+        "Successfully created/updated stack - token-vending",
+        '"outcome": "refreshed"',
+        '"expires_in"',
+    ):
+        assert said in shell.printed
+    assert re.search(r"^OK +token ", shell.printed, re.MULTILINE)
+    assert not (clone / "credentials.json").exists()
+    assert git(clone, "status", "--porcelain") == "", "what the commands leave is ignored by git"
+
+
+@pytest.mark.last
+def test_the_demo_of_a_clean_clone_holds(demo: subprocess.Popen[str]) -> None:
+    printed, _ = demo.communicate(timeout=300)
+    assert demo.returncode == 0, printed
+    note(float(printed.split()[-1]), "make demo")
+    assert "Everything held" in printed
