@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _doctor(stack: DeployedStack, chosen: argparse.Namespace) -> int:
-    """Examine it, change nothing. Exit codes: 0 well, 1 attention, 2 callers have errors or soon will, 3 not examined."""
+    """Examine it, change nothing. Exit codes: 0 well, 1 attention, 2 callers have errors or soon will, 3 not seen."""
     findings = examine(stack)
     sys.stdout.write(as_json(findings) if chosen.json else as_table(findings))
     return exit_code(findings)

@@ -104,7 +104,7 @@ def _judge_lock(
         return Finding(
             "lock",
             WARNING,
-            "is on a version that is not an intent; the next tick takes it over",
+            "is on a version that is no intent of ours; the next tick takes it over",
             commands.tick(stack),
         )
     current = labels.get("AWSCURRENT")
