@@ -1,11 +1,11 @@
-"""Tells in a terminal what the product does, while it really happens on this machine.
+"""Shows in a terminal what the product does, while it does it on this machine.
 
-The project's own template is built, deployed onto a local AWS emulator and left to its schedule; a
-caller in another process, with nothing but an IAM user's key, lives through the death of a token. Ends
-with 0 only if every step held.
+The template is built and deployed to a local AWS emulator, and its schedule starts the first refresh. A caller in
+another process, with an IAM user's key only, uses a token until it is ended, and gets the next one. The exit status is
+0 only if each step had the expected result.
 
-    make demo                                       Personr: a new token kills the one before
-    make demo ISSUER=oauth2-client-credentials      an issuer whose old tokens live on
+    make demo                                       Personr: a new token ends the one before
+    make demo ISSUER=oauth2-client-credentials      an issuer whose old tokens go on working
 """
 
 import json
@@ -31,7 +31,7 @@ SHORT = 8
 
 
 class DidNotHold(Exception):
-    """A step of the story did not happen as told."""
+    """A step did not have the expected result."""
 
 
 class Story:
@@ -70,7 +70,7 @@ class Story:
             yield
 
     def held(self, claim: str, *, is_so: bool, seconds: float | None = None) -> None:
-        """Writes the claim down if it is so.
+        """Writes the claim if it is so.
 
         Raises:
             DidNotHold: if not.
@@ -81,17 +81,17 @@ class Story:
 
 
 def main() -> int:
-    """Tells the story; the exit status."""
+    """Shows all steps. Returns the exit status."""
     story = Story()
     try:
         _tell(story, sys.argv[1] if len(sys.argv) > 1 else PERSONR)
     except (DidNotHold, StackError, RuntimeError) as failure:
-        story.line(f"[red]✗ did not hold:[/red] {failure}")
+        story.line(f"[red]✗ not as expected:[/red] {failure}")
         return 1
     except KeyboardInterrupt:
-        story.line("interrupted; everything that was started has been ended")
+        story.line("interrupted; all processes of the demo were ended")
         return 130
-    story.chapter(f"Everything held, in {story.seconds:.0f} s. Nothing is left running.")
+    story.chapter(f"All steps had the expected result, in {story.seconds:.0f} s. No process is left running.")
     return 0
 
 
@@ -110,11 +110,11 @@ def _tell(story: Story, issuer: str) -> None:
 
 
 def _the_schedule_mints(story: Story, stack: EmbeddedStack) -> None:
-    story.chapter("2. The schedule fires and mints")
+    story.chapter("2. The schedule starts a refresh, which mints")
     stack.put_credentials()
-    story.line("the service account's credentials are put into the credentials secret")
+    story.line("the service account's credentials are stored in the credentials secret")
     began = time.monotonic()
-    with story.waiting("the schedule fires every minute; nobody else asks for anything"):
+    with story.waiting("the schedule starts a refresh every minute; there is no other request"):
         stack.wait_for("the schedule fires", lambda: stack.personr.mint_count() > 0, FIRES_WITHIN_SECONDS)
         version = stack.wait_for("the token is stored", stack.current_version, HEALED_WITHIN_SECONDS)
     story.held(
@@ -125,19 +125,19 @@ def _the_schedule_mints(story: Story, stack: EmbeddedStack) -> None:
 
 
 def _a_caller_heals_a_dead_token(story: Story, stack: EmbeddedStack) -> None:
-    story.chapter("3. A caller uses the token, and outlives its death")
+    story.chapter("3. A caller uses the token; it is ended, and the caller gets the next one")
     user = stack.create_user("CallerPolicyArn")
     with stack.caller(user) as caller:
         first = caller.ask("get")
         story.held(
-            f"{user.name}, another process with the caller policy and no other right, gets {_short(first)}",
+            f"{user.name}, another process with the caller policy only, gets {_short(first)}",
             is_so=first.get("version") == stack.current_version(),
             seconds=first["seconds"],
         )
         _is_taken(story, stack, caller)
         if stack.personr.destructive:
             stack.personr.mint_elsewhere()
-            story.line(f"somebody else mints with the same account: {_name(stack)} kills our token")
+            story.line(f"somebody else mints with the same account: {_name(stack)} ends our token")
         else:
             stack.personr.kill()
             story.line(f"{_name(stack)} ends our token before its time")
@@ -164,17 +164,17 @@ def _a_renewal_overlaps(story: Story, stack: EmbeddedStack, caller: Caller) -> N
     stack.refresh({"force": True})
     after = stack.current_version()
     story.held("a person forces a renewal: there is a newer version", is_so=after not in {None, before})
-    story.line("the caller, which knows nothing of it, goes on with the token before")
+    story.line("the caller does not know of it and uses the token before")
     _is_taken(story, stack, caller)
     alive = [version.alive for version in stack.versions() if version.version_id in {before, after}]
     story.held(
-        f"both tokens work at {_name(stack)}: a renewal costs nobody a call", is_so=alive == [True, True]
+        f"both tokens work at {_name(stack)}: a renewal interrupts no caller", is_so=alive == [True, True]
     )
 
 
 def _is_taken(story: Story, stack: EmbeddedStack, caller: Caller) -> None:
     tried = caller.ask("try")
-    story.held(f"{_name(stack)} takes it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
+    story.held(f"{_name(stack)} accepts it (200)", is_so=tried.get("status") == OK, seconds=tried["seconds"])
 
 
 def _name(stack: EmbeddedStack) -> str:
@@ -182,7 +182,7 @@ def _name(stack: EmbeddedStack) -> str:
 
 
 def _a_stranger_is_refused(story: Story, stack: EmbeddedStack) -> None:
-    story.chapter("4. Who has no grant gets nothing")
+    story.chapter("4. A caller without a grant is refused")
     stranger = stack.create_user()
     with stack.caller(stranger) as caller:
         answer = caller.ask("get")
@@ -195,7 +195,7 @@ def _a_stranger_is_refused(story: Story, stack: EmbeddedStack) -> None:
 
 
 def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
-    story.chapter("5. What is on record")
+    story.chapter("5. Audit lines, versions and logs")
     audits = [json.loads(line)["audit"] for line in stack.log_lines("vend") if '"audit":{' in line]
     table = Table("outcome", "version", "fingerprint", "rejected", title="audit lines of the vend function")
     for audit in audits:
@@ -212,7 +212,7 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
         table.add_row(version.version_id[:SHORT], created, " ".join(version.labels), version.kind, alive)
     story.table(table)
     handed_out = sum(audit.get("outcome") == "handed_out" for audit in audits)
-    story.held(f"the audit lines tell of all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
+    story.held(f"the audit lines show all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
     current = [version.alive for version in versions if "AWSCURRENT" in version.labels]
     story.held(f"the current version is the token that {_name(stack)} minted last", is_so=current == [True])
     count = len(stack.log_lines("refresh") + stack.log_lines("vend"))

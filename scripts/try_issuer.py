@@ -31,7 +31,7 @@ LONGEST_PARAMETER = 2500
 MEANINGS = {
     "refused": "the credentials are refused until they change",
     "not_taken_on": "nothing happened; tried again",
-    "misconfigured": "nothing happened; a person must mend it",
+    "misconfigured": "nothing happened; a person must correct a setting",
 }
 LATE_SECONDS = 1.0
 LIVE_SECONDS = 20.0

@@ -1,4 +1,4 @@
-"""Looks at a deployed stack from outside: `python -m token_vending_ops doctor --stack NAME`, and the other verbs."""
+"""Examines a deployed stack from outside: `python -m token_vending_ops doctor --stack NAME`, and other commands."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from token_vending_ops.findings import COULD_NOT_LOOK, as_json, as_table, exit_c
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 all is well, 1 something wants attention, 2 callers suffer or soon will, 3 the stack could not be seen."""
+    """0 all is well, 1 something needs attention, 2 callers have errors or soon will, 3 it could not be examined."""
     parser = argparse.ArgumentParser(prog="token_vending_ops", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     common = argparse.ArgumentParser(add_help=False)
@@ -39,27 +39,27 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return COULD_NOT_LOOK
     except (BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"AWS cannot be asked: {error}\n")
+        sys.stderr.write(f"AWS does not answer: {error}\n")
         return COULD_NOT_LOOK
     return code
 
 
 def _doctor(stack: DeployedStack, chosen: argparse.Namespace) -> int:
-    """Examine it and change nothing. Exit codes: 0 well, 1 attention, 2 callers suffer or soon will, 3 not seen."""
+    """Examine it, change nothing. Exit codes: 0 well, 1 attention, 2 callers have errors or soon will, 3 not seen."""
     findings = examine(stack)
     sys.stdout.write(as_json(findings) if chosen.json else as_table(findings))
     return exit_code(findings)
 
 
 def _releases(stack: DeployedStack, chosen: argparse.Namespace) -> int:
-    """Show which versions were live since when, for the last 90 days."""
+    """Show which versions were live, and since when, for the last 90 days."""
     found = releases.releases(stack)
     if not chosen.roll_back:
         sys.stdout.write(releases.as_table(found))
         return 0
     commands = releases.roll_back(stack, found)
     if not commands:
-        sys.stderr.write("CloudFormation remembers no earlier release: deploy the previous commit\n")
+        sys.stderr.write("CloudFormation has no events of an earlier release: deploy the previous commit\n")
         return 1
     sys.stdout.write("\n".join(commands) + "\n")
     return 0

@@ -13,7 +13,7 @@ class NoSuchStackError(Exception):
 
 
 class MissingPartError(Exception):
-    """The stack has no output, resource or parameter of that name: it was not deployed whole."""
+    """The stack has no output, resource or parameter of that name: it was not deployed completely."""
 
 
 class Parts(dict[str, str]):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.checks.access import doors, grants, roles
 from token_vending_ops.checks.alarms import alarms
 from token_vending_ops.checks.schedule import dead_letters, schedule
@@ -35,9 +35,9 @@ def examine(stack: DeployedStack, now: datetime | None = None) -> list[Finding]:
         except ClientError as error:
             findings.append(_refusal(name, error, stack))
         except MissingPartError as error:
-            saw = f"the stack has no {error}: it was not deployed whole"
-            findings.append(Finding(name, CRITICAL, saw, mends.events(stack)))
-        except Exception as error:  # noqa: BLE001  whatever a sick stack answers, the other checks are wanted
+            saw = f"the stack has no {error}: it was not deployed completely"
+            findings.append(Finding(name, CRITICAL, saw, commands.events(stack)))
+        except Exception as error:  # noqa: BLE001  the other checks are needed, whatever this one met
             # Its text may hold what was read.
             saw = f"could not be examined: {type(error).__name__}"
             findings.append(Finding(name, UNKNOWN, saw))
@@ -71,7 +71,7 @@ def stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         "stack",
         OK if healthy else WARNING,
         f"its status is {stack.status}",
-        "" if healthy else mends.events(stack),
+        "" if healthy else commands.events(stack),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the doctor found: one line each, with the command that mends it."""
+"""What the doctor found: one line each, with the command that corrects it."""
 
 import json
 import textwrap
@@ -16,7 +16,7 @@ class Severity(IntEnum):
 
     OK = 0
     UNKNOWN = 1
-    """Could not be seen, usually for want of a permission."""
+    """Could not be examined, usually because a permission is missing."""
     WARNING = 2
     CRITICAL = 3
 
@@ -27,7 +27,7 @@ _EXIT_CODES = {Severity.OK: 0, Severity.UNKNOWN: 1, Severity.WARNING: 1, Severit
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check` names what was looked at. `mend` is a command or a page, empty if there is nothing to mend."""
+    """`check` names what was examined. `mend` is the command that corrects it, or a page; empty if nothing is wrong."""
 
     check: str
     severity: Severity
@@ -36,12 +36,12 @@ class Finding:
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """0, 1 (wants attention) or 2 (callers suffer or soon will)."""
+    """0, 1 (needs attention) or 2 (callers have errors or soon will)."""
     return _EXIT_CODES[max((finding.severity for finding in findings), default=Severity.OK)]
 
 
 def as_table(findings: Sequence[Finding]) -> str:
-    """For a person: aligned columns, and under a finding the command that mends it."""
+    """For a person: aligned columns, and under a finding the command that corrects it."""
     check_width = max((len(finding.check) for finding in findings), default=0)
     lines: list[str] = []
     for finding in findings:

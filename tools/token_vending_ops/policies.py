@@ -1,4 +1,4 @@
-"""What a policy document gives, and to whom."""
+"""What a policy document allows, and to whom."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 _NARROWING = re.compile(
     r"aws:(principal(account|arn|orgid|orgpaths)|source(account|arn|owner|orgid|orgpaths|vpc|vpce))|kms:calleraccount"
 )
-"""Condition keys that keep strangers out although the principal is everybody."""
+"""Condition keys that restrict who it is although the principal is everybody."""
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
@@ -26,7 +26,7 @@ class Grant:
 
     @property
     def open(self) -> bool:
-        """Whether anybody on earth is meant."""
+        """Whether the principal is everybody, without a condition."""
         return self.principal == "*" and not self.narrowed
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.checks.access import doors_of
 from token_vending_ops.deployed import DeployedStack
 
@@ -71,7 +71,7 @@ def roll_back(stack: DeployedStack, found: list[Release]) -> list[str]:
     before = found[-2].versions
     aliases = {"RefreshFunctionName": ["live"], "VendFunctionName": [door.alias for door in doors_of(stack)]}
     return [
-        f"{mends.move_alias(stack.outputs[output], alias)} {before[stack.outputs[output]]}"
+        f"{commands.move_alias(stack.outputs[output], alias)} {before[stack.outputs[output]]}"
         for output, names in aliases.items()
         if stack.outputs[output] in before
         for alias in names

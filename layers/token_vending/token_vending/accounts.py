@@ -1,7 +1,8 @@
-"""Whose credentials to mint with: the one account, or with two the one that is not in use. And the latch.
+"""Whose credentials to mint with: the one account, or of two the one that is not in use. And the latch.
 
-Credentials that the vendor has refused are latched: the label REFUSED-<credentials version> lies on the intent
-of the run that was refused, and no tick and no caller sends them again. New credentials have another version.
+Credentials that the vendor has refused are latched: the label REFUSED-<credentials version> is on the intent of the
+run that was refused. Ticks and callers do not send them again; an operator's `force` does, once for each event. New
+credentials have another version, to which the latch does not apply.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Who may ask over HTTP: ARN patterns, matched without a chance of failing open.
+"""Who may ask over HTTP: ARN patterns. What cannot be matched for certain is not allowed.
 
 IAM decides who reaches the URL; this list narrows it. An empty list lets nobody in.
 """

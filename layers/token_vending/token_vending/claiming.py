@@ -1,7 +1,7 @@
-"""The claim: of any crowd of runs exactly one may mint, and the others leave nothing behind.
+"""The claim: of many runs at once exactly one may mint, and the others write nothing.
 
-The version id of an intent follows from the state it answers: which version is current, and which intent was the
-last. Secrets Manager creates a version with that id once, and refuses it to everybody who comes with another text
+The version id of an intent follows from the state that the run has seen: which version is current, and which intent
+was the last. Secrets Manager creates a version with that id once, and refuses another text under the same id
 (PutSecretValue's ClientRequestToken). So writing the intent is a compare-and-swap on those two labels: it succeeds
 only for the first run that has seen the latest pair. A run that decided on a stale reading asks for an id that is
 taken. docs/decisions/0003 says why this and not a label.
@@ -43,8 +43,8 @@ def check_room(  # noqa: PLR0913
 ) -> None:
     """Raises StoreUnavailable unless there is room for the intent and for the token after it.
 
-    Well before the end runs go on once an hour only, and what a caller has caused stops. A person need not wait. If
-    nobody can count, only a stack that has written little of late may go on.
+    From 80 versions on, runs continue once an hour only, and what a caller has caused stops first. A person need not
+    wait. If the versions cannot be counted, only a stack that has written little of late continues.
     """
     try:
         kept = store.versions_kept(now - DAY)
@@ -73,7 +73,7 @@ def claim(  # noqa: PLR0913
 ) -> Intent | None:
     """Writes the intent that follows from this state, under the lock; None if another run has done so.
 
-    It proves that the write path (IAM, KMS, quota) works before the working token is killed.
+    It shows that the write path (IAM, KMS, quota) works before the working token is ended.
     """
     failed = None if state.refused else state.last
     history = announced(
@@ -94,8 +94,8 @@ def claim(  # noqa: PLR0913
 def _after(version: str, taken: object, state: Observation, now: datetime) -> str | None:
     """Where to try again. As a rule nowhere: another run was first.
 
-    Unless its intent is long over, and still this state names no later one: then somebody has moved the label
-    INTENT by hand.
+    The exception: the lease of its intent is over, and this state names no later intent. Then somebody has moved the
+    label INTENT by hand.
     """
     if isinstance(taken, Intent) and not lease_over(taken, now):
         return None
@@ -107,9 +107,9 @@ def release(store: TokenStore, version: str, notes: list[str]) -> None:
     try:
         store.remove_label(LOCK, expected_on=version)
     except LabelHeld:
-        pass  # Somebody found the run finished and released it for us.
+        pass  # Another run found this one finished and has taken the lock off.
     except StoreUnavailable as error:
-        # A finished run's lock hinders nobody, and the next run takes it away.
+        # The lock of a finished run stops no other run, and the next one takes it off.
         notes.append(f"The lock could not be released: {error.detail}")
 
 

@@ -1,9 +1,9 @@
 """When a mint may happen: the one place that decides it.
 
-A mint kills the token that everybody holds, so it must have a reason. The decision is a pure function of
-what the store says, what the event asks and one reading of the clock. A verdict that is due stays due until
-a store succeeds: every retry and every later tick then finishes what a crashed run began, and a duplicate of
-an event that was served does nothing.
+A mint ends the token that callers hold, so it must have a reason. The decision is a pure function of what the
+store says, what the event asks and one reading of the clock. A verdict that is due stays due until a token is
+stored: retries and later ticks finish what a crashed run began, and a duplicate of an event that was served does
+nothing.
 """
 
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def decide(  # noqa: PLR0911 - one return a reason reads as the table it is
 def lease_over(intent: Intent, now: datetime) -> bool:
     """Whether the run that wrote this intent is dead for certain.
 
-    A start that cannot be read, or that lies further ahead than a lease, says nothing and protects nothing.
+    A start that cannot be read, or that is further in the future than a lease, does not protect the run.
     """
     if intent.started_at is None:
         return True
@@ -139,8 +139,8 @@ def _expires_soon(token: Token, rules: Rules, now: datetime) -> bool:
     if token.remaining(now) > rules.renew_before:
         return False
     if token.reason == Verdict.EXPIRES_SOON and token.expires_at - token.issued_at <= rules.renew_before:
-        # Renewing for this very reason has just brought a token that is born inside the window. Doing it
-        # again at every tick would kill a working token each time and gain nothing: wait for its half-life.
+        # Renewing for this reason has just given a token that lives no longer than the window. To do it again at
+        # each tick would end a working token each time and gain nothing: wait for its half-life.
         return _half_spent(token, now)
     return True
 
@@ -157,8 +157,8 @@ def _judge_version(
     wait = until_rejectable(token, now, rules.min_age, proven_dead=proven_dead, wish=request.force)
     if wait > timedelta(0):
         young = abs(token.age(now)) < rules.min_age and not proven_dead
-        # Old enough, and still to wait: callers have used up their budget. Somebody else mints with our account,
-        # or a caller is broken.
+        # Old enough, but it has to wait: callers have used up their budget. Somebody else mints with our account, or a
+        # caller reports tokens that work.
         return Verdict.TOO_YOUNG_TO_REJECT if young else Verdict.FOREIGN_MINTER
     # With `force`: not reported dead, but too short-lived for a caller.
     return Verdict.TOO_SHORT_LIVED if request.force else Verdict.REJECTED

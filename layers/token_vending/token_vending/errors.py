@@ -53,7 +53,7 @@ class ConfigurationError(TokenVendingError):
 
 
 class CallerNotAllowed(TokenVendingError):
-    """The caller is known and not listed, or cannot be told at all."""
+    """The caller is known and not listed, or cannot be identified."""
 
 
 class StoreUnavailable(TokenVendingError):

@@ -3,7 +3,7 @@
 All of it is fields of the records (`token.History`), carried from each record to the next. Three rules read it:
 
 - the budget: how often callers may cause a mint (docs/decisions/0008);
-- the pause: how long to leave a failing vendor alone (docs/decisions/0017);
+- the pause: how long to wait after ten failures in a row (docs/decisions/0017);
 - the room: how many versions the token secret may hold (docs/decisions/0017).
 """
 
@@ -36,7 +36,7 @@ _VERSIONS_OF_A_RUN = 2
 SCARCE = 80
 """Runs that would write more go on once an hour, so that a day that has used up so many ends with a token."""
 CALLERS_LEAVE, TICKS_LEAVE = 8, 4
-"""Versions that such a run leaves to ticks and to `force`, or to `force`. A count that lags may miss a few as well."""
+"""Versions that a caller's run leaves to ticks and `force`, and a tick to `force`. A count that lags may miss a few."""
 QUIET = 10
 """Up to so many failed runs and mints for callers within a day, this stack has not filled the secret by itself."""
 
@@ -69,13 +69,13 @@ def until_rejectable(
     if token.suspect(now) and not wish:
         # An older mint of ours may have killed it: only the two limits hold.
         return caller_wait(token, now, timedelta(0))
-    # A token from the future says nothing about its age: it is young for `min_age` around its birth at most.
+    # Another clock has set the mint's time, which may lie in the future: `min_age` counts in both directions.
     youth = timedelta(0) if proven_dead else min_age - abs(token.age(now))
     return max(youth, caller_wait(token, now, min_age))
 
 
 def failure_wait(last: Intent | None, now: datetime) -> timedelta:
-    """How long to leave the vendor alone after a failed run; zero or less: not at all."""
+    """How long to wait after a failed run; zero or less: not at all."""
     if last is None or last.started_at is None or last.started_at > now:
         return timedelta(0)
     if last.history.failures + 1 < FREE_FAILURES:
@@ -111,8 +111,8 @@ def announced(
 ) -> History:
     """The history of an intent that is written now.
 
-    `failed` is the latest attempt, if it failed; `question` the unfinished one that is taken over: if callers
-    have caused it, they have caused this mint too, which happens now.
+    `failed` is the latest attempt, if it failed. `question` is the unfinished intent that is taken over: if callers
+    have caused it, this mint, which happens now, counts as theirs too.
     """
     mints = _of_a_day(_of(token).caller_mints, now)
     if question is not None:

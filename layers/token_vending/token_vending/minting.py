@@ -9,16 +9,16 @@ from token_vending.ports import Clock, Issuer, Minted, TimeLeft
 
 MAX_ATTEMPTS = 4
 LONGEST_ATTEMPT = 20.0
-"""Seconds. Giving up on a mint does not undo it, so an attempt gets much more than a healthy answer takes."""
+"""Seconds. A mint happens even if the wait for its answer ends, so an attempt gets much more than an answer takes."""
 SHORTEST_ATTEMPT = 2.0
-"""Seconds. Below it, starting a mint is more likely to kill the token than to bring one."""
+"""Seconds. With less, a mint would more probably end the token than give a new one."""
 STORE_RESERVE = 10.0
 """Seconds kept for storing the token, or a third of the time left if that is less."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 
 
 class Minting:
-    """The attempts of one run. `ambiguous` tells, also after a failure, whether one of them may have minted."""
+    """The attempts of one run. `ambiguous` says, also after a failure, whether one of them may have minted."""
 
     def __init__(
         self,

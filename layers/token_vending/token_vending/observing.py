@@ -23,8 +23,8 @@ class Observation(NamedTuple):
     """`unfinished` is the intent that the lock lies on, unless the current token came of it. `leftover` is a version
     that the lock lies on without any question: it is only to be released.
 
-    `last` is the latest attempt that brought no token, if there was one since the last success, and `refused`
-    whether its credentials were; both are known from `with_last_attempt` on.
+    `last` is the latest attempt that gave no token, if there was one since the last success, and `refused` says
+    whether its credentials were refused; both are known from `with_last_attempt` on.
     """
 
     labels: Mapping[str, str]
@@ -83,7 +83,7 @@ def _current_token(store: TokenStore, version: str | None, request: RefreshReque
     try:
         record = store.read_version(version)
     except ConfigurationError:
-        # A secret that somebody overwrote by hand: minting is right only if a person asks for it.
+        # Somebody overwrote the secret by hand: mint only if a person asks for it.
         if not request.by_a_person:
             raise
         return None
@@ -98,7 +98,7 @@ def _attempt(store: TokenStore, version: str | None, token: Token | None) -> Int
     try:
         record = store.read_version(version)
     except ConfigurationError:
-        # Nobody can be alive behind it, and nobody can say that nothing was minted under it.
+        # No live run can have written it, and something may have been minted under it.
         return Intent(version, "unreadable", None, "")
     if not isinstance(record, Intent) or record.finished_by(token):
         return None

@@ -1,4 +1,4 @@
-"""What the use cases need from the world. The adapters fulfil it, the fakes of the tests too.
+"""What the use cases need from outside. The adapters implement it, and so do the fakes of the tests.
 
 Every method may raise the errors named here and no others: foreign errors end at the adapter.
 """
@@ -20,7 +20,7 @@ LOCK = "MINTING"
 INTENT = "INTENT"
 """On the latest intent."""
 ABANDONED = "ABANDONED"
-"""On the intent of the last run that gave up alive, with its question open. Nobody waits for its lease."""
+"""On the intent of the last run that failed without being killed, with its question open. Its lease counts as over."""
 
 
 class LabelHeld(Exception):

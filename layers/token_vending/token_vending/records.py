@@ -1,7 +1,7 @@
 """The JSON that the two secrets hold: how it is written, and how it is read back without trust.
 
-Somebody may have edited a secret by hand. Whatever does not read as ours is a ConfigurationError that
-names the field and what to do, and never shows a value.
+Somebody may have edited a secret by hand. What cannot be read as ours is a ConfigurationError that names the field
+and what to do, and shows no value.
 """
 
 import json
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _CONTROL = r"[\x00-\x1f\x7f]"
 _SURROGATE = r"[\ud800-\udfff]"
 
-_MEND_RECORD = (
+_CORRECT_RECORD = (
     "Put AWSCURRENT back on the version that held a token (aws secretsmanager update-secret-version-stage), "
     'or mint anew by invoking the refresh function with {"force": true}.'
 )
-_MEND_CREDENTIALS = (
+_CORRECT_CREDENTIALS = (
     "Store it with: aws secretsmanager put-secret-value --secret-id <credentials secret> --secret-string '%s'"
 )
 
@@ -68,14 +68,14 @@ def read_record(version: str, secret_string: str | None) -> Token | Intent | Non
     """
     if secret_string == "":
         return None
-    fields = _object(secret_string, f"Version {version} of the token secret", _MEND_RECORD)
+    fields = _object(secret_string, f"Version {version} of the token secret", _CORRECT_RECORD)
     if "intent" in fields and "access_token" not in fields:
         return _read_intent(version, fields)
 
     def fault(name: str, what: str) -> ConfigurationError:
         return ConfigurationError(
             f"Version {version} of the token secret is not a token this stack wrote: "
-            f"field {name!r} {what}. {_MEND_RECORD}"
+            f"field {name!r} {what}. {_CORRECT_RECORD}"
         )
 
     def text(name: str) -> str:
@@ -156,7 +156,7 @@ def no_credentials(secret_id: str, wanted: "Sequence[CredentialField] | None" = 
 
 
 def _how_to_set(wanted: "Sequence[CredentialField]") -> str:
-    return _MEND_CREDENTIALS % json.dumps({field.name: "..." for field in wanted if not field.optional})
+    return _CORRECT_CREDENTIALS % json.dumps({field.name: "..." for field in wanted if not field.optional})
 
 
 def _read_intent(version: str, fields: dict[str, Any]) -> Intent:

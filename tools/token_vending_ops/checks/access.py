@@ -6,7 +6,7 @@ from datetime import datetime
 
 from botocore.exceptions import ClientError
 
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding
 from token_vending_ops.policies import Grant, allowed, grants_of, parsed
@@ -58,13 +58,13 @@ def _urls(stack: DeployedStack) -> Iterator[Finding]:
     for config in configs:
         if config["FunctionUrl"] != own:
             saw = f"{config['FunctionUrl']} is none of the stack's"
-            yield Finding("permissions", CRITICAL, saw, mends.remove_url(config["FunctionArn"]))
+            yield Finding("permissions", CRITICAL, saw, commands.remove_url(config["FunctionArn"]))
         elif config["AuthType"] != "AWS_IAM":
             saw = f"the AuthType of the URL is {config['AuthType']}: open to everybody"
-            yield Finding("permissions", CRITICAL, saw, mends.close_url(name, URL.alias))
+            yield Finding("permissions", CRITICAL, saw, commands.close_url(name, URL.alias))
     if own is not None and own not in {config["FunctionUrl"] for config in configs}:
         saw = "the URL is gone: what the stack made was deleted"
-        yield Finding("permissions", CRITICAL, saw, mends.drift(stack))
+        yield Finding("permissions", CRITICAL, saw, commands.drift(stack))
 
 
 def _permissions(
@@ -75,7 +75,7 @@ def _permissions(
         return Finding("permissions", OK, f"{who} allows what it should")
     parts = [f"lacks {action}" for action, _ in sorted(missing)]
     parts += [f"allows {action} on {resource}, too" for action, resource in sorted(extra)]
-    return Finding("permissions", CRITICAL, f"{who} {' and '.join(parts)}", mends.drift(stack))
+    return Finding("permissions", CRITICAL, f"{who} {' and '.join(parts)}", commands.drift(stack))
 
 
 def grants(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _function_grants(stack: DeployedStack) -> Iterator[Finding]:
         for grant in _resource_policy(stack, name, qualifier):
             if grant.account not in expected:
                 where = f"{name}:{qualifier}" if qualifier else name
-                yield _foreign(grant, where, mends.remove_permission(name, qualifier, grant.statement))
+                yield _foreign(grant, where, commands.remove_permission(name, qualifier, grant.statement))
 
 
 def _secret_grants(stack: DeployedStack) -> Iterator[Finding]:
@@ -106,8 +106,8 @@ def _secret_grants(stack: DeployedStack) -> Iterator[Finding]:
         except manager.exceptions.ResourceNotFoundException:
             continue  # its own check says so
         for grant in grants_of(policy):
-            mend = f"aws secretsmanager delete-resource-policy --secret-id {arn}"
-            yield _foreign(grant, output.removesuffix("Arn"), mend)
+            command = f"aws secretsmanager delete-resource-policy --secret-id {arn}"
+            yield _foreign(grant, output.removesuffix("Arn"), command)
 
 
 def _key_grants(stack: DeployedStack) -> Iterator[Finding]:
@@ -117,12 +117,12 @@ def _key_grants(stack: DeployedStack) -> Iterator[Finding]:
     policy = stack.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     for grant in grants_of(policy):
         if grant.account != stack.account:
-            yield _foreign(grant, "EncryptionKey", mends.drift(stack))
+            yield _foreign(grant, "EncryptionKey", commands.drift(stack))
 
 
-def _foreign(grant: Grant, where: str, mend: str) -> Finding:
+def _foreign(grant: Grant, where: str, command: str) -> Finding:
     saw = f"{grant.who} may {', '.join(sorted(grant.actions))} on {where}; the template says nothing of it"
-    return Finding("grants", CRITICAL if grant.open else WARNING, saw, mend)
+    return Finding("grants", CRITICAL if grant.open else WARNING, saw, command)
 
 
 def _destinations(stack: DeployedStack) -> Iterator[Finding]:
@@ -140,7 +140,7 @@ def _destinations(stack: DeployedStack) -> Iterator[Finding]:
                 "grants",
                 CRITICAL if hands_out else WARNING,
                 f"{name}: {what} are sent to {target} (OnSuccess)",
-                mends.remove_destination(config["FunctionArn"]),
+                commands.remove_destination(config["FunctionArn"]),
             )
 
 
@@ -191,5 +191,5 @@ def roles(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
             "roles",
             OK if in_sync else CRITICAL,
             f"{role} is as deployed" if in_sync else f"{role} is {status}",
-            "" if in_sync else mends.drift(stack),
+            "" if in_sync else commands.drift(stack),
         )

@@ -1,4 +1,4 @@
-"""Which alarms are in ALARM, and whether anybody hears them."""
+"""Which alarms are in ALARM, and whether they reach somebody."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +9,7 @@ from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding
 
 def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     """No alarm of the stack is in ALARM, and somebody is subscribed."""
-    # Without AlarmTypes the answer holds no composite alarm, and those are the ones that call.
+    # Without AlarmTypes the answer holds no composite alarm, and those are the ones that page.
     pages = (
         stack.client("cloudwatch")
         .get_paginator("describe_alarms")
@@ -18,21 +18,21 @@ def alarms(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         )
     )
     ours = set(stack.resources.values())
-    ringing = sorted(
+    in_alarm = sorted(
         alarm["AlarmName"]
         for page in pages
         for alarm in (*page.get("MetricAlarms", []), *page.get("CompositeAlarms", []))
         if alarm["AlarmName"] in ours
     )
-    for name in ringing:
+    for name in in_alarm:
         anchor = name.removeprefix(f"{stack.name}-")
         yield Finding("alarms", CRITICAL, f"{name} is in ALARM: docs/operations.md#{anchor}")
-    if not ringing:
+    if not in_alarm:
         yield Finding("alarms", OK, "none is in ALARM")
-    yield _listeners(stack)
+    yield _subscribers(stack)
 
 
-def _listeners(stack: DeployedStack) -> Finding:
+def _subscribers(stack: DeployedStack) -> Finding:
     # An existing topic, or the stack's own.
     topic = stack.parameters.get("AlarmTopicArn") or stack.resources["AlarmTopic"]
     subscriptions = stack.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]

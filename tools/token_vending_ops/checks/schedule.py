@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, ago
 
@@ -15,10 +15,10 @@ def schedule(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     name = stack.resources["Schedule"]
     schedule = stack.client("scheduler").get_schedule(Name=name)
     if schedule.get("State", "ENABLED") != "ENABLED":
-        yield Finding("schedule", CRITICAL, "disabled: nothing renews the token", mends.enable(name))
+        yield Finding("schedule", CRITICAL, "disabled: nothing renews the token", commands.enable(name))
     elif not schedule["Target"]["Arn"].endswith(f":{stack.outputs['RefreshFunctionName']}:live"):
         yield Finding(
-            "schedule", CRITICAL, "its target is not the refresh function's alias", mends.drift(stack)
+            "schedule", CRITICAL, "its target is not the refresh function's alias", commands.drift(stack)
         )
     else:
         yield Finding("schedule", OK, f"enabled, {schedule['ScheduleExpression']}")
@@ -42,8 +42,8 @@ def last_tick(stack: DeployedStack, now: datetime) -> Finding:
         last = datetime.fromtimestamp(newest / 1000, UTC)
         return Finding("last tick", OK, f"{ago(now - last)} ago")
     if not logs.describe_log_streams(logGroupName=log, limit=1)["logStreams"]:
-        return Finding("last tick", WARNING, "the refresh function has never run", mends.tick(stack))
-    return Finding("last tick", CRITICAL, f"more than {ago(window)} ago", mends.tick(stack))
+        return Finding("last tick", WARNING, "the refresh function has never run", commands.tick(stack))
+    return Finding("last tick", CRITICAL, f"more than {ago(window)} ago", commands.tick(stack))
 
 
 def dead_letters(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:

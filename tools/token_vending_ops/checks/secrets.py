@@ -8,7 +8,7 @@ from token_vending.errors import ConfigurationError
 from token_vending.issuers import PERSONR, load
 from token_vending.records import read_credentials, read_record
 from token_vending.token import Intent, Token
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.findings import CRITICAL, OK, WARNING, Finding, ago
 
@@ -19,21 +19,21 @@ EXPIRES_SOON = timedelta(days=14)
 def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     """They are set, can be used, and were not refused."""
     arn = stack.outputs["CredentialsSecretArn"]
-    mend = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://credentials.json"
+    command = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://credentials.json"
     manager = stack.client("secretsmanager")
     try:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
-        yield Finding("credentials", CRITICAL, "not set", mend)
+        yield Finding("credentials", CRITICAL, "not set", command)
         return
     fault = credentials_fault(answer.get("SecretString"), stack.parameters.get("Issuer") or PERSONR)
     if fault:
-        yield Finding("credentials", CRITICAL, fault, mend)
+        yield Finding("credentials", CRITICAL, fault, command)
         return
     labels = labels_of(stack, stack.outputs["TokenSecretArn"])
     if f"REFUSED-{answer['VersionId']}" in labels:
-        yield Finding("credentials", CRITICAL, "the vendor refused them; they are not sent again", mend)
+        yield Finding("credentials", CRITICAL, "the vendor refused them; they are not sent again", command)
         return
     yield Finding("credentials", OK, "set and well-formed, not refused")
 
@@ -48,17 +48,17 @@ def credentials_fault(text: str | None, issuer: str = PERSONR) -> str:
 
 
 def token(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
-    """There is one, with life enough left."""
+    """There is one, and it does not expire soon."""
     arn = stack.outputs["TokenSecretArn"]
     manager = stack.client("secretsmanager")
     try:
         answer = manager.get_secret_value(SecretId=arn)
     except manager.exceptions.ResourceNotFoundException:
         labels_of(stack, arn)  # says so if it is the secret itself that is not there
-        yield Finding("token", CRITICAL, "there is none yet", mends.tick(stack))
+        yield Finding("token", CRITICAL, "there is none yet", commands.tick(stack))
         return
     soon = timedelta(seconds=int(stack.parameters.get("ExpiryAlarmSeconds") or EXPIRES_SOON.total_seconds()))
-    yield judge_token(answer.get("SecretString"), now, mend=mends.force(stack), soon=soon)
+    yield judge_token(answer.get("SecretString"), now, mend=commands.force(stack), soon=soon)
 
 
 def judge_token(text: str | None, now: datetime, *, mend: str, soon: timedelta = EXPIRES_SOON) -> Finding:
@@ -104,8 +104,8 @@ def _judge_lock(
         return Finding(
             "lock",
             WARNING,
-            "lies on a version that is no intent of ours; the next tick takes it over",
-            mends.tick(stack),
+            "is on a version that is no intent of ours; the next tick takes it over",
+            commands.tick(stack),
         )
     current = labels.get("AWSCURRENT")
     token = _record(stack, arn, current) if current is not None else None
@@ -118,7 +118,7 @@ def _judge_lock(
         "lock",
         WARNING,
         f"left by a run that died{began} and may have minted; the next tick takes it over",
-        mends.tick(stack),
+        commands.tick(stack),
     )
 
 

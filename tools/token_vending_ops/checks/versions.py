@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from token_vending_ops import mends
+from token_vending_ops import commands
 from token_vending_ops.checks.access import doors_of
 from token_vending_ops.deployed import DeployedStack
 from token_vending_ops.findings import OK, WARNING, Finding
@@ -25,4 +25,4 @@ def live_version(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
                 yield Finding("live version", OK, saw)
             else:
                 saw = f"{function}:{alias} runs version {live['Version']}, not what was deployed last"
-                yield Finding("live version", WARNING, saw, mends.publish(name, alias))
+                yield Finding("live version", WARNING, saw, commands.publish(name, alias))

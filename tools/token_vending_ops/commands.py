@@ -1,4 +1,4 @@
-"""The commands that mend what the doctor found; each is run by a test on the embedded stack."""
+"""The commands that correct what the doctor found. Tests run them on the embedded stack."""
 
 from token_vending_ops.deployed import DeployedStack
 
@@ -19,25 +19,25 @@ def tick(stack: DeployedStack) -> str:
 
 
 def force(stack: DeployedStack) -> str:
-    """Mints, whatever the token's age."""
+    """Mints, whatever the token's age is."""
     return refresh(stack, "forced-refresh")
 
 
 def enable(schedule: str) -> str:
-    """An update replaces the whole schedule: what it is to keep is read from it first."""
+    """An update replaces the whole schedule, so what it must keep is read first."""
     wanted = ", ".join(f"{part}: {part}" for part in KEPT_OF_SCHEDULE)
     read = f"aws scheduler get-schedule --name {schedule} --query '{{{wanted}}}' --output json"
     return f'aws scheduler update-schedule --state ENABLED --cli-input-json "$({read})"'
 
 
 def publish(function: str, alias: str) -> str:
-    """Publishing what is published already gives the same version again, so both aliases end on one."""
+    """To publish again what is published gives the same version, so both aliases get one version."""
     publish = f"aws lambda publish-version --function-name {function} --query Version --output text"
     return f'{move_alias(function, alias)} "$({publish})"'
 
 
 def move_alias(function: str, alias: str) -> str:
-    """Lacks its last word, the version."""
+    """Without its last word, the version."""
     return f"aws lambda update-alias --function-name {function} --name {alias} --function-version"
 
 
