@@ -95,9 +95,9 @@ class Environment:
         deadline = time.monotonic() + INIT_LIMIT_SECONDS
         while not self.api.ready.wait(0.005):
             if not self.alive:
-                return {"errorType": KILLED, "errorMessage": "the process exited"}
+                return platform_error(KILLED, "the process exited")
             if time.monotonic() > deadline:
-                return {"errorType": TIMED_OUT, "errorMessage": "the init phase did not end"}
+                return platform_error(TIMED_OUT, "the init phase did not end")
         return self.api.init_error
 
     def kill(self) -> None:
@@ -114,6 +114,10 @@ class Environment:
         self.api.stop()
 
 
+def platform_error(error_type: str, message: str) -> dict[str, Any]:
+    return {"errorType": error_type, "errorMessage": message}
+
+
 @dataclass
 class Pending:
     """An invocation under way."""
@@ -127,17 +131,18 @@ class Pending:
     def kill(self) -> None:
         """SIGKILL the environment's process, as a lost host or an out-of-memory kill does."""
         self.environment.kill()
-        self.invocation.fail(KILLED, "the process was killed")
+        self.invocation.end(platform_error(KILLED, "the process was killed"))
 
     def wait(self) -> Result:
         """Wait for the answer; at the function's timeout kill the process, as Lambda does."""
         limit = self.started + self.limit_seconds
         while not self.invocation.done.wait(0.01):
             if not self.environment.alive:
-                self.invocation.fail(KILLED, "the process exited")
+                self.invocation.end(platform_error(KILLED, "the process exited"))
             elif time.monotonic() > limit:
                 self.environment.kill()
-                self.invocation.fail(TIMED_OUT, f"Task timed out after {self.limit_seconds:.2f} seconds")
+                message = f"Task timed out after {self.limit_seconds:.2f} seconds"
+                self.invocation.end(platform_error(TIMED_OUT, message))
         self._function.give_back(self.environment)
         seconds = time.monotonic() - self.started
         return Result(self.invocation.payload, self.invocation.error, self.invocation.request_id, seconds)
@@ -183,8 +188,7 @@ class LambdaFunction:
 
     def invoke(self, event: Any, request_id: str | None = None, **options: Any) -> Result:
         """Invoke and wait; raises nothing for what the function does. The options are those of `start`."""
-        started = self.start(event, request_id, **options)
-        return started if isinstance(started, Result) else started.wait()
+        return self.start(event, request_id, **options).wait()
 
     def start(
         self,
@@ -194,8 +198,8 @@ class LambdaFunction:
         qualifier: str | None = "live",
         timeout_seconds: float | None = None,
         told_seconds: float | None = None,
-    ) -> Pending | Result:
-        """Begin an invocation; a Result at once if the environment could not be initialised.
+    ) -> Pending:
+        """Begin an invocation, once the environment is initialised; it has ended if it could not be.
 
         `told_seconds` is the time left that the function is told of, where that is to be less than the time
         after which it is killed: a machine that is busy then kills nobody who would have been in time.
@@ -204,13 +208,13 @@ class LambdaFunction:
         seconds = limit if told_seconds is None else told_seconds
         arn = self.arn if qualifier is None else f"{self.arn}:{qualifier}"
         invocation = Invocation(event, seconds, arn, request_id or str(uuid.uuid4()))
-        begun = time.monotonic()
         environment = self._take()
         init_error = environment.wait_ready()
-        if init_error is not None:
-            self._end([environment])
-            return Result(None, init_error, invocation.request_id, time.monotonic() - begun)
-        environment.api.submit(invocation)
+        if init_error is None:
+            environment.api.submit(invocation)
+        else:
+            environment.kill()
+            invocation.end(init_error)
         return Pending(environment, invocation, time.monotonic(), limit, self)
 
     def run(self, event: Any, request_id: str, qualifier: str | None) -> Result:
