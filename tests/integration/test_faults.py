@@ -20,7 +20,6 @@ from tests.integration.world import (
     MINT,
     STORE,
     TOKEN,
-    VENDOR,
     Stage,
 )
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
@@ -283,27 +282,6 @@ def next_run(world: Stage, *suspect: bool) -> dict[str, Observed]:
     assert "MINTING" not in world.secrets.labels(TOKEN)
     may_have_minted = seen((world.stored or {})["suspect_until"] is not None, *suspect)
     return {"may_have_minted": may_have_minted, "next": following}
-
-
-def nothing_was_sent(world: Stage, result: Result, mints: int) -> dict[str, Observed]:
-    assert "nothing was sent" in result.problem["message"]
-    assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
-    return {
-        "run": seen(outcome(result), UNAVAILABLE),
-        "requests": seen(world.wire.counts()[MINT], 0),
-        "mints": seen(world.vendor.mint_count() - mints, 0),
-        "token_works": seen(world.holds(), True),
-    }
-
-
-def test_a_vendor_that_refuses_connections_was_not_asked(world: Stage, record_property: Record) -> None:
-    too_old(world)
-    mints = world.vendor.mint_count()
-    world.wire.refuse_connections(VENDOR)
-    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
-    world.wire.accept_connections(VENDOR)
-    ended = nothing_was_sent(world, result, mints)
-    note(record_property, "vendor", {"fault": "connections refused"}, **ended, **next_run(world, False))
 
 
 @pytest.mark.parametrize(

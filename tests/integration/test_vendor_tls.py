@@ -2,20 +2,28 @@
 
 import datetime as dt
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.integration.records import Record, note
-from tests.integration.test_crash_matrix import too_old
-from tests.integration.test_faults import SHORT_RUN_SECONDS, next_run, nothing_was_sent
-from tests.integration.world import Stage
+from tests.integration.records import Observed, Record, note, seen
+from tests.integration.test_crash_matrix import outcome, too_old
+from tests.integration.test_faults import SHORT_RUN_SECONDS, UNAVAILABLE, next_run
+from tests.integration.world import DEBUG, MINT, TOKEN, VENDOR, Stage
 from tests.kit.personr import API_PATH, PersonrServer
+from tests.kit.runtime import Result
 from tests.kit.stand_ins.raw import RawServer
 
 AUTHORITY = trustme.CA()
 YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stage]:
+    with Stage(environment=DEBUG) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +41,27 @@ def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 def base_url_of(url: str, trusted: Path) -> dict[str, str]:
     return {"PERSONR_BASE_URL": f"{url}{API_PATH}", "SSL_CERT_FILE": str(trusted)}
+
+
+def nothing_was_sent(world: Stage, result: Result, mints: int) -> dict[str, Observed]:
+    assert "nothing was sent" in result.problem["message"]
+    assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
+    return {
+        "run": seen(outcome(result), UNAVAILABLE),
+        "requests": seen(world.wire.counts()[MINT], 0),
+        "mints": seen(world.vendor.mint_count() - mints, 0),
+        "token_works": seen(world.holds(), True),
+    }
+
+
+def test_a_vendor_that_refuses_connections_was_not_asked(world: Stage, record_property: Record) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    world.wire.refuse_connections(VENDOR)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
+    world.wire.accept_connections(VENDOR)
+    ended = nothing_was_sent(world, result, mints)
+    note(record_property, "vendor", {"fault": "connections refused"}, **ended, **next_run(world, False))
 
 
 def assert_nothing_is_sent(world: Stage, url: str, trusted: Path, fault: str, record: Record) -> None:
