@@ -1,7 +1,6 @@
 """What each role may do is what its function does, and the rest is denied; who may not ask over HTTP gets 403."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,12 +51,6 @@ def asks_of(world: Stage) -> set[tuple[str, str]]:
     return {(f"secretsmanager:{call.operation}", names[call.secret_id]) for call in world.secrets.calls}
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Stage]:
-    with Stage() as made:
-        yield made
-
-
 def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: Stage) -> None:
     asked: set[tuple[str, str]] = set()
     for scenario in REFRESH_SCENARIOS.values():
@@ -78,7 +71,6 @@ def test_the_refresh_role_may_do_all_that_the_function_does_and_no_other_secrets
 
 
 def test_the_vend_role_may_do_all_that_the_function_does_and_no_other_secrets_action(world: Stage) -> None:
-    world.start_over()
     version = world.mint_first()
     world.secrets.calls.clear()
     world.lambda_service.refuse("TooManyRequestsException", 429)
@@ -243,7 +235,6 @@ def session(account: str = ACCOUNT_ID, role: str = "orders-service", partition: 
 
 @pytest.mark.parametrize("caller", [session(role="reports-service"), None])
 def test_who_is_not_listed_gets_403_and_an_audit_line(world: Stage, caller: str | None) -> None:
-    world.start_over()
     world.mint_first()
     before = len(_audits(world))
     answered = world.request(http_event(caller)).payload
@@ -258,7 +249,6 @@ def test_who_is_not_listed_gets_403_and_an_audit_line(world: Stage, caller: str 
 def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_http_event(
     world: Stage, qualifier: str | None
 ) -> None:
-    world.start_over()
     version = world.mint_first()
     before = len(_audits(world))
     rejection = http_event(LISTED, rawPath="/token/rejections", body=f'{{"version": "{version}"}}')
@@ -272,13 +262,11 @@ def test_finding_6_nobody_rejects_or_is_denied_in_anothers_name_by_writing_an_ht
 
 
 def test_a_direct_request_through_the_alias_of_the_url_is_an_invalid_request(world: Stage) -> None:
-    world.start_over()
     world.mint_first()
     assert world.request({}).error_type == "InvalidRequest"
 
 
 def test_who_is_listed_gets_the_token(world: Stage) -> None:
-    world.start_over()
     world.mint_first()
     for arn in (session(), LISTED):
         assert world.request(http_event(arn)).payload["statusCode"] == 200

@@ -19,7 +19,7 @@ import pytest
 from tests.integration.records import Observed, Record, note, seen
 from tests.integration.world import CREDENTIALS, LEASE_SECONDS, MIN_AGE_SECONDS, MINT, TOKEN, Stage
 from tests.kit.personr import DEFAULT_EMAIL
-from tests.kit.runtime import LambdaFunction, Pending, Result
+from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.runtime.function import KILLED
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 from tests.kit.stand_ins.wire import hold_after, hold_before
@@ -165,23 +165,17 @@ REFRESH_SCENARIOS = {
 
 def points(scenarios: dict[str, Scenario]) -> list[Any]:
     """Every (scenario, place, moment) of these scenarios."""
-    return list(_points(scenarios))
+    return [
+        pytest.param(name, place, moment, id=f"{name}-{place} {short_name(call)}-{moment.name.lower()}")
+        for name, scenario in scenarios.items()
+        for place, call in enumerate(scenario.calls, 1)
+        for moment in Moment
+        if moment is not Moment.LANDS or call not in (GET, DESCRIBE, LIST)  # A read has no effect to take.
+    ]
 
 
-def _points(scenarios: dict[str, Scenario]) -> Iterator[Any]:
-    for name, scenario in scenarios.items():
-        for place, operation in enumerate(scenario.calls, 1):
-            short = "mint" if operation == MINT else "Invoke" if operation == INVOKE else operation
-            for moment in Moment:
-                if moment is Moment.LANDS and operation in (GET, DESCRIBE, LIST):
-                    continue  # A read has no effect to take.
-                yield pytest.param(name, place, moment, id=f"{name}-{place} {short}-{moment.name.lower()}")
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Stage]:
-    with Stage() as made:
-        yield made
+def short_name(call: str) -> str:
+    return {MINT: "mint", INVOKE: "Invoke"}.get(call, call)
 
 
 @pytest.fixture(scope="module")
@@ -192,40 +186,29 @@ def shared_by_two() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest) -> Stage:
-    """A new state around what the last test left running: every start of a process counts here."""
+def world(request: pytest.FixtureRequest) -> Stage:
+    """A new state around the processes that the last test left running."""
     callspec = getattr(request.node, "callspec", None)
     scenario = REFRESH_SCENARIOS.get(callspec.params.get("name", "")) if callspec is not None else None
     two = scenario is not None and scenario.standby
-    world: Stage = request.getfixturevalue("shared_by_two" if two else "shared")
-    world.start_over()
-    return world
-
-
-@pytest.mark.parametrize("name", REFRESH_SCENARIOS)
-def test_the_matrix_has_every_call_of_a_run(stage: Stage, name: str) -> None:
-    scenario = REFRESH_SCENARIOS[name]
-    scenario.prepare(stage)
-    event, mints = scenario.event(stage), stage.vendor.mint_count()
-    stage.wire.reset_log()
-    stage.refresh.invoke(event, REQUEST_ID)
-    assert tuple(call.operation for call in stage.wire.calls) == scenario.calls
-    assert stage.vendor.mint_count() - mints == scenario.mints
+    made: Stage = request.getfixturevalue("shared_by_two" if two else "shared")
+    made.start_over()
+    return made
 
 
 @pytest.mark.parametrize(("name", "place", "moment"), points(REFRESH_SCENARIOS))
 def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
-    stage: Stage, name: str, place: int, moment: Moment, record_property: Record
+    world: Stage, name: str, place: int, moment: Moment, record_property: Record
 ) -> None:
     scenario = REFRESH_SCENARIOS[name]
-    scenario.prepare(stage)
-    event = scenario.event(stage)
-    before = Before(stage, scenario)
-    kill_at(stage, stage.refresh, event, place, moment)
-    meanwhile = seen(state_of_token(stage), "works", "dead", "none")
+    scenario.prepare(world)
+    event = scenario.event(world)
+    before = Before(world, scenario)
+    kill_at(world, world.refresh, event, place, moment)
+    meanwhile = seen(state_of_token(world), "works", "dead", "none")
 
-    stage.let_lease_pass()
-    retry = stage.refresh.invoke(event, REQUEST_ID)
+    world.let_lease_pass()
+    retry = world.refresh.invoke(event, REQUEST_ID)
     told = outcome(retry)
     if scenario.failures >= FREE_FAILURES and told == "VendorUnavailable":
         retry = before.check_paused(retry, event)
@@ -240,33 +223,37 @@ def test_a_killed_refresh_is_put_right_by_what_aws_runs_next(
     note(record_property, "crash", case, token=meanwhile, retry=seen(told, *allowed), **mended)
 
 
-@pytest.mark.parametrize("moment", [Moment.LOST, Moment.LANDS], ids=["lost", "lands"])
-@pytest.mark.parametrize("place", range(1, len(REFRESH) + 1))
+FORCED = {name: scenario for name, scenario in REFRESH_SCENARIOS.items() if name == "forced by a person"}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "moment"), [point for point in points(FORCED) if point.values[2] is not Moment.AFTER]
+)
 def test_a_command_killed_and_not_retried_is_finished_by_the_next_tick(
-    stage: Stage, place: int, moment: Moment
+    world: Stage, name: str, place: int, moment: Moment
 ) -> None:
     """Nobody retries a person's synchronous invoke, and nothing but the intent says that it was under way."""
-    scenario = REFRESH_SCENARIOS["forced by a person"]
-    scenario.prepare(stage)
-    before = Before(stage, scenario)
-    kill_at(stage, stage.refresh, scenario.event(stage), place, moment)
-    stage.let_lease_pass()
-    before.check_mended(stage.tick())
+    scenario = FORCED[name]
+    scenario.prepare(world)
+    before = Before(world, scenario)
+    kill_at(world, world.refresh, scenario.event(world), place, moment)
+    world.let_lease_pass()
+    before.check_mended(world.tick())
 
 
 @pytest.mark.parametrize("name", REFRESH_SCENARIOS)
 def test_a_run_killed_after_its_last_call_is_not_served_twice(
-    stage: Stage, name: str, record_property: Record
+    world: Stage, name: str, record_property: Record
 ) -> None:
+    """And the run made the calls that the matrix has, and the mints."""
     scenario = REFRESH_SCENARIOS[name]
-    scenario.prepare(stage)
-    event = scenario.event(stage)
-    before = Before(stage, scenario)
+    scenario.prepare(world)
+    event = scenario.event(world)
+    before = Before(world, scenario)
     fault, hold = hold_before()
-    stage.wire.reset_log()
-    stage.wire.inject(fault, index=len(scenario.calls))
-    pending = stage.refresh.start(event, REQUEST_ID)
-    assert isinstance(pending, Pending), pending
+    world.wire.reset_log()
+    world.wire.inject(fault, index=len(scenario.calls))
+    pending = world.refresh.start(event, REQUEST_ID)
     assert hold.wait()
     # Everything was done, only Lambda does not hear of it.
     pending.environment.api.hold_answers.set()
@@ -274,11 +261,13 @@ def test_a_run_killed_after_its_last_call_is_not_served_twice(
     assert pending.environment.api.answer_held.wait(60)
     pending.kill()
     assert pending.wait().error_type == KILLED
-    stage.wire.clear_faults()
+    assert tuple(call.operation for call in world.wire.calls) == scenario.calls
+    assert before.mints_since() == scenario.mints
+    world.wire.clear_faults()
 
-    stage.let_lease_pass()
-    meanwhile = seen(state_of_token(stage), "works")
-    retry = stage.refresh.invoke(event, REQUEST_ID)
+    world.let_lease_pass()
+    meanwhile = seen(state_of_token(world), "works")
+    retry = world.refresh.invoke(event, REQUEST_ID)
     told = seen(outcome(retry), "refused" if scenario.refused else "fresh")
     mended = before.check_mended(retry, most_mints=scenario.mints)
     place = len(scenario.calls) + 1
@@ -299,42 +288,48 @@ VEND_SCENARIOS = {
 
 @pytest.mark.parametrize(("name", "place", "moment"), points(VEND_SCENARIOS))
 def test_a_killed_hand_out_is_put_right_by_the_callers_next_try(
-    stage: Stage, name: str, place: int, moment: Moment, record_property: Record
+    world: Stage, name: str, place: int, moment: Moment, record_property: Record
 ) -> None:
     scenario = VEND_SCENARIOS[name]
-    start_vend(stage)
-    scenario.prepare(stage)
-    event = scenario.event(stage)
-    mints = stage.vendor.mint_count()
-    kill_at(stage, stage.vend, event, place, moment)
+    start_vend(world)
+    scenario.prepare(world)
+    event = scenario.event(world)
+    mints = world.vendor.mint_count()
+    kill_at(world, world.vend, event, place, moment)
 
-    first = stage.ask(**event)
-    stage.lambda_service.settle()
-    second = stage.ask(**event)
-    assert stage.vendor.is_live(second.payload["access_token"])
-    assert stage.lambda_service.failed_events == []
-    assert "MINTING" not in stage.secrets.labels(TOKEN)
-    operation = "Invoke" if scenario.calls[place - 1] == INVOKE else scenario.calls[place - 1]
+    world.lambda_service.settle()  # The caller waits as long as a refresh takes, if one was started.
+    first = world.ask(**event)
+    world.lambda_service.settle()
+    second = world.ask(**event)
+    assert world.vendor.is_live(second.payload["access_token"])
+    assert world.lambda_service.failed_events == []
+    assert "MINTING" not in world.secrets.labels(TOKEN)
+    case = {
+        "scenario": name,
+        "place": place,
+        "operation": short_name(scenario.calls[place - 1]),
+        "moment": moment,
+    }
     note(
         record_property,
         "crash-vend",
-        {"scenario": name, "place": place, "operation": operation, "moment": moment},
+        case,
         first=seen(first.error_type or "the token", "the token", "TokenUnavailable"),
         second=seen(second.error_type or "the token", "the token"),
         # A caller that asks again does not cost a second mint.
-        mints=seen(stage.vendor.mint_count() - mints, scenario.mints),
+        mints=seen(world.vendor.mint_count() - mints, scenario.mints),
     )
 
 
 @pytest.mark.parametrize("name", VEND_SCENARIOS)
-def test_the_matrix_has_every_call_of_a_hand_out(stage: Stage, name: str) -> None:
+def test_the_matrix_has_every_call_of_a_hand_out(world: Stage, name: str) -> None:
     scenario = VEND_SCENARIOS[name]
-    start_vend(stage)
-    scenario.prepare(stage)
-    stage.lambda_service.refuse("TooManyRequestsException", 400)  # so that no refresh mixes its calls in
-    stage.wire.reset_log()
-    stage.vend.invoke(scenario.event(stage))
-    assert tuple(call.operation for call in stage.wire.calls) == scenario.calls
+    start_vend(world)
+    scenario.prepare(world)
+    world.lambda_service.refuse("TooManyRequestsException", 400)  # so that no refresh mixes its calls in
+    world.wire.reset_log()
+    world.vend.invoke(scenario.event(world))
+    assert tuple(call.operation for call in world.wire.calls) == scenario.calls
 
 
 # --- how -------------------------------------------------------------------------------------------------------
@@ -351,7 +346,6 @@ def kill_at(world: Stage, function: LambdaFunction, event: Any, place: int, mome
     world.wire.reset_log()
     world.wire.inject(fault, index=place)
     pending = function.start(event, REQUEST_ID)
-    assert isinstance(pending, Pending), pending
     assert hold.wait(), "the call was never made"
     pending.kill()
     if moment is Moment.LANDS:
@@ -400,36 +394,28 @@ class Before:
 
     def check_mended(self, retry: Result, most_mints: int | None = None) -> dict[str, Observed]:
         """After the retry; runs the next tick and checks how the crash ended."""
-        world = self._world
+        world, refused = self._world, self._scenario.refused
         assert world.holds(), "the stored current token works at the vendor"
-        if self._scenario.refused:
-            self._check_latched(retry)
-        else:
-            assert outcome(retry) in ("refreshed", "fresh"), retry
+        assert outcome(retry) in (("CredentialsRefused", "refused") if refused else ("refreshed", "fresh")), (
+            retry
+        )
         most = self._scenario.mints + 1 if most_mints is None else most_mints
-        mints = seen(world.vendor.mint_count() - self._mints, *range(most + 1))
+        mints = seen(self.mints_since(), *range(most + 1))
         requests = len(world.vendor.mint_requests)
-        tick = world.tick()
-        following = seen(outcome(tick), "refused" if self._scenario.refused else "fresh")
+        if refused:
+            assert mints.value == 0
+            assert requests - self._requests <= 2, "refused credentials are not hammered"
+        following = seen(outcome(world.tick()), "refused" if refused else "fresh")
         assert len(world.vendor.mint_requests) == requests, "the next tick has nothing left to do"
-        self._check_no_lock()
+        if refused:
+            # A lock whose lease is over holds nobody up: the right credentials are used at once.
+            world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": NEW_PASSWORD})
+            assert outcome(world.tick()) == "refreshed"
+            assert world.holds()
+        assert "MINTING" not in world.secrets.labels(TOKEN)
         assert self._versions <= set(world.secrets.versions(TOKEN))
         assert world.secrets.destroyed(TOKEN) == []
         return {"mints": mints, "tick": following}
 
-    def _check_latched(self, retry: Result) -> None:
-        world = self._world
-        assert outcome(retry) in ("CredentialsRefused", "refused"), retry
-        assert world.vendor.mint_count() == self._mints
-        assert len(world.vendor.mint_requests) - self._requests <= 2, "refused credentials are not hammered"
-
-    def _check_no_lock(self) -> None:
-        world = self._world
-        if not self._scenario.refused:
-            assert "MINTING" not in world.secrets.labels(TOKEN)
-            return
-        # A lock whose lease is over holds nobody up: the right credentials are used at once.
-        world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": NEW_PASSWORD})
-        assert outcome(world.tick()) == "refreshed"
-        assert world.holds()
-        assert "MINTING" not in world.secrets.labels(TOKEN)
+    def mints_since(self) -> int:
+        return self._world.vendor.mint_count() - self._mints

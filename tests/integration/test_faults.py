@@ -6,6 +6,7 @@ Each row of docs/evidence/reliability.md's fault tables is one of these tests.
 import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,11 @@ from tests.integration.world import (
     MINT,
     STORE,
     TOKEN,
-    VENDOR,
     Stage,
 )
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
-from tests.kit.runtime import Pending, Result
+from tests.kit.runtime import Result
 from tests.kit.runtime.function import TIMED_OUT
 from tests.kit.stand_ins.wire import (
     Fault,
@@ -49,15 +49,9 @@ SHORT_RUN_SECONDS = 4.0
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stage]:
-    # Without a cache every hand-out reads the store. At its end the stage searches all that was written for secrets.
+    # Without a cache every hand-out reads the store. At its end the world searches all that was written for secrets.
     with Stage(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
         yield made
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.start_over()
-    return shared
 
 
 # --- Secrets Manager, against a refresh ---------------------------------------------------------------------------
@@ -89,16 +83,15 @@ LASTING: dict[str, tuple[Callable[[], Fault], tuple[int, ...]]] = {
     ("name", "first"), [(name, first) for name, (_, places) in LASTING.items() for first in places]
 )
 def test_a_store_that_fails_from_a_call_on(
-    stage: Stage, name: str, first: int, record_property: Record
+    world: Stage, name: str, first: int, record_property: Record
 ) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
-    stage.wire.reset_log()
-    stage.wire.inject(LASTING[name][0](), upstream=STORE, nth=first, times=None)
-    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
+    too_old(world)
+    mints = world.vendor.mint_count()
+    world.wire.inject(LASTING[name][0](), upstream=STORE, nth=first, times=None)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     if first < PUT_TOKEN:
         run = seen(outcome(result), "StoreUnavailable", "ConfigurationError")
-        assert stage.wire.counts()[MINT] == 0
+        assert world.wire.counts()[MINT] == 0
     elif first == PUT_TOKEN:
         run = seen(outcome(result), "StoreUnavailable")
         assert "minted and could not be stored" in result.problem["message"]
@@ -108,12 +101,12 @@ def test_a_store_that_fails_from_a_call_on(
     works = [first != PUT_TOKEN] if first != PUT_TOKEN else [True, False]
     ended = {
         "run": run,
-        "mints": seen(stage.vendor.mint_count() - mints, 0 if first < PUT_TOKEN else 1),
-        "token_works": seen(stage.holds(), *works),
+        "mints": seen(world.vendor.mint_count() - mints, 0 if first < PUT_TOKEN else 1),
+        "token_works": seen(world.holds(), *works),
     }
 
-    stage.wire.clear_faults()
-    note(record_property, "store", {"fault": name, "first": first}, **ended, **mended(stage, mints))
+    world.wire.clear_faults()
+    note(record_property, "store", {"fault": name, "first": first}, **ended, **mended(world, mints))
 
 
 def mended(world: Stage, mints: int) -> dict[str, Observed]:
@@ -138,61 +131,60 @@ PASSING: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_single_fault_of_the_store_costs_nothing_but_time(
-    stage: Stage, name: str, record_property: Record
+    world: Stage, name: str, record_property: Record
 ) -> None:
-    stage.mint_first()
+    world.mint_first()
     runs = []
     for place in range(1, RENEWAL_CALLS + 1):
-        stage.age_token(22 * 86_400)
-        mints = stage.vendor.mint_count()
-        stage.wire.clear_faults()
-        stage.wire.inject(PASSING[name](), upstream=STORE, nth=place)
-        runs.append(seen(outcome(stage.tick()), "refreshed"))
-        assert stage.vendor.mint_count() == mints + 1
-        assert stage.holds()
-        assert "MINTING" not in stage.secrets.labels(TOKEN)
+        world.age_token(22 * 86_400)
+        mints = world.vendor.mint_count()
+        world.wire.clear_faults()
+        world.wire.inject(PASSING[name](), upstream=STORE, nth=place)
+        runs.append(seen(outcome(world.tick()), "refreshed"))
+        assert world.vendor.mint_count() == mints + 1
+        assert world.holds()
+        assert "MINTING" not in world.secrets.labels(TOKEN)
     note(record_property, "store-once", {"fault": name}, run=runs[-1])
 
 
 def test_a_minted_token_is_stored_as_soon_as_the_store_takes_it(
-    stage: Stage, record_property: Record
+    world: Stage, record_property: Record
 ) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
+    too_old(world)
+    mints = world.vendor.mint_count()
     # Six answers are three of the SDK's own retries: the run itself must not give up.
-    stage.wire.inject(aws_error("InternalServiceError", 500), upstream=STORE, nth=PUT_TOKEN, times=6)
-    result = stage.refresh.invoke({}, told_seconds=30)
+    world.wire.inject(aws_error("InternalServiceError", 500), upstream=STORE, nth=PUT_TOKEN, times=6)
+    result = world.refresh.invoke({}, told_seconds=30)
     run = seen(outcome(result), "refreshed")
-    assert stage.vendor.mint_count() == mints + 1
-    assert stage.holds()
+    assert world.vendor.mint_count() == mints + 1
+    assert world.holds()
     note(record_property, "store-once", {"fault": "six failures in a row while storing"}, run=run)
 
 
 @pytest.mark.parametrize("when", ["from the start", "after the mint"])
-def test_a_store_that_refuses_connections(stage: Stage, when: str, record_property: Record) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
+def test_a_store_that_refuses_connections(world: Stage, when: str, record_property: Record) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
     if when == "from the start":
-        stage.wire.refuse_connections(STORE)
-        result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
+        world.wire.refuse_connections(STORE)
+        result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     else:
         fault, hold = hold_after()
-        stage.wire.inject(fault, operation=MINT)
-        pending = stage.refresh.start({}, told_seconds=SHORT_RUN_SECONDS)
-        assert isinstance(pending, Pending)
+        world.wire.inject(fault, operation=MINT)
+        pending = world.refresh.start({}, told_seconds=SHORT_RUN_SECONDS)
         assert hold.wait()
-        stage.wire.refuse_connections(STORE)
+        world.wire.refuse_connections(STORE)
         hold.forward()
         result = pending.wait()
-    stage.wire.accept_connections(STORE)
+    world.wire.accept_connections(STORE)
     first = 1 if when == "from the start" else PUT_TOKEN
     ended = {
         "run": seen(outcome(result), "StoreUnavailable"),
-        "mints": seen(stage.vendor.mint_count() - mints, 0 if first == 1 else 1),
-        "token_works": seen(stage.holds(), first == 1),
+        "mints": seen(world.vendor.mint_count() - mints, 0 if first == 1 else 1),
+        "token_works": seen(world.holds(), first == 1),
     }
     case = {"fault": "connections refused", "first": first}
-    note(record_property, "store", case, **ended, **mended(stage, mints))
+    note(record_property, "store", case, **ended, **mended(world, mints))
 
 
 def test_a_hang_of_the_store_at_any_call_ends_in_the_kill_and_is_mended(record_property: Record) -> None:
@@ -223,9 +215,9 @@ def test_a_hang_of_the_store_at_any_call_ends_in_the_kill_and_is_mended(record_p
             return {"place": place, "fault": fault.name}, {**ended, "next": retry, "mints_in_all": in_all}
 
     places = range(1, RENEWAL_CALLS + 2)
-    with ThreadPoolExecutor(6) as pool:
-        jobs = [pool.submit(hang_at, place, fault) for fault in (hang(), hang_after()) for place in places]
-        rows = [job.result() for job in jobs]
+    hangs = [(place, fault) for fault in (hang(), hang_after()) for place in places]
+    with ThreadPoolExecutor(len(hangs)) as pool:
+        rows = list(pool.map(hang_at, *zip(*hangs, strict=True)))
     for case, cells in rows:
         note(record_property, "hang", case, **cells)
 
@@ -262,51 +254,34 @@ LASTING_AT_THE_VENDOR: dict[str, tuple[Scenario, str]] = {
 
 @pytest.mark.parametrize("name", LASTING_AT_THE_VENDOR)
 def test_a_vendor_that_fails_is_asked_again_by_the_next_run(
-    stage: Stage, name: str, record_property: Record
+    world: Stage, name: str, record_property: Record
 ) -> None:
     scenario, error = LASTING_AT_THE_VENDOR[name]
-    too_old(stage)
-    mints = stage.vendor.mint_count()
-    stage.vendor.always(scenario)
-    stage.wire.reset_log()
-    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
-    requests, during = stage.wire.counts()[MINT], stage.vendor.mint_count() - mints
+    too_old(world)
+    mints = world.vendor.mint_count()
+    world.vendor.always(scenario)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
     # How many tries fit into a run depends on the jitter of its pauses; each of them mints, or none.
     tries = (1, 4) if error == UNAVAILABLE else (1, 1)
+    during = world.vendor.mint_count() - mints
     ended = {
         "run": seen(outcome(result), error),
-        "requests": bounded(requests, *tries),
+        "requests": bounded(world.wire.counts()[MINT], *tries),
         "mints": bounded(during, *tries) if during else seen(during, 0),
-        "token_works": seen(stage.holds(), during == 0),
+        "token_works": seen(world.holds(), during == 0),
     }
-    stage.vendor.reset_script()
-    # No lease to wait for: a run that failed alive lets go.
-    following = seen(outcome(stage.tick()), "refreshed")
-    assert stage.holds()
-    assert "MINTING" not in stage.secrets.labels(TOKEN)
+    world.vendor.reset_script()
     # What was minted unseen makes the next token suspect.
-    suspect = seen((stage.stored or {})["suspect_until"] is not None, True, during > 0)
-    note(record_property, "vendor", {"fault": name}, **ended, may_have_minted=suspect, next=following)
+    note(record_property, "vendor", {"fault": name}, **ended, **next_run(world, True, during > 0))
 
 
-def test_a_vendor_that_refuses_connections_was_not_asked(stage: Stage, record_property: Record) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
-    stage.wire.refuse_connections(VENDOR)
-    result = stage.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
-    stage.wire.accept_connections(VENDOR)
-    assert "nothing was sent" in result.problem["message"]
-    ended = {
-        "run": seen(outcome(result), UNAVAILABLE),
-        "requests": seen(stage.wire.counts()[MINT], 0),
-        "mints": seen(stage.vendor.mint_count() - mints, 0),
-        "token_works": seen(stage.holds(), True),
-    }
-    assert "MINTING" not in stage.secrets.labels(TOKEN), "the lock is let go for good"
-    following = seen(outcome(stage.tick()), "refreshed")
-    suspect = seen((stage.stored or {})["suspect_until"] is not None, False)
-    case = {"fault": "connections refused"}
-    note(record_property, "vendor", case, **ended, may_have_minted=suspect, next=following)
+def next_run(world: Stage, *suspect: bool) -> dict[str, Observed]:
+    """What becomes of a failure at once: a run that failed alive lets go, and leaves no lease to wait for."""
+    following = seen(outcome(world.tick()), "refreshed")
+    assert world.holds()
+    assert "MINTING" not in world.secrets.labels(TOKEN)
+    may_have_minted = seen((world.stored or {})["suspect_until"] is not None, *suspect)
+    return {"may_have_minted": may_have_minted, "next": following}
 
 
 @pytest.mark.parametrize(
@@ -326,39 +301,32 @@ def test_a_vendor_that_refuses_connections_was_not_asked(stage: Stage, record_pr
     ],
 )
 def test_what_the_vendor_does_once_costs_nothing_but_time(
-    stage: Stage, name: str, scenario: Scenario, record_property: Record
+    world: Stage, name: str, scenario: Scenario, record_property: Record
 ) -> None:
-    too_old(stage)
-    stage.wire.reset_log()
-    stage.vendor.script(scenario)
-    result = stage.refresh.invoke({}, told_seconds=15)
-    run = seen(outcome(result), "refreshed")
-    assert stage.holds()
-    note(
-        record_property,
-        "vendor-once",
-        {"fault": name},
-        run=run,
-        requests=seen(stage.wire.counts()[MINT], 1, 2),
-    )
+    too_old(world)
+    world.vendor.script(scenario)
+    run = seen(outcome(world.refresh.invoke({}, told_seconds=15)), "refreshed")
+    assert world.holds()
+    requests = seen(world.wire.counts()[MINT], 1, 2)
+    note(record_property, "vendor-once", {"fault": name}, run=run, requests=requests)
 
 
-def test_refused_credentials_leave_the_old_token_alone(stage: Stage, record_property: Record) -> None:
-    too_old(stage)
-    mints = stage.vendor.mint_count()
-    stage.vendor.set_password("another one")
-    stage.wire.reset_log()
-    run = seen(outcome(stage.tick()), "CredentialsRefused")
-    following = seen(outcome(stage.tick()), "refused")
+def test_refused_credentials_leave_the_old_token_alone(world: Stage, record_property: Record) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    world.vendor.set_password("another one")
+    world.wire.reset_log()
+    run = seen(outcome(world.tick()), "CredentialsRefused")
+    following = seen(outcome(world.tick()), "refused")
     ended = {
-        "requests": seen(stage.wire.counts()[MINT], 1),
-        "mints": seen(stage.vendor.mint_count() - mints, 0),
-        "token_works": seen(stage.holds(), True),
+        "requests": seen(world.wire.counts()[MINT], 1),
+        "mints": seen(world.vendor.mint_count() - mints, 0),
+        "token_works": seen(world.holds(), True),
     }
-    stage.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "another one"})
-    with_new_ones = seen(f"{outcome(stage.tick())} with new credentials", "refreshed with new credentials")
-    suspect = seen((stage.stored or {})["suspect_until"] is not None, False)
-    stage.vendor.set_password(DEFAULT_PASSWORD)
+    world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "another one"})
+    with_new_ones = seen(f"{outcome(world.tick())} with new credentials", "refreshed with new credentials")
+    suspect = seen((world.stored or {})["suspect_until"] is not None, False)
+    world.vendor.set_password(DEFAULT_PASSWORD)
     note(
         record_property,
         "vendor",
@@ -390,17 +358,27 @@ AT_THE_HAND_OUT: dict[str, Callable[[], Fault]] = {
 
 
 @pytest.mark.parametrize("name", AT_THE_HAND_OUT)
-def test_a_store_that_cannot_be_read(stage: Stage, name: str, record_property: Record) -> None:
-    stage.mint_first()
-    stage.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
-    cold = seen(told(stage, stage.ask()), "StoreUnavailable, retry later")
-    stage.wire.clear_faults()
-    assert stage.ask().ok
-    stage.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
+def test_a_store_that_cannot_be_read(world: Stage, name: str, record_property: Record) -> None:
+    """Three callers at once, two of them at processes with a copy, so that their timeouts pass side by side."""
+    version = world.mint_first()
+    assert all(answer.ok for answer in at_once(world, {}, {}))
+    world.wire.inject(AT_THE_HAND_OUT[name](), upstream=STORE, times=None)
     # A copy that is not expired is better than nothing, but not to whoever says that it is dead.
-    copy = seen(told(stage, stage.ask()), "a working token")
-    rejecting = seen(told(stage, stage.ask(rejected_version=stage.version)), "StoreUnavailable, retry later")
-    note(record_property, "hand-out", {"fault": name}, cold=cold, copy=copy, rejecting=rejecting)
+    answers = at_once(world, {}, {"rejected_version": version}, {})
+    copy, rejecting, cold = (told(world, answer) for answer in answers)
+    note(
+        record_property,
+        "hand-out",
+        {"fault": name},
+        cold=seen(cold, "StoreUnavailable, retry later"),
+        copy=seen(copy, "a working token"),
+        rejecting=seen(rejecting, "StoreUnavailable, retry later"),
+    )
+
+
+def at_once(world: Stage, *events: dict[str, Any]) -> list[Result]:
+    """Each by a process of its own, the warm ones first."""
+    return [pending.wait() for pending in [world.vend.start(event) for event in events]]
 
 
 def told(world: Stage, answer: Result) -> str:
@@ -414,32 +392,32 @@ def told(world: Stage, answer: Result) -> str:
 @pytest.mark.parametrize(
     "name", ["throttled", "internal error (500)", "connection reset", "a byte at a time"]
 )
-def test_a_single_fault_is_not_seen_by_the_caller(stage: Stage, name: str, record_property: Record) -> None:
+def test_a_single_fault_is_not_seen_by_the_caller(world: Stage, name: str, record_property: Record) -> None:
     fault = drip(0.3) if name == "a byte at a time" else AT_THE_HAND_OUT[name]()
-    start_vend(stage)
-    stage.mint_first()
+    start_vend(world)
+    world.mint_first()
     said = []
-    for event in ({}, {}, {"rejected_version": stage.version}):
+    for event in ({}, {}, {"rejected_version": world.version}):
         if event:
-            stage.age_token(MIN_AGE_SECONDS + 1)
-            stage.vendor.mint_elsewhere()
-        stage.wire.clear_faults()
-        stage.wire.inject(fault, upstream=STORE, times=1)
-        said.append(told(stage, stage.ask(**event)))
+            world.age_token(MIN_AGE_SECONDS + 1)
+            world.vendor.mint_elsewhere()
+        world.wire.clear_faults()
+        world.wire.inject(fault, upstream=STORE, times=1)
+        said.append(told(world, world.ask(**event)))
     cold, copy = seen(said[0], "a working token"), seen(said[1], "a working token")
     rejecting = seen(said[2], "TokenUnavailable, retry later")
-    stage.lambda_service.settle()
-    assert stage.holds()
+    world.lambda_service.settle()
+    assert world.holds()
     note(record_property, "hand-out", {"fault": f"{name}, once"}, cold=cold, copy=copy, rejecting=rejecting)
 
 
-def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(stage: Stage) -> None:
-    start_vend(stage)
-    version = stage.mint_first()
-    stage.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": _in_seconds(4)})
-    assert stage.ask().ok
-    stage.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
-    assert stage.ask().error_type == "StoreUnavailable"
+def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(world: Stage) -> None:
+    start_vend(world)
+    version = world.mint_first()
+    world.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": _in_seconds(4)})
+    assert world.ask().ok
+    world.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
+    assert world.ask().error_type == "StoreUnavailable"
 
 
 def _in_seconds(seconds: float) -> str:
@@ -457,22 +435,22 @@ START_FAULTS: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("name", START_FAULTS)
 def test_a_refresh_that_cannot_be_started_is_started_by_the_next_try(
-    stage: Stage, name: str, record_property: Record
+    world: Stage, name: str, record_property: Record
 ) -> None:
-    stage.mint_first()
-    version = stage.version
-    stage.wire.inject(START_FAULTS[name](), upstream=LAMBDA, times=None)
-    cold, copy = (seen(told(stage, stage.ask()), "a working token") for _ in range(2))
-    stage.age_token(MIN_AGE_SECONDS + 1)
-    stage.vendor.mint_elsewhere()
-    refused = stage.ask(rejected_version=version)
+    world.mint_first()
+    version = world.version
+    world.wire.inject(START_FAULTS[name](), upstream=LAMBDA, times=None)
+    cold, copy = (seen(told(world, world.ask()), "a working token") for _ in range(2))
+    world.age_token(MIN_AGE_SECONDS + 1)
+    world.vendor.mint_elsewhere()
+    refused = world.ask(rejected_version=version)
     assert "could not be started" in refused.problem["message"]
-    rejecting = seen(told(stage, refused), "TokenUnavailable, retry later")
-    stage.wire.clear_faults()
-    started = seen(told(stage, stage.ask(rejected_version=version)), "TokenUnavailable, retry later")
-    stage.lambda_service.settle()
-    served = seen(told(stage, stage.ask(rejected_version=version)), "a working token")
-    assert stage.holds()
+    rejecting = seen(told(world, refused), "TokenUnavailable, retry later")
+    world.wire.clear_faults()
+    started = seen(told(world, world.ask(rejected_version=version)), "TokenUnavailable, retry later")
+    world.lambda_service.settle()
+    served = seen(told(world, world.ask(rejected_version=version)), "a working token")
+    assert world.holds()
     case = {"fault": f"starting a refresh: {name}"}
     note(
         record_property,

@@ -82,14 +82,13 @@ def without_its_token(result: Result) -> str:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[Stage]:
+def shared() -> Iterator[Stage]:
     with Stage(environment={**DEBUG, "CACHE_SECONDS": "0"}) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def nothing_leaks(world: Stage) -> Iterator[None]:
-    world.start_over()
     yield
     forbidden = taints(world)
     assert found(world.refresh.logs, forbidden) == set()

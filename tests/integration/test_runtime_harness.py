@@ -10,7 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction, Pending, Principal
+from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction, Principal
 from tests.kit.runtime.function_url import CALLER
 from tests.kit.secrets_manager.server import REGION
 from tests.kit.stand_ins.lambda_service import LambdaService
@@ -93,7 +93,6 @@ def test_a_function_that_exits_is_an_error(toy: LambdaFunction) -> None:
 
 def test_a_kill_in_the_middle_is_an_error(toy: LambdaFunction) -> None:
     pending = toy.start({"sleep": 30})
-    assert isinstance(pending, Pending)
     assert pending.invocation.handed_over.wait(60)
     pending.kill()
     assert pending.wait().error_type == "Runtime.ExitError"

@@ -2,29 +2,34 @@
 
 import datetime as dt
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.integration.records import Record, note, seen
+from tests.integration.records import Observed, Record, note, seen
 from tests.integration.test_crash_matrix import outcome, too_old
-from tests.integration.world import MINT, TOKEN, Stage
+from tests.integration.test_faults import SHORT_RUN_SECONDS, UNAVAILABLE, next_run
+from tests.integration.world import DEBUG, MINT, TOKEN, VENDOR, Stage
 from tests.kit.personr import API_PATH, PersonrServer
+from tests.kit.runtime import Result
 from tests.kit.stand_ins.raw import RawServer
 
-RUN_SECONDS = 4.0
+AUTHORITY = trustme.CA()
+YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def shared() -> Iterator[Stage]:
+    with Stage(environment=DEBUG) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def trusted(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "authority.pem"
-    authority.cert_pem.write_to_path(path)
+    AUTHORITY.cert_pem.write_to_path(path)
     return path
 
 
@@ -38,67 +43,82 @@ def base_url_of(url: str, trusted: Path) -> dict[str, str]:
     return {"PERSONR_BASE_URL": f"{url}{API_PATH}", "SSL_CERT_FILE": str(trusted)}
 
 
-def assert_nothing_is_sent(url: str, trusted: Path, fault: str, record: Record) -> None:
+def nothing_was_sent(world: Stage, result: Result, mints: int) -> dict[str, Observed]:
+    assert "nothing was sent" in result.problem["message"]
+    assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
+    return {
+        "run": seen(outcome(result), UNAVAILABLE),
+        "requests": seen(world.wire.counts()[MINT], 0),
+        "mints": seen(world.vendor.mint_count() - mints, 0),
+        "token_works": seen(world.holds(), True),
+    }
+
+
+def test_a_vendor_that_refuses_connections_was_not_asked(world: Stage, record_property: Record) -> None:
+    too_old(world)
+    mints = world.vendor.mint_count()
+    world.wire.refuse_connections(VENDOR)
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
+    world.wire.accept_connections(VENDOR)
+    ended = nothing_was_sent(world, result, mints)
+    note(record_property, "vendor", {"fault": "connections refused"}, **ended, **next_run(world, False))
+
+
+def assert_nothing_is_sent(world: Stage, url: str, trusted: Path, fault: str, record: Record) -> None:
     """To that address, while the stored token is due; and the next run, to the vendor itself, mints."""
-    with Stage() as world:
-        too_old(world)
-        mints = world.vendor.mint_count()
-        itself = dict(world.refresh.environment)
-        world.refresh.environment.update(base_url_of(url, trusted))
-        world.refresh.go_cold()
-        result = world.refresh.invoke({}, told_seconds=RUN_SECONDS)
-        assert "nothing was sent" in result.problem["message"]
-        assert "MINTING" not in world.secrets.labels(TOKEN), "no question is left open"
-        failed = {
-            "run": seen(result.error_type, "VendorUnavailable"),
-            "requests": seen(world.wire.counts()[MINT], 0),
-            "mints": seen(world.vendor.mint_count() - mints, 0),
-            "token_works": seen(world.holds(), True),
-        }
-        world.refresh.environment = itself
-        world.refresh.go_cold()
-        following = seen(outcome(world.tick()), "refreshed")
-        assert world.holds()
-        suspect = seen((world.stored or {})["suspect_until"] is not None, False)
-        note(record, "vendor", {"fault": fault}, **failed, may_have_minted=suspect, next=following)
+    too_old(world)
+    mints = world.vendor.mint_count()
+    itself = world.refresh.environment
+    world.refresh.environment = {**itself, **base_url_of(url, trusted)}
+    world.refresh.go_cold()
+    result = world.refresh.invoke({}, told_seconds=SHORT_RUN_SECONDS)
+    world.refresh.environment = itself
+    world.refresh.go_cold()
+    ended = nothing_was_sent(world, result, mints)
+    note(record, "vendor", {"fault": fault}, **ended, **next_run(world, False))
 
 
-def test_a_vendor_with_a_good_certificate_is_trusted(authority: trustme.CA, trusted: Path) -> None:
-    good = server_context(authority.issue_cert("127.0.0.1"))
+def test_a_vendor_with_a_good_certificate_is_trusted(trusted: Path) -> None:
+    good = server_context(AUTHORITY.issue_cert("127.0.0.1"))
     with PersonrServer(tls=good) as vendor, Stage(environment=base_url_of(vendor.url, trusted)) as world:
         assert world.tick().payload["outcome"] == "refreshed"
         assert vendor.is_live(world.stored_token)
 
 
-@pytest.mark.parametrize("name", ["unknown authority", "another host's certificate", "expired certificate"])
+BAD_CERTIFICATES = {
+    "unknown authority": lambda: trustme.CA().issue_cert("127.0.0.1"),
+    "another host's certificate": lambda: AUTHORITY.issue_cert("elsewhere.example"),
+    "expired certificate": lambda: AUTHORITY.issue_cert("127.0.0.1", not_after=YESTERDAY),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CERTIFICATES)
 def test_nothing_is_sent_to_a_vendor_with_a_bad_certificate(
-    authority: trustme.CA, trusted: Path, name: str, record_property: Record
+    world: Stage, trusted: Path, name: str, record_property: Record
 ) -> None:
-    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    certificate = {
-        "unknown authority": lambda: trustme.CA().issue_cert("127.0.0.1"),
-        "another host's certificate": lambda: authority.issue_cert("elsewhere.example"),
-        "expired certificate": lambda: authority.issue_cert("127.0.0.1", not_after=yesterday),
-    }[name]()
-    with PersonrServer(tls=server_context(certificate)) as vendor:
-        assert_nothing_is_sent(vendor.url, trusted, f"TLS: {name}", record_property)
+    with PersonrServer(tls=server_context(BAD_CERTIFICATES[name]())) as vendor:
+        assert_nothing_is_sent(world, vendor.url, trusted, f"TLS: {name}", record_property)
         assert vendor.seen == []
 
 
-@pytest.mark.parametrize(
-    ("name", "reply"),
-    [
-        ("hung up in the handshake", b""),
-        ("plain HTTP in place of a handshake", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        ("handshake failure alert", bytes.fromhex("15030300020228")),
-    ],
-)
+HANDSHAKES = {
+    "hung up in the handshake": b"",
+    "plain HTTP in place of a handshake": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "handshake failure alert": bytes.fromhex("15030300020228"),
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
 def test_nothing_is_sent_after_a_failing_handshake(
-    trusted: Path, name: str, reply: bytes, record_property: Record
+    world: Stage, trusted: Path, name: str, record_property: Record
 ) -> None:
-    with RawServer(reply) as server:
-        assert_nothing_is_sent(f"https://{server.address}", trusted, f"TLS: {name}", record_property)
+    with RawServer(HANDSHAKES[name]) as server:
+        assert_nothing_is_sent(world, f"https://{server.address}", trusted, f"TLS: {name}", record_property)
 
 
-def test_nothing_is_sent_to_a_name_that_does_not_resolve(trusted: Path, record_property: Record) -> None:
-    assert_nothing_is_sent("https://nowhere.invalid", trusted, "name does not resolve", record_property)
+def test_nothing_is_sent_to_a_name_that_does_not_resolve(
+    world: Stage, trusted: Path, record_property: Record
+) -> None:
+    assert_nothing_is_sent(
+        world, "https://nowhere.invalid", trusted, "name does not resolve", record_property
+    )

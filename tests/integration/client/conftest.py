@@ -12,6 +12,8 @@ from .vendor import Vendor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.integration.world import Stage
+
 
 @pytest.fixture(autouse=True)
 def _identity_of_its_own() -> None:
@@ -46,3 +48,12 @@ def elsewhere(source: FakeTokenSource) -> Iterator[Vendor]:
     """Another host (another port is one), to which redirects lead."""
     with Vendor(source) as server:
         yield server
+
+
+@pytest.fixture
+def world() -> Iterator[Stage]:
+    """One of its own for each test, which counts from nought."""
+    from tests.integration.world import Stage as World  # noqa: PLC0415 - only the product's own Python has all it needs
+
+    with World() as made:
+        yield made

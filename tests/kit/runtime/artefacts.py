@@ -17,6 +17,8 @@ REFRESH = "RefreshFunction"
 VEND = "VendFunction"
 SOURCES = {REFRESH: ROOT / "functions" / "refresh", VEND: ROOT / "functions" / "vend"}
 LAYER_SOURCE = ROOT / "layers" / "token_vending"
+LIBRARIES = {REFRESH: ("boto3",), VEND: ("aws_sdk_signers", "http.client")}
+"""Most of what each function imports, and nothing that reads the environment while it is imported."""
 RUNTIME_CLIENT_MODULES = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py", "coverage")
 
 
@@ -29,6 +31,11 @@ class Artefact:
     import_paths: tuple[Path, ...]
     bytecode: Path | None = None
     """Where what is compiled is kept; None for an artefact that brings its own, as Lambda finds it: read-only."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What its processes find imported."""
+        return LIBRARIES.get(self.logical_id, ())
 
     @classmethod
     def built(cls, logical_id: str) -> Self:

@@ -3,32 +3,27 @@ timeout.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kit.runtime.artefacts import Artefact, interpreter, runtime_client_folder
+from tests.kit.runtime import processes
+from tests.kit.runtime.artefacts import Artefact, runtime_client_folder
 from tests.kit.runtime.runtime_api import Invocation, RuntimeApi
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 
 INIT_LIMIT_SECONDS = 120.0
 SAVES_WITHIN_SECONDS = 30.0
-# The runtime client as `python -m awslambdaric`, with the lines that are executed counted and saved at SIGTERM.
-MEASURED = (
-    "-c",
-    "import coverage, runpy; coverage.process_startup(); "  # noqa: ISC003 - one argument
-    + "runpy.run_module('awslambdaric', alter_sys=True, run_name='__main__')",
-)
 _MEASURED: set[tuple[str, str]] = set()
 TIMED_OUT = "Sandbox.Timedout"
 KILLED = "Runtime.ExitError"
@@ -72,28 +67,18 @@ class Environment:
 
     def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
         self.api = RuntimeApi().start()
-        self.log = log
-        paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
         settings = coverage_settings(artefact.logical_id)
         self._end = signal.SIGKILL if settings is None else signal.SIGTERM
-        client = ["-m", "awslambdaric"] if settings is None else MEASURED
-        self._output = log.open("wb")
-        self._process = subprocess.Popen(
-            # -S: no site-packages, so that imports come from the task, its layer and the runtime client only.
-            [interpreter(), "-S", *client, "app.handler"],
-            cwd=artefact.task_root,
-            env={
-                **environment,
-                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
-                "LAMBDA_TASK_ROOT": str(artefact.task_root),
-                "PYTHONPATH": os.pathsep.join(map(str, paths)),
-                **({} if settings is None else {"COVERAGE_PROCESS_CONFIG": settings}),
-                **bytecode_variables(artefact.bytecode),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-        )
+        paths = (artefact.task_root, *artefact.import_paths, runtime_client_folder())
+        variables = {
+            **environment,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}",
+            "LAMBDA_TASK_ROOT": str(artefact.task_root),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            **({} if settings is None else {"COVERAGE_PROCESS_CONFIG": settings}),
+            **bytecode_variables(artefact.bytecode),
+        }
+        self._process = processes.start(artefact, variables, log)
 
     @property
     def pid(self) -> int:
@@ -103,35 +88,34 @@ class Environment:
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return not self._process.ended()
 
     def wait_ready(self) -> dict[str, Any] | None:
         """Wait for the init phase to end; return the init error, if it ended in one."""
         deadline = time.monotonic() + INIT_LIMIT_SECONDS
         while not self.api.ready.wait(0.005):
             if not self.alive:
-                return {
-                    "errorType": "Runtime.ExitError",
-                    "errorMessage": f"exited with {self._process.returncode}",
-                }
+                return platform_error(KILLED, "the process exited")
             if time.monotonic() > deadline:
-                return {"errorType": TIMED_OUT, "errorMessage": "the init phase did not end"}
+                return platform_error(TIMED_OUT, "the init phase did not end")
         return self.api.init_error
 
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
-        self._process.wait(60)
+        self._process.send(signal.SIGKILL)
+        assert self._process.ended(60)
 
     def close(self) -> None:
         """End the process and stop its API."""
-        self._process.send_signal(self._end)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(SAVES_WITHIN_SECONDS)
+        self._process.send(self._end)
+        self._process.ended(SAVES_WITHIN_SECONDS)
         self.kill()
-        self._output.close()
+        self._process.forget()
         self.api.stop()
+
+
+def platform_error(error_type: str, message: str) -> dict[str, Any]:
+    return {"errorType": error_type, "errorMessage": message}
 
 
 @dataclass
@@ -147,18 +131,18 @@ class Pending:
     def kill(self) -> None:
         """SIGKILL the environment's process, as a lost host or an out-of-memory kill does."""
         self.environment.kill()
-        self.invocation.fail(KILLED, "the process was killed")
+        self.invocation.end(platform_error(KILLED, "the process was killed"))
 
     def wait(self) -> Result:
         """Wait for the answer; at the function's timeout kill the process, as Lambda does."""
         limit = self.started + self.limit_seconds
         while not self.invocation.done.wait(0.01):
             if not self.environment.alive:
-                self.invocation.done.wait(5)  # its answer may be on the way
-                self.invocation.fail(KILLED, "the process exited")
+                self.invocation.end(platform_error(KILLED, "the process exited"))
             elif time.monotonic() > limit:
                 self.environment.kill()
-                self.invocation.fail(TIMED_OUT, f"Task timed out after {self.limit_seconds:.2f} seconds")
+                message = f"Task timed out after {self.limit_seconds:.2f} seconds"
+                self.invocation.end(platform_error(TIMED_OUT, message))
         self._function.give_back(self.environment)
         seconds = time.monotonic() - self.started
         return Result(self.invocation.payload, self.invocation.error, self.invocation.request_id, seconds)
@@ -182,7 +166,8 @@ class LambdaFunction:
         self.environment = {**lambda_variables(self.name, memory_mb), **environment}
         self._artefact = artefact
         self._folder = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
-        self._environments: list[Environment] = []
+        self._numbers = itertools.count()
+        self._living: set[Environment] = set()
         self._idle: list[Environment] = []
         self._last_logs = ""
         self._lock = threading.Lock()
@@ -197,27 +182,13 @@ class LambdaFunction:
 
     def close(self) -> None:
         """End every environment and remove the log files; `logs` still tells what they held."""
-        with self._lock:
-            environments, self._environments, self._idle = self._environments, [], []
-        for environment in environments:
-            environment.close()
+        self._end(self._living)
         self._last_logs += self._read_logs()
         self._folder.cleanup()
 
-    def invoke(
-        self,
-        event: Any,
-        request_id: str | None = None,
-        *,
-        qualifier: str | None = "live",
-        timeout_seconds: float | None = None,
-        told_seconds: float | None = None,
-    ) -> Result:
-        """Invoke and wait; raises nothing for what the function does. See `start`."""
-        started = self.start(
-            event, request_id, qualifier=qualifier, timeout_seconds=timeout_seconds, told_seconds=told_seconds
-        )
-        return started if isinstance(started, Result) else started.wait()
+    def invoke(self, event: Any, request_id: str | None = None, **options: Any) -> Result:
+        """Invoke and wait; raises nothing for what the function does. The options are those of `start`."""
+        return self.start(event, request_id, **options).wait()
 
     def start(
         self,
@@ -227,8 +198,8 @@ class LambdaFunction:
         qualifier: str | None = "live",
         timeout_seconds: float | None = None,
         told_seconds: float | None = None,
-    ) -> Pending | Result:
-        """Begin an invocation; a Result at once if the environment could not be initialised.
+    ) -> Pending:
+        """Begin an invocation, once the environment is initialised; it has ended if it could not be.
 
         `told_seconds` is the time left that the function is told of, where that is to be less than the time
         after which it is killed: a machine that is busy then kills nobody who would have been in time.
@@ -237,13 +208,13 @@ class LambdaFunction:
         seconds = limit if told_seconds is None else told_seconds
         arn = self.arn if qualifier is None else f"{self.arn}:{qualifier}"
         invocation = Invocation(event, seconds, arn, request_id or str(uuid.uuid4()))
-        begun = time.monotonic()
         environment = self._take()
         init_error = environment.wait_ready()
-        if init_error is not None:
+        if init_error is None:
+            environment.api.submit(invocation)
+        else:
             environment.kill()
-            return Result(None, init_error, invocation.request_id, time.monotonic() - begun)
-        environment.api.submit(invocation)
+            invocation.end(init_error)
         return Pending(environment, invocation, time.monotonic(), limit, self)
 
     def run(self, event: Any, request_id: str, qualifier: str | None) -> Result:
@@ -252,10 +223,7 @@ class LambdaFunction:
 
     def go_cold(self) -> None:
         """End the warm environments; the next invocation starts a new one. Logs are kept."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for environment in idle:
-            environment.close()
+        self._end(self._idle)
 
     @property
     def logs(self) -> str:
@@ -284,10 +252,18 @@ class LambdaFunction:
                 environment = self._idle.pop()
                 if environment.alive:
                     return environment
-            log = Path(self._folder.name) / f"{len(self._environments):04d}.log"
+            log = Path(self._folder.name) / f"{next(self._numbers):04d}.log"
             environment = Environment(self._artefact, self.environment, log)
-            self._environments.append(environment)
+            self._living.add(environment)
             return environment
+
+    def _end(self, environments: Iterable[Environment]) -> None:
+        with self._lock:
+            ended = set(environments)
+            self._living -= ended
+            self._idle = [environment for environment in self._idle if environment not in ended]
+        for environment in ended:
+            environment.close()
 
     def give_back(self, environment: Environment) -> None:
         """Keep a living environment warm for the next invocation; stop the API of a dead one."""
@@ -295,7 +271,7 @@ class LambdaFunction:
             with self._lock:
                 self._idle.append(environment)
         else:
-            environment.close()
+            self._end([environment])
 
 
 def coverage_settings(logical_id: str) -> str | None:

@@ -8,7 +8,6 @@ import queue
 import re
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import Any, override
 
@@ -27,17 +26,16 @@ class Invocation:
     timeout_seconds: float
     function_arn: str
     """With the qualifier that was invoked."""
-    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    request_id: str
     payload: Any = None
     error: dict[str, Any] | None = None
-    answered: bool = False
     handed_over: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
 
-    def fail(self, error_type: str, message: str) -> None:
+    def end(self, error: dict[str, Any]) -> None:
         """End it with an error of the platform, unless it has ended."""
         if not self.done.is_set():
-            self.error = {"errorType": error_type, "errorMessage": message}
+            self.error = error
             self.done.set()
 
 
@@ -114,6 +112,5 @@ class RuntimeApi(LoopbackServer):
             invocation.payload = body
         else:
             invocation.error = body
-        invocation.answered = True
         invocation.done.set()
         return Response.of_json({"status": "OK"}, 202)
