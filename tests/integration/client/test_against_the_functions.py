@@ -78,11 +78,11 @@ def all_at_once[T](work: Callable[[], T]) -> set[T]:
         return {future.result() for future in [pool.submit(run) for _ in range(THREADS)]}
 
 
-def forget_freshness(client: TokenClient, **instants: float) -> None:
-    """Let what the client holds be older."""
+def expire(client: TokenClient) -> None:
+    """Let what the client holds be an expired token."""
     holding = client._cache.holding
     assert holding._held is not None
-    holding._held, holding._fresh = replace(holding._held, **instants), None
+    holding._held, holding._fresh = replace(holding._held, expires_at=time.time() - 1), None
 
 
 def test_many_threads_meet_no_token_a_killed_one_a_replaced_one_and_one_too_young(
@@ -132,7 +132,7 @@ def test_64_threads_cold_and_expired_make_one_invocation_each(
 
     assert all_at_once(lambda: client.get().version) == {version}
     assert len(invocations) == 1
-    forget_freshness(client, expires_at=time.time() - 1)
+    expire(client)
     assert all_at_once(lambda: client.get().version) == {version}
     assert len(invocations) == 2
 

@@ -97,8 +97,14 @@ def test_generated_requests_are_answered_as_the_page_says(
     _, url = stack
     statuses: set[int] = set()
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
-    @settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=40,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+        database=None,
+    )
     @given(case=page()[path][method].as_strategy())
     def ask(case: Any) -> None:
         response = case.call(base_url=url.url, auth=Signed(CALLER), timeout=20)

@@ -95,7 +95,7 @@ def go(folder: Path, variables: dict[str, str]) -> list[str]:
     # The SDK is compiled where no test has done so before; nobody needs it to be fast.
     variables |= {
         "CGO_ENABLED": "0",
-        "GOFLAGS": f"'-gcflags={GO_SDK}/...=-N -l -dwarf=false' '-ldflags=-s -w'",
+        "GOFLAGS": f"-gcflags={GO_SDK}/...=-dwarf=false -ldflags=-s",
     }
     source = EXAMPLES / "go" / "main.go"
     (folder / "recipe.go").write_text(source.read_text().replace("func main()", "func usedByNobody()"))
