@@ -2,7 +2,8 @@
 import readline from "node:readline";
 
 const { TokenClient } = await import(process.env.PACKAGE);
-const personr = new TokenClient(JSON.parse(process.env.OPTIONS));
+const options = JSON.parse(process.env.OPTIONS);
+const first = new TokenClient(options);
 
 async function outcome(call) {
   try {
@@ -13,7 +14,9 @@ async function outcome(call) {
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  const { calls, waitSeconds } = JSON.parse(line);
+  const { calls, waitSeconds, client, environment } = JSON.parse(line);
+  Object.assign(process.env, environment);
+  const personr = client ? new TokenClient({ ...options, ...client }) : first;
   const call = () =>
     calls === 0
       ? personr.get({ waitSeconds }).then((token) => token.version)

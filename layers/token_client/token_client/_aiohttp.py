@@ -27,14 +27,15 @@ class AiohttpMiddleware:
         if _origin(url) != self._origin:
             return await handler(request)
         attempt = Attempt(self._tokens, str(url), wait_seconds=self._wait_seconds, repeatable=True)
-        token = await attempt.afirst()
+        run = self._tokens.time.arun
+        token = await run(attempt.first())
         while True:
             request.headers["Authorization"] = token.bearer()
             response = await handler(request)
             # A file is wound back and a form kept by aiohttp; a generator is gone, which shows only afterwards.
             attempt.repeatable = not getattr(request.body, "consumed", False)
             try:
-                successor = await attempt.aafter(response.status, carried=True)
+                successor = await run(attempt.after(response.status, carried=True))
             except BaseException:
                 response.close()
                 raise

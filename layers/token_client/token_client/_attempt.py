@@ -5,54 +5,45 @@ third time: whatever the second answer is, it is the answer. A second token that
 so that the stack heals before the next request comes. ``_pool`` and the adapters send, each in its own way::
 
     attempt = Attempt(tokens, url, wait_seconds=20, repeatable=True)
-    token = attempt.first()
+    token = tokens.time.run(attempt.first())
     while token is not None:
         status = ...  # send the request with token.bearer()
-        token = attempt.after(status, carried=True)
+        token = tokens.time.run(attempt.after(status, carried=True))
 """
 
 import contextlib
 import io
+import ipaddress
 import logging
-from collections.abc import Iterator
-from enum import Enum, auto
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeVar
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from ._errors import ConfigurationError, RequestNotRepeatable, TokenClientError
-from ._process import Time, is_loopback
+from ._process import Steps, Time
 from ._token import Token
 
 logger = logging.getLogger("token_client")
+
+T = TypeVar("T")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Tokens(Protocol):
-    """Where a request takes its tokens from. Each method raises a ``TokenClientError`` if it cannot."""
+    """Where a request takes its tokens from. The steps raise a ``TokenClientError`` if there is none."""
 
     time: Time
 
-    def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
+    def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Steps[Token]:
         """A token, other than a version that is reported by the same call."""
 
-    def reject(self, version: str, wait_seconds: float) -> None:
+    def reject(self, version: str, wait_seconds: float) -> Steps[None]:
         """Report a version that the API refused."""
-
-    async def aget(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
-        """As ``get``."""
-
-    async def areject(self, version: str, wait_seconds: float) -> None:
-        """As ``reject``."""
-
-
-class _Next(Enum):
-    ANSWER_STANDS = auto()
-    REPORT = auto()
-    REPLACE = auto()
 
 
 class Attempt:
@@ -69,12 +60,13 @@ class Attempt:
         self._refused: list[str] = []
         self._version = ""
 
-    def first(self) -> Token:
+    def first(self) -> Steps[Token]:
         """The token to send first."""
-        with self._waiting() as seconds:
-            return self._sent(self._tokens.get(seconds))
+        token = yield from self._waiting(self._tokens.get)
+        self._version = token.version
+        return token
 
-    def after(self, status: int, *, carried: bool) -> Token | None:
+    def after(self, status: int, *, carried: bool) -> Steps[Token | None]:
         """The token to send the request once more with, after this answer; None: the answer stands.
 
         ``carried`` says whether the request that was answered last carried the token. A redirect to another host goes
@@ -84,70 +76,38 @@ class Attempt:
             RequestNotRepeatable: the token was refused (and has been reported), and the request cannot be sent again.
             TokenClientError: there was no next token in time, or the report failed for good and no answer stands.
         """
-        plan = self._plan(status, carried=carried)
-        if plan is _Next.REPLACE:
-            with self._waiting() as seconds:
-                return self._sent(self._tokens.get(seconds, instead_of=self._version))
-        if plan is _Next.REPORT:
-            with self._waiting() as seconds, self._concluding():
-                self._tokens.reject(self._version, seconds)
-        return None
-
-    async def afirst(self) -> Token:
-        """As :meth:`first`, in asyncio or trio."""
-        with self._waiting() as seconds:
-            return self._sent(await self._tokens.aget(seconds))
-
-    async def aafter(self, status: int, *, carried: bool) -> Token | None:
-        """As :meth:`after`, in asyncio or trio."""
-        plan = self._plan(status, carried=carried)
-        if plan is _Next.REPLACE:
-            with self._waiting() as seconds:
-                return self._sent(await self._tokens.aget(seconds, instead_of=self._version))
-        if plan is _Next.REPORT:
-            with self._waiting() as seconds, self._concluding():
-                await self._tokens.areject(self._version, seconds)
-        return None
-
-    @contextlib.contextmanager
-    def _waiting(self) -> Iterator[float]:
-        """Yields the seconds left to wait for tokens, and takes off what was waited."""
-        began = self._tokens.time.monotonic()
-        try:
-            yield max(0.0, self._left_seconds)
-        finally:
-            self._left_seconds -= self._tokens.time.monotonic() - began
-
-    def _sent(self, token: Token) -> Token:
-        if self._refused:
-            logger.info("request sent once more with token version %s", token.version)
-        self._version = token.version
-        return token
-
-    def _plan(self, status: int, *, carried: bool) -> _Next:
         if status != HTTPStatus.UNAUTHORIZED or not carried:
-            return _Next.ANSWER_STANDS
+            return None
         logger.info("the API refused token version %s (HTTP 401)", self._version)
         if self._version in self._refused:  # it was vouched for: not reported twice
-            return _Next.ANSWER_STANDS
+            return None
         self._refused.append(self._version)
-        return _Next.REPLACE if len(self._refused) == 1 and self.repeatable else _Next.REPORT
-
-    @contextlib.contextmanager
-    def _concluding(self) -> Iterator[None]:
-        """Whatever becomes of the report of a second refusal, that answer stands."""
-        is_second = len(self._refused) > 1
+        is_first = len(self._refused) == 1
+        if is_first and self.repeatable:
+            token = yield from self._waiting(partial(self._tokens.get, instead_of=self._version))
+            logger.info("request sent once more with token version %s", token.version)
+            self._version = token.version
+            return token
         try:
-            yield
+            yield from self._waiting(partial(self._tokens.reject, self._version))
         except TokenClientError as error:
-            if not is_second:
+            if is_first:
                 raise
             logger.warning("the refused version %s could not be reported: %s", self._version, error)
-        if not is_second:
+        if is_first:
             raise RequestNotRepeatable(
                 f"the API refused token version {self._version}, and the request's body is a stream that cannot be sent"
                 " again; the version has been reported, so a new request with a new body is given the next token"
             )
+        return None
+
+    def _waiting(self, ask: Callable[[float], Steps[T]]) -> Steps[T]:
+        """Ask with the seconds that are left, and take off what was waited."""
+        began = self._tokens.time.monotonic()
+        try:
+            return (yield from ask(max(0.0, self._left_seconds)))
+        finally:
+            self._left_seconds -= self._tokens.time.monotonic() - began
 
 
 class Replay:
@@ -170,16 +130,10 @@ class Replay:
             self._body.seek(self._start)
 
 
-class Origin(NamedTuple):
-    """Scheme, host and port (RFC 6454), in lower case, the scheme's own port filled in."""
-
-    scheme: str
-    host: str
-    port: int | None
-
-
-def origin_of(url: str) -> Origin | None:
-    """Of an absolute URL, read as urllib3 reads it: another reading could be led to another host."""
+def origin_of(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port (RFC 6454) of an absolute URL, in lower case, the scheme's own port filled in. Read as
+    urllib3 reads it: another reading could be led to another host.
+    """
     try:
         parts = parse_url(url)
     except LocationParseError:
@@ -187,17 +141,16 @@ def origin_of(url: str) -> Origin | None:
     if not parts.scheme or not parts.host:
         return None
     scheme = parts.scheme.lower()
-    return Origin(scheme, parts.host.lower(), parts.port or _DEFAULT_PORTS.get(scheme))
-
-
-def is_safe(origin: Origin | None) -> bool:
-    """Whether a token may travel to or from there: by https, or on this machine."""
-    if origin is None:
-        return False
-    return origin.scheme == "https" or (origin.scheme == "http" and is_loopback(origin.host.strip("[]")))
+    return scheme, parts.host.lower(), parts.port or _DEFAULT_PORTS.get(scheme)
 
 
 def check_destination(url: str) -> None:
-    """Raises ConfigurationError if ``url`` is neither https nor http of loopback: no token may go there."""
-    if not is_safe(origin_of(url)):
+    """Raises ConfigurationError if ``url`` is neither https nor http of loopback (by name or address; nothing is looked
+    up): no token may travel to or from there.
+    """
+    scheme, host, _ = origin_of(url) or ("", "", None)
+    is_loopback = host == "localhost"
+    with contextlib.suppress(ValueError):
+        is_loopback = is_loopback or ipaddress.ip_address(host.strip("[]")).is_loopback
+    if scheme != "https" and not (scheme == "http" and is_loopback):
         raise ConfigurationError("a token is sent over https only (or to loopback)")

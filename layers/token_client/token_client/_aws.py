@@ -11,7 +11,7 @@ import botocore.exceptions
 import botocore.session
 
 from ._errors import ConfigurationError, TokenClientError, VendingUnavailable
-from ._process import start_over_in_children
+from ._process import starting_over
 
 CONNECT_SECONDS = 3.0
 
@@ -22,6 +22,18 @@ _TEMPORARY = (
     botocore.exceptions.CredentialRetrievalError,
     botocore.exceptions.MetadataRetrievalError,
 )
+
+
+# What is said of the first of these that it came of.
+_WORDS: dict[type[BaseException], str] = {
+    botocore.exceptions.ProxyConnectionError: "the proxy does not let it through",
+    socket.gaierror: "its name is not found (DNS)",
+    ConnectionRefusedError: "connection refused",
+    ssl.SSLError: "TLS failed",
+    ConnectionResetError: "connection reset",
+    botocore.exceptions.ConnectTimeoutError: "timeout while connecting",
+    botocore.exceptions.ReadTimeoutError: "timeout while waiting for the answer",
+}
 
 
 class AwsSession(Protocol):
@@ -36,18 +48,18 @@ class _Shared:
 
     def __init__(self) -> None:
         self.start_over()
-        start_over_in_children(self)
+        starting_over.add(self)
 
     def start_over(self) -> None:
         """For a forked child."""
-        self.lock = threading.Lock()  # a session makes one client at a time
+        self.lock = threading.RLock()  # a session makes one client at a time
         self._session: Any = None
 
     def session(self) -> Any:  # noqa: ANN401 - botocore is untyped
-        """The session of the environment's identity. Needs the lock."""
-        if self._session is None:
-            self._session = botocore.session.get_session()
-        return self._session
+        """The session of the environment's identity."""
+        with self.lock:
+            self._session = self._session or botocore.session.get_session()
+            return self._session
 
 
 shared = _Shared()
@@ -77,27 +89,11 @@ def translated(error: Exception, place: str) -> TokenClientError:
                 " (or REQUESTS_CA_BUNDLE) names the file of the authorities to trust"
             )
     if not isinstance(error, botocore.exceptions.BotoCoreError) or isinstance(error, _TEMPORARY):
-        return VendingUnavailable(f"{place} could not be reached: {_what(error, causes)}")
+        kinds = (kind for kind in _WORDS if any(isinstance(cause, kind) for cause in causes))
+        words = next(map(_WORDS.__getitem__, kinds), type(error).__name__)
+        return VendingUnavailable(f"{place} could not be reached: {words}")
     # No credentials, no region, a malformed name.
     return ConfigurationError(f"{place} cannot be called: {error}")
-
-
-def _what(error: Exception, causes: list[BaseException]) -> str:
-    if isinstance(error, botocore.exceptions.ProxyConnectionError):
-        return "the proxy does not let it through"
-    for kind, words in {
-        socket.gaierror: "its name is not found (DNS)",
-        ConnectionRefusedError: "connection refused",
-        ssl.SSLError: "TLS failed",
-        ConnectionResetError: "connection reset",
-    }.items():
-        if any(isinstance(cause, kind) for cause in causes):
-            return words
-    if isinstance(error, botocore.exceptions.ConnectTimeoutError):
-        return "timeout while connecting"
-    if isinstance(error, botocore.exceptions.ReadTimeoutError):
-        return "timeout while waiting for the answer"
-    return type(error).__name__
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -91,10 +91,7 @@ class TokenClient:
             raise ConfigurationError("the function name or the URL that was given is empty")
         self._wait_seconds = wait_seconds
         self._http: _pool.BearerPool | None = None
-        self._cache = TokenCache(
-            self._make_source, min_seconds=min_seconds, stale_wait_seconds=stale_wait_seconds, time=self._time
-        )
-        self._cache.owner = self
+        self._cache = TokenCache(self, self._make_source, min_seconds, stale_wait_seconds, self._time)
 
     def get(self, *, wait_seconds: float | None = None) -> Token:
         """A token that is good now, never an expired or refused one: from memory if it may be kept, otherwise from the
@@ -108,11 +105,12 @@ class TokenClient:
             TokenUnavailable, VendingUnavailable: there was no token, or no answer, in time.
             CallerNotAllowed, ConfigurationError, InvalidRequest, UnexpectedAnswer: something is set up wrongly.
         """
-        return self._cache.get(self._wait_seconds if wait_seconds is None else wait_seconds)
+        token = self._cache.holding.in_memory()  # almost every call
+        return self._time.run(self._cache.get(self._given(wait_seconds))) if token is None else token
 
     async def aget(self, *, wait_seconds: float | None = None) -> Token:
         """As :meth:`get`, in asyncio or trio. No thread waits for it, and cancellation is immediate."""
-        return await self._cache.aget(self._wait_seconds if wait_seconds is None else wait_seconds)
+        return await self._time.arun(self._cache.get(self._given(wait_seconds)))
 
     def token_in_memory(self) -> Token | None:
         """The token in memory if it may be served as it is; never waits. One that ages is renewed in the background."""
@@ -133,35 +131,34 @@ class TokenClient:
         that has been replaced already does nothing. Raises what is not retryable: the report will not get through. (One
         that may get through later is made again by the next :meth:`get`.)
         """
-        self._cache.reject(version)
+        self._time.run(self._cache.reject(version))
 
     async def areject(self, version: str) -> None:
         """As :meth:`reject`, in asyncio or trio."""
-        await self._cache.areject(version)
+        await self._time.arun(self._cache.reject(version))
 
     @property
     def http(self) -> _pool.BearerPool:
         """A urllib3 pool that sends the token with each request and heals a refused one."""
-        pool = self._http
-        if pool is None:
+        if self._http is None:
             from ._pool import BearerPool  # noqa: PLC0415 - imports urllib3
 
             # Threads that come first together may make one each; the last is kept, the others work as well.
             given = self._configuration["http_pool"]
-            pool = self._http = BearerPool(self._cache, given, wait_seconds=self._wait_seconds)
-        return pool
+            self._http = BearerPool(self._cache, given, wait_seconds=self._wait_seconds)
+        return self._http
 
     def requests_auth(self, *, wait_seconds: float | None = None) -> requests.auth.AuthBase:
         """For the requests library: ``requests.get(url, auth=client.requests_auth())``."""
         from ._requests_auth import RequestsAuth  # noqa: PLC0415 - imports requests
 
-        return RequestsAuth(self._cache, self._wait_seconds if wait_seconds is None else wait_seconds)
+        return RequestsAuth(self._cache, self._given(wait_seconds))
 
     def httpx_auth(self, *, wait_seconds: float | None = None) -> httpx.Auth:
         """For httpx, blocking and async: ``httpx.Client(auth=client.httpx_auth())``."""
         from ._httpx_auth import HttpxAuth  # noqa: PLC0415 - imports httpx
 
-        return HttpxAuth(self._cache, self._wait_seconds if wait_seconds is None else wait_seconds)
+        return HttpxAuth(self._cache, self._given(wait_seconds))
 
     def aiohttp_middleware(
         self, origin: str, *, wait_seconds: float | None = None
@@ -172,8 +169,7 @@ class TokenClient:
         """
         from ._aiohttp import AiohttpMiddleware  # noqa: PLC0415 - imports aiohttp
 
-        wait_seconds = self._wait_seconds if wait_seconds is None else wait_seconds
-        return AiohttpMiddleware(self._cache, wait_seconds, origin)
+        return AiohttpMiddleware(self._cache, self._given(wait_seconds), origin)
 
     def close(self) -> None:
         """Close the connections, not those of a source or pool that was given. A later request opens new ones."""
@@ -197,6 +193,9 @@ class TokenClient:
             )
         return partial(type(self), **self._configuration), ()
 
+    def _given(self, wait_seconds: float | None) -> float:
+        return self._wait_seconds if wait_seconds is None else wait_seconds
+
     def _make_source(self) -> TokenSource:
         # Imported only now: botocore takes longer to import than many a handler to run.
         given = self._configuration
@@ -204,35 +203,35 @@ class TokenClient:
             source: TokenSource = given["source"]
             return source
         function_name, url = self._place()
-        common = {name: given[name] for name in ("call_timeout_seconds", "session")}
+        common = {
+            "call_timeout_seconds": given["call_timeout_seconds"],
+            "session": given["session"],
+            "time": self._time,
+        }
         if function_name is not None:
             from ._direct import DirectInvoke  # noqa: PLC0415
 
-            return DirectInvoke(function_name, **common, time=self._time)
-        if url is None:
-            raise ConfigurationError(
-                "nothing says where tokens come from: pass function_name or url, or set"
-                f" {' or '.join(FUNCTION_VARIABLES)} (stack output VendFunctionArn) or {' or '.join(URL_VARIABLES)}"
-                " (VendUrl)"
-            )
-        from ._http_door import HttpDoor  # noqa: PLC0415
+            return DirectInvoke(function_name, **common)
+        if url is not None:
+            from ._http_door import HttpDoor  # noqa: PLC0415
 
-        region, service = given["region"], given["signing_service"]
-        return HttpDoor(url, **common, region=region, signing_service=service, time=self._time)
+            return HttpDoor(url, **common, region=given["region"], signing_service=given["signing_service"])
+        raise ConfigurationError(
+            "nothing says where tokens come from: pass function_name or url, or set"
+            f" {' or '.join(FUNCTION_VARIABLES)} (stack output VendFunctionArn) or {' or '.join(URL_VARIABLES)}"
+            " (VendUrl)"
+        )
 
     def _place(self) -> tuple[str | None, str | None]:
         """Function name and URL, one of them or neither; the environment is asked where nothing was given."""
-        function_name, url = self._configuration["function_name"], self._configuration["url"]
-        if function_name is not None or url is not None:
-            return function_name, url
-        function_name, url = (
-            next((os.environ[name] for name in names if os.environ.get(name)), None)
-            for names in (FUNCTION_VARIABLES, URL_VARIABLES)
-        )
+        given = self._configuration["function_name"], self._configuration["url"]
+        if given != (None, None):
+            return given
+        names = FUNCTION_VARIABLES, URL_VARIABLES
+        function_name, url = (next(filter(None, map(os.environ.get, each)), None) for each in names)
         return function_name, None if function_name else url
 
     def __repr__(self) -> str:
-        if self._configuration["source"] is not None:
-            return f"TokenClient({type(self._configuration['source']).__name__!r})"
-        function_name, url = self._place()
-        return f"TokenClient({function_name or url!r})"
+        source = self._configuration["source"]
+        shown = next(filter(None, self._place()), None) if source is None else type(source).__name__
+        return f"TokenClient({shown!r})"

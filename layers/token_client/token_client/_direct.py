@@ -99,30 +99,28 @@ class DirectInvoke:
                 f"this caller may not invoke {self._function_name}: attach the stack's caller policy to its"
                 " role, and in another account have the stack list that account in CallerAccountIds"
             )
-        throttled = code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS
-        if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return VendingUnavailable(f"Lambda answered {code or status}", remote_error=code or None)
-        if code in _BAD_CREDENTIALS:
-            return ConfigurationError(
-                f"AWS does not accept this caller's credentials ({code})", remote_error=code
-            )
-        if code == "ResourceNotFoundException":
-            return ConfigurationError(f"there is no function {self._function_name}", remote_error=code)
-        return ConfigurationError(f"Lambda refused the call ({code or status})", remote_error=code or None)
+        kind: type[TokenClientError] = ConfigurationError
+        if (
+            code in _THROTTLED
+            or status == HTTPStatus.TOO_MANY_REQUESTS
+            or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            kind, said = VendingUnavailable, f"Lambda answered {code or status}"
+        elif code in _BAD_CREDENTIALS:
+            said = f"AWS does not accept this caller's credentials ({code})"
+        elif code == "ResourceNotFoundException":
+            said = f"there is no function {self._function_name}"
+        else:
+            said = f"Lambda refused the call ({code or status})"
+        return kind(said, remote_error=code or None)
 
 
 def qualified(function_name: str) -> str:
-    """The name with the alias ``live`` unless it has a qualifier: ``name``, ``account:function:name`` or an
-    ARN.
-    """
+    """With the alias ``live`` unless there is a qualifier; of a name, ``account:function:name`` or an ARN."""
     parts = function_name.split(":")
-    if parts[0] == "arn":
-        has_qualifier = len(parts) > _ARN_PARTS
-    elif "function" in parts[:-1]:
-        has_qualifier = len(parts) > parts.index("function") + 2
-    else:
-        has_qualifier = len(parts) > 1
-    return function_name if has_qualifier else f"{function_name}:{ALIAS}"
+    shortest = parts.index("function") + 2 if "function" in parts[:-1] else 1
+    without_qualifier = _ARN_PARTS if parts[0] == "arn" else shortest
+    return function_name if len(parts) > without_qualifier else f"{function_name}:{ALIAS}"
 
 
 def _region_of(function_name: str) -> str | None:

@@ -1,12 +1,10 @@
-"""What is held, and the one request on its way: a future, made by a daemon thread of its own.
-
-A request goes on whoever stops waiting for it, and holds up neither a caller nor an event loop.
+"""What is held, and the one request on its way: a future, made by a daemon thread of its own. It goes on whoever
+stops waiting for it, and holds up neither a caller nor an event loop.
 """
 
 import contextlib
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -14,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ._errors import TokenClientError, TokenUnavailable, VendingUnavailable
 from ._freshness import CLOCK_TOLERANCE_SECONDS, Freshness, Held, Pause, judge
-from ._process import Time, start_over_in_children
+from ._process import Time, starting_over
 from ._token import Token
 from ._wire import TokenRequest, TokenSource
 
@@ -33,11 +31,11 @@ LOST_AFTER_SECONDS = 120.0
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One request on its way. What lands is the token to serve, None if that has been refused meanwhile."""
+    """One request on its way. What lands is the token to serve, None if it was refused meanwhile, or an error."""
 
     request: TokenRequest
     began: float
-    landed: Future[Token | None] = field(default_factory=Future)
+    landed: Future[Token | TokenClientError | None] = field(default_factory=Future)
 
 
 class Holding:
@@ -59,8 +57,7 @@ class Holding:
         self._source: TokenSource | None
         self.forget()
         self.start_over()
-        _known.add(self)
-        start_over_in_children(self)
+        starting_over.add(self)
 
     def in_memory(self) -> Token | None:
         """The held token if it may be served unasked; one near the end of its time is renewed in the background."""
@@ -89,7 +86,7 @@ class Holding:
             return True
 
     def forget(self) -> None:
-        """Be as if nothing had been asked yet."""
+        """As if nothing had been asked yet."""
         self._held = self._fresh = self._unreported = self._pause = None
         self._refused.clear()
 
@@ -174,10 +171,9 @@ class Holding:
                 )
             now, chance = self._time.wall(), self._time.chance()
             self._pause = Pause.after(error, now=now, failures=failures, chance=chance)
-        flight.landed.set_exception(error)
+        flight.landed.set_result(error)
 
 
-_known: weakref.WeakSet[Holding] = weakref.WeakSet()
 _replacement: TokenSource | None = None
 
 
@@ -185,8 +181,8 @@ _replacement: TokenSource | None = None
 def replaced_source(source: TokenSource) -> Iterator[None]:
     """For tests: every client asks ``source``, and what any held before or during it is forgotten at both ends."""
     global _replacement  # noqa: PLW0603 - the fixture has no other way to clients made at import time
-    _forget_everything()
     _replacement = source
+    _forget_everything()
     try:
         yield
     finally:
@@ -195,5 +191,6 @@ def replaced_source(source: TokenSource) -> Iterator[None]:
 
 
 def _forget_everything() -> None:
-    for holding in list(_known):
-        holding.forget()
+    for holding in list(starting_over):
+        if isinstance(holding, Holding):
+            holding.forget()

@@ -21,7 +21,6 @@ ADVISORY_SPREAD = 0.15
 # age. Ordinary slewing stays far below this.
 CLOCK_TOLERANCE_SECONDS = 1.0
 
-
 # Between two attempts at a function that fails without saying how long to wait: full jitter below a ceiling that
 # doubles from the first to the last of these. The floor is there for threads that would otherwise spin.
 PAUSE_FLOOR_SECONDS = 0.1
@@ -36,18 +35,12 @@ PAUSE_LONGEST_SECONDS = 10.0
 class Freshness(Enum):
     """The verdict on a held token."""
 
-    FRESH = auto()
-    """Serve it."""
-    AGING = auto()
-    """Serve it, and renew it in the background (advisory)."""
-    STALE = auto()
-    """It may no longer be served unasked. Ask; if there is no answer soon, it is still good."""
-    EXPIRED = auto()
-    """Never serve it. Renewal is mandatory."""
-    REJECTED = auto()
-    """The API refused it. Renewal is mandatory, and says so."""
+    FRESH = auto()  # serve it
+    AGING = auto()  # serve it, and renew it in the background (advisory)
+    STALE = auto()  # serve it only if asking for another brings no answer soon
+    EXPIRED = auto()  # never serve it; renewal is mandatory, as with the others
+    REJECTED = auto()  # the API refused it, and the renewal says so
     ABSENT = auto()
-    """There is none. Renewal is mandatory."""
 
     @property
     def is_good(self) -> bool:

@@ -14,7 +14,7 @@ import botocore.httpsession
 import botocore.utils
 import urllib3
 
-from ._attempt import is_safe, origin_of
+from ._attempt import check_destination
 from ._aws import CONNECT_SECONDS, AwsSession, configured, configured_region, shared, translated
 from ._errors import ConfigurationError, UnexpectedAnswer
 from ._process import USER_AGENT, Time, is_idle
@@ -41,26 +41,21 @@ class HttpDoor:
         time: Time | None = None,
     ) -> None:
         self._url = checked_url(url)
-        with shared.lock:
-            chosen: Any = shared.session() if session is None else session
-        self._session = chosen
+        self._session: Any = session or shared.session()
         service_of_host, region_of_host = signing_scope(urlsplit(self._url).hostname or "")
         self._service = signing_service or service_of_host or "lambda"
-        signing_region = region or region_of_host or configured_region(self._session)
-        if not signing_region:
+        self._region = region or region_of_host or configured_region(self._session) or ""
+        if not self._region:
             raise ConfigurationError(f"no region to sign for: {self._url} does not tell, and none is set")
-        self._region = signing_region
         self._wall = (time or Time()).wall
         self._used_at = self._wall()
         self._last: tuple[Answer, float] | None = None
+        bundle = configured(self._session, "ca_bundle")  # AWS_CA_BUNDLE, or the profile's
         try:
-            bundle = configured(chosen, "ca_bundle")  # AWS_CA_BUNDLE, or the profile's
-            options: Any = {
-                "verify": bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True,
-                "proxies": botocore.utils.get_environ_proxies(self._url),
-                "timeout": (CONNECT_SECONDS, call_timeout_seconds),
-            }
             # The SDK's own HTTP client, so that a proxy or an authority that works for the SDK works here.
+            options: Any = {"verify": bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True}
+            options["proxies"] = botocore.utils.get_environ_proxies(self._url)
+            options["timeout"] = CONNECT_SECONDS, call_timeout_seconds
             self._http = botocore.httpsession.URLLib3Session(**options)
         except botocore.exceptions.BotoCoreError as error:
             raise translated(error, self._url) from None
@@ -75,16 +70,15 @@ class HttpDoor:
         if is_idle(self._used_at, now):
             self._http.close()
         known = self._still_good(now) if request.rejected_version is None else None
-        status, retry_after, body = self._sent(request, known)
+        status, retry_after, body = self._sent(self._signed(request, known))
         if status == HTTPStatus.NOT_MODIFIED and known is not None:
             return known
         if status != HTTPStatus.OK:
             raise problem(status, body, retry_after)
         if len(body) > LARGEST_ANSWER_BYTES:
             raise UnexpectedAnswer("the vending function's answer is far too long for a token")
-        answer = parse_answer(body)
-        self._last = answer, now
-        return answer
+        self._last = parse_answer(body), now
+        return self._last[0]
 
     def _still_good(self, now: float) -> Answer | None:
         if self._last is None:
@@ -93,38 +87,36 @@ class HttpDoor:
         left = answer.expires_in - max(0.0, now - asked_at)
         return replace(answer, expires_in=left) if left > 0 else None
 
-    def _sent(self, request: TokenRequest, known: Answer | None) -> tuple[int, str | None, HiddenBytes]:
+    def _sent(self, signed: botocore.awsrequest.AWSPreparedRequest) -> tuple[int, str | None, HiddenBytes]:
         """Status, Retry-After and body of the answer.
 
         Both requests may be repeated, the report of a rejection too: once, at once, when the connection broke. A
         redirect is an answer: it is not followed, because what is signed is meant for this host alone.
         """
-        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
-        method, target, body = "GET", f"{self._url}/token", None
-        if request.rejected_version is not None:
-            method, target = "POST", f"{self._url}/token/rejections"
-            body = json.dumps({"version": request.rejected_version}).encode()
-            headers["Content-Type"] = "application/json"
-        elif request.min_seconds is not None:
-            target += f"?min_seconds={request.min_seconds}"
-        if known is not None:
-            headers["If-None-Match"] = f'"{known.token.version}"'
-        signed = self._signed(method, target, body, headers)
-        for last_try in (False, True):
+        is_last = False
+        while True:
             try:
                 response = self._http.send(signed)
                 return response.status_code, response.headers.get("Retry-After"), _read(response.raw)
             except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError) as error:
                 said = translated(error, self._url)
-                if last_try or not said.retryable:
+                if is_last or not said.retryable:
                     raise said from None
+                is_last = True
             finally:
                 self._used_at = self._wall()
-        raise AssertionError("the last try returns or raises")
 
-    def _signed(
-        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
-    ) -> botocore.awsrequest.AWSPreparedRequest:
+    def _signed(self, asked: TokenRequest, known: Answer | None) -> botocore.awsrequest.AWSPreparedRequest:
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        method, target, body = "GET", f"{self._url}/token", None
+        if asked.rejected_version is not None:
+            method, target = "POST", f"{self._url}/token/rejections"
+            body = json.dumps({"version": asked.rejected_version}).encode()
+            headers["Content-Type"] = "application/json"
+        elif asked.min_seconds is not None:
+            target += f"?min_seconds={asked.min_seconds}"
+        if known is not None:
+            headers["If-None-Match"] = f'"{known.token.version}"'
         request = botocore.awsrequest.AWSRequest(
             method=method, url=target, data=body, headers=headers, stream_output=True
         )
@@ -133,10 +125,8 @@ class HttpDoor:
             if credentials is None:
                 raise ConfigurationError("there are no AWS credentials to sign the request with")
             # Frozen: temporary credentials may be renewed between reading the key and reading the secret.
-            signer = botocore.auth.SigV4Auth(
-                credentials.get_frozen_credentials(), self._service, self._region
-            )
-            signer.add_auth(request)
+            frozen = credentials.get_frozen_credentials()
+            botocore.auth.SigV4Auth(frozen, self._service, self._region).add_auth(request)
         except botocore.exceptions.BotoCoreError as error:
             raise translated(error, self._url) from None
         return request.prepare()
@@ -167,10 +157,7 @@ def checked_url(url: str) -> str:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigurationError("the vending URL is not a URL") from error
-    if not is_safe(origin_of(url)):
-        raise ConfigurationError(
-            "the vending URL must be https (or http on loopback): the answer holds a token"
-        )
+    check_destination(url)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("the vending URL must be of the form https://host/path, and nothing more")
     return url.rstrip("/")

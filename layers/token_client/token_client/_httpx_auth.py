@@ -19,23 +19,23 @@ class HttpxAuth(httpx.Auth):
         """Driven by ``httpx.Client``. Raises what ``Attempt`` does."""
         if _is_multipart(request):
             request.read()
-        attempt = self._attempt(request)
-        token: Token | None = attempt.first()
+        attempt, run = self._attempt(request), self._tokens.time.run
+        token: Token | None = run(attempt.first())
         while token is not None:
             request.headers["Authorization"] = token.bearer()
             response = yield request
-            token = attempt.after(response.status_code, carried=_carried(response, token))
+            token = run(attempt.after(response.status_code, carried=_carried(response, token)))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Driven by ``httpx.AsyncClient``, in asyncio or trio; no thread waits for a token."""
+        """The same for ``httpx.AsyncClient``, in asyncio or trio; no thread waits for a token."""
         if _is_multipart(request):
             await request.aread()
-        attempt = self._attempt(request)
-        token: Token | None = await attempt.afirst()
+        attempt, run = self._attempt(request), self._tokens.time.arun
+        token: Token | None = await run(attempt.first())
         while token is not None:
             request.headers["Authorization"] = token.bearer()
             response = yield request
-            token = await attempt.aafter(response.status_code, carried=_carried(response, token))
+            token = await run(attempt.after(response.status_code, carried=_carried(response, token)))
 
     def _attempt(self, request: httpx.Request) -> Attempt:
         # Repeatable is whatever was given as bytes, text, JSON, a form, or not at all; not a file or a generator.

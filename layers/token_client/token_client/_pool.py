@@ -12,7 +12,7 @@ from urllib3._collections import HTTPHeaderDict  # public only since urllib3 2
 
 from ._attempt import Attempt, Replay, Tokens, origin_of
 from ._errors import ConfigurationError
-from ._process import USER_AGENT, is_idle, start_over_in_children
+from ._process import USER_AGENT, is_idle, starting_over
 from ._token import Token
 
 # An API may work on a request for minutes, but a caller should rather hear of it; pass ``timeout=`` with a request
@@ -42,7 +42,7 @@ class BearerPool:
         self._given = pool
         self._used_at = tokens.time.wall()
         self.start_over()
-        start_over_in_children(self)
+        starting_over.add(self)
 
     def start_over(self) -> None:
         """For a forked child: neither locks nor connections are shared with the parent. A pool that was given is its
@@ -83,9 +83,8 @@ class BearerPool:
         replay = Replay(body)
         seconds = self._wait_seconds if wait_seconds is None else wait_seconds
         attempt = Attempt(self._tokens, url, wait_seconds=seconds, repeatable=replay.possible)
-        plain = HTTPHeaderDict(
-            self._pool.headers if headers is None else headers
-        )  # keeps one given several times
+        given = self._pool.headers if headers is None else headers
+        plain = HTTPHeaderDict(given)  # keeps one given several times
         if json is not None:
             if body is not None:
                 raise TypeError("body and json exclude each other")
@@ -97,11 +96,12 @@ class BearerPool:
             fields = list(fields)  # an iterator would be empty the second time
         content = {"body": body, "fields": fields}
         urlopen_options |= {name: value for name, value in content.items() if value is not None}
-        token = attempt.first()
+        run = self._tokens.time.run
+        token = run(attempt.first())
         while True:
             response = self._send(method, url, plain, token, urlopen_options)
             try:
-                successor = attempt.after(response.status, carried=token_reached(url, response))
+                successor = run(attempt.after(response.status, carried=token_reached(url, response)))
             except BaseException:
                 response.drain_conn()
                 raise
@@ -148,15 +148,12 @@ def _check_retries(retries: object) -> None:
 
 
 def token_reached(url: str, response: urllib3.BaseHTTPResponse) -> bool:
-    """Whether the request that was answered last still carried the token that ``url`` was asked for with.
-
-    urllib3 takes the header off at the first redirect to another origin, and does not put it on again should a later
-    redirect lead back. So each one must have stayed.
+    """Whether the request that was answered last still carried the token that ``url`` was asked for with: urllib3 takes
+    the header off at the first redirect to another origin, and does not put it on again should one lead back.
     """
-    asked = origin_of(url)
     redirects = () if response.retries is None else response.retries.history
     return all(
-        origin_of(urljoin(hop.url or url, hop.redirect_location)) == asked
+        origin_of(urljoin(hop.url or url, hop.redirect_location)) == origin_of(url)
         for hop in redirects
         if hop.redirect_location
     )

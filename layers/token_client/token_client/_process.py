@@ -4,14 +4,14 @@ imported only when they are needed.
 
 import contextlib
 import importlib
-import ipaddress
 import os
 import random
 import sys
 import time
 import weakref
+from collections.abc import Generator
 from concurrent.futures import Future, wait
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 VERSION = "1.1.0"  # as in __init__.py
 
@@ -21,6 +21,11 @@ USER_AGENT = f"token-client/{VERSION} Python/{sys.version_info.major}.{sys.versi
 # A connection unused for this long is opened anew before use: the environment may have been frozen or restored from
 # a snapshot meanwhile, and a dead connection shows itself only by a timeout. Below every idle timeout on the way.
 IDLE_SECONDS = 50.0
+
+T = TypeVar("T")
+
+# What waits for nothing itself: it yields a future, or None for a pause, with the seconds to wait for it at most.
+Steps = Generator[tuple["Future[Any] | None", float], None, T]
 
 
 class Time:
@@ -43,6 +48,32 @@ class Time:
         """A random number, 0 ≤ n < 1."""
         return random.random()  # noqa: S311 - spreads load, guards nothing
 
+    def run(self, steps: Steps[T]) -> T:
+        """What the steps return; this thread waits."""
+        try:
+            while True:
+                future, seconds = next(steps)
+                if future is None:
+                    self.sleep(seconds)
+                else:
+                    self.wait(future, seconds)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
+
+    async def arun(self, steps: Steps[T]) -> T:
+        """The same in asyncio or trio. No thread waits, and cancellation is immediate."""
+        try:
+            while True:
+                future, seconds = next(steps)
+                if future is None:
+                    await self.asleep(seconds)
+                else:
+                    await self.await_done(future, seconds)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
+
     def sleep(self, seconds: float) -> None:
         """Wait so long."""
         time.sleep(seconds)
@@ -56,7 +87,7 @@ class Time:
         await (_asyncio() or importlib.import_module("trio")).sleep(seconds)
 
     async def await_done(self, future: Future[Any], seconds: float) -> None:
-        """Until the future is done, or so long, in asyncio or trio. No thread waits, and cancellation is immediate."""
+        """Until the future is done, or so long, in asyncio or trio."""
         asyncio = _asyncio()
         trio: Any = None if asyncio else importlib.import_module("trio")
         done = (asyncio or trio).Event()
@@ -94,16 +125,6 @@ def is_idle(used_at: float, now: float) -> bool:
     return not 0 <= now - used_at < IDLE_SECONDS
 
 
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its name or address; nothing is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Lazy:
     """A module that is imported when something of it is first asked for, as ``typing.get_type_hints`` does."""
 
@@ -121,16 +142,12 @@ class StartsOver(Protocol):
         """Replace them. Called in the child, where no other thread is; must not wait for a lock."""
 
 
-_known: weakref.WeakSet[StartsOver] = weakref.WeakSet()
-
-
-def start_over_in_children(thing: StartsOver) -> None:
-    """Let ``thing`` start over in every child forked from now on."""
-    _known.add(thing)
+# All that there are; each adds itself.
+starting_over: weakref.WeakSet[StartsOver] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for thing in _known:
+    for thing in starting_over:
         thing.start_over()
 
 

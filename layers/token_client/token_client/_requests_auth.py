@@ -19,7 +19,8 @@ class RequestsAuth(requests.auth.AuthBase):
         replay = Replay(request.body)
         url, seconds = request.url or "", self._wait_seconds
         attempt = Attempt(self._tokens, url, wait_seconds=seconds, repeatable=replay.possible)
-        token = attempt.first()
+        run = self._tokens.time.run
+        token = run(attempt.first())
         request.headers["Authorization"] = token.bearer()
 
         def heal(response: requests.Response, *_args: Any, **options: Any) -> requests.Response:  # noqa: ANN401
@@ -29,7 +30,7 @@ class RequestsAuth(requests.auth.AuthBase):
             if response.status_code == requests.codes.unauthorized and carried:
                 _ = response.content  # read to the end, so that the connection goes back to its pool
                 response.close()
-            while (successor := attempt.after(response.status_code, carried=carried)) is not None:
+            while (successor := run(attempt.after(response.status_code, carried=carried))) is not None:
                 token = successor
                 replay.rewind()
                 repeated = response.request.copy()

@@ -4,32 +4,30 @@ import hashlib
 from datetime import datetime
 from typing import NoReturn, Self
 
-_HIDDEN = "<not shown>"
 
-
-class HiddenText(str):
-    """Text that is itself wherever it is used, and hidden where locals are captured: error trackers, debuggers and
-    pytest show a variable by its ``repr``.
+class _Hidden:
+    """Itself wherever it is used, and hidden where locals are captured: error trackers, debuggers and pytest show a
+    variable by its ``repr``.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return _HIDDEN
+        return "<not shown>"
 
 
-class HiddenBytes(bytes):
-    """The same for bytes."""
+class HiddenText(_Hidden, str):
+    """Text that does not show itself."""
 
-    def __repr__(self) -> str:
-        return _HIDDEN
+    __slots__ = ()
 
 
-class HiddenFields(dict[str, object]):
-    """The same for a parsed JSON object."""
+class HiddenBytes(_Hidden, bytes):
+    """Bytes that do not show themselves."""
 
-    def __repr__(self) -> str:
-        return _HIDDEN
+
+class HiddenFields(_Hidden, dict[str, object]):
+    """A parsed JSON object that does not show itself."""
 
 
 class Token:
@@ -54,7 +52,7 @@ class Token:
         return self._access_token
 
     def bearer(self) -> str:
-        """``Bearer …``: the value of the ``Authorization`` header, hidden likewise."""
+        """``Bearer …``: the value of the ``Authorization`` header."""
         return HiddenText(f"Bearer {self._access_token}")
 
     @property
@@ -87,11 +85,10 @@ class Token:
     def __hash__(self) -> int:
         return hash((self._version, self._expires_at))
 
-    def __copy__(self) -> Self:
+    def __copy__(self, _memo: object = None) -> Self:
         return self
 
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
+    __deepcopy__ = __copy__
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

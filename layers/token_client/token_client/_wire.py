@@ -87,7 +87,7 @@ def parse_answer(body: bytes | str) -> Answer:
     Raises UnexpectedAnswer, which names no more than the field: it is not JSON, or one is missing or not of its type.
     """
     document = _json_object(body)
-    if document is None:
+    if not document:
         raise UnexpectedAnswer("the vending function's answer is not a JSON object")
     access_token = HiddenText(_text_of(document, "access_token"))
     if not access_token.isascii() or not access_token.isprintable() or not access_token:
@@ -105,21 +105,16 @@ def parse_answer(body: bytes | str) -> Answer:
     )
 
 
-def error_named(
-    name: str, message: str | None = None, *, retry_after: float | None = None
-) -> TokenClientError:
+def error_named(name: str, message: object = None, *, retry_after: float | None = None) -> TokenClientError:
     """The exception for an error name of the contract, with the function's own words. Unknown names are failures of the
     function; their text is not ours, nobody can tell what is in it, and so it is dropped.
     """
     kind = _ERRORS.get(name)
     if kind is None:
         name = name if _ERROR_NAME.fullmatch(name) else _NAMELESS
-        return VendingUnavailable(
-            f"the vending function failed ({name}); its log says why",
-            retry_after=retry_after,
-            remote_error=name,
-        )
-    text = f"{name}: {_printable(message)}" if message else name
+        failed = f"the vending function failed ({name}); its log says why"
+        return VendingUnavailable(failed, retry_after=retry_after, remote_error=name)
+    text = f"{name}: {_printable(message)}" if isinstance(message, str) and message else name
     return kind(text, retry_after=retry_after, remote_error=name)
 
 
@@ -127,30 +122,25 @@ def function_error(payload: bytes | str) -> TokenClientError:
     """The exception for a direct invoke that carried the ``FunctionError`` header: by the function's own JSON in
     ``errorMessage``, otherwise by ``errorType``, which runtimes may replace.
     """
-    document = _json_object(payload) or HiddenFields()
-    message = document.get("errorMessage")
-    detail = _json_object(message) if isinstance(message, str) else None
-    if detail is not None and isinstance(detail.get("error"), str):
-        return error_named(
-            str(detail["error"]),
-            _text(detail.get("message")),
-            retry_after=_retry_after(detail.get("retry_after")),
-        )
+    document = _json_object(payload)
+    told = _json_object(document.get("errorMessage"))
+    if isinstance(name := told.get("error"), str):
+        return error_named(name, told.get("message"), retry_after=_retry_after(told.get("retry_after")))
     error_type = document.get("errorType")
-    return error_named(error_type if isinstance(error_type, str) and error_type else "no error type given")
+    return error_named(error_type if isinstance(error_type, str) else _NAMELESS)
 
 
 def problem(status: int, body: bytes | str, retry_after_header: str | None) -> TokenClientError:
     """The exception for an HTTP answer that is not 200: by the function's own name for it, or by the status, as for a
     gateway's own error page.
     """
-    document = _json_object(body) or HiddenFields()
+    document = _json_object(body)
     retry_after = _retry_after(document.get("retry_after"))
     if retry_after is None:
         retry_after = _retry_after(retry_after_header)
     name = document.get("error")
     if isinstance(name, str) and name:
-        return error_named(name, _text(document.get("detail")), retry_after=retry_after)
+        return error_named(name, document.get("detail"), retry_after=retry_after)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return errors.CallerNotAllowed(
             f"AWS refused this caller's signature or permission (HTTP {status}): the caller needs both"
@@ -169,12 +159,13 @@ def _printable(text: str) -> str:
     return shown if len(text) <= LONGEST_MESSAGE else f"{shown}…"
 
 
-def _json_object(text: bytes | str) -> HiddenFields | None:
+def _json_object(text: object) -> HiddenFields:
+    """Empty if it is none."""
     try:
-        document = json.loads(text, object_hook=HiddenFields)
+        document = json.loads(text, object_hook=HiddenFields) if isinstance(text, str | bytes) else None
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, HiddenFields) else None
+        document = None
+    return document if isinstance(document, HiddenFields) else HiddenFields()
 
 
 def _text_of(document: HiddenFields, name: str) -> str:
@@ -200,10 +191,6 @@ def _instant(document: HiddenFields, name: str) -> datetime:
     except (ValueError, OverflowError):  # no instant, or none of the years 1 to 9999 in UTC
         pass
     raise UnexpectedAnswer(f"the vending function's answer has no {name} in RFC 3339")
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _retry_after(value: object) -> float | None:

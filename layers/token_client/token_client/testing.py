@@ -1,19 +1,6 @@
 """What the tests of a caller need: a vending function that is not there.
 
-::
-
-    from token_client import TokenClient
-    from token_client.testing import FakeTokenSource
-
-    source = FakeTokenSource()
-    client = TokenClient(source=source)
-    assert client.get().version == "version-1"
-
-    source.kill()  # somebody else minted: the API refuses version-1 from now on
-    assert not source.accepts(client.auth_header()["Authorization"])
-    client.reject("version-1")
-    assert client.get().version == "version-2"
-
+``TokenClient(source=FakeTokenSource())`` needs neither AWS nor the environment; docs/callers.md has an example.
 With pytest, ``pytest_plugins = ["token_client.pytest_plugin"]`` in the root ``conftest.py`` gives the fixture
 ``personr_tokens``: a ``FakeTokenSource`` that every ``TokenClient`` uses while the test runs.
 """
@@ -46,12 +33,10 @@ def timed_client(source: TokenSource | None, clock: Callable[[], float], **optio
 
 
 class FakeTokenSource:
-    """A vending function in memory: tokens ``token-1``, ``token-2``, … of versions ``version-1``,
-    ``version-2``, …
+    """A vending function in memory: tokens ``token-1``, ``token-2``, … of versions ``version-1``, ``version-2``, …
 
-    It behaves as the real one does in the large: it hands out the current token, and a rejection of the current version
-    mints the next one. Safe for threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your
-    own (seconds since the epoch) see :func:`timed_client`.
+    As the real one it hands out the current token, and a rejection of the current version mints the next. Safe for
+    threads. ``requests`` is everything that was asked, in order; for a ``clock`` of your own see :func:`timed_client`.
     """
 
     def __init__(
@@ -110,15 +95,9 @@ class FakeTokenSource:
             now = self._clock()
             if request.rejected_version == self.version or now >= self._expires_at:
                 self._mint()
-            return Answer(
-                token=Token(
-                    self.access_token,
-                    version=self.version,
-                    expires_at=datetime.fromtimestamp(self._expires_at, tz=UTC),
-                ),
-                expires_in=self._expires_at - now,
-                cache_seconds=self._cache_seconds,
-            )
+            expires_at = datetime.fromtimestamp(self._expires_at, tz=UTC)
+            token = Token(self.access_token, version=self.version, expires_at=expires_at)
+            return Answer(token, expires_in=self._expires_at - now, cache_seconds=self._cache_seconds)
 
     def _mint(self) -> None:
         self._number += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, override
@@ -12,19 +14,19 @@ import pytest
 
 from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import WHOAMI_PATH
-from tests.kit.runtime import FunctionUrl
-from tests.kit.runtime.function_url import CALLER, Principal
-from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
-from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable
+from tests.kit.runtime.function_url import CALLER
+from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable, _aws
 from token_client._process import Time
 
+from .surroundings import ELSEWHERE, STRANGER, keys
+from .ways import EVERY_WAY
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+
+    from tests.kit.runtime import FunctionUrl
 
 THREADS = 64
-STRANGER = Principal(
-    "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
-)
 
 
 class Ahead(Time):
@@ -47,49 +49,33 @@ class Ahead(Time):
             self._ahead = max(self._ahead, wake_at - time.time())
 
 
-@pytest.fixture(params=["direct", "http"])
-def client(
-    request: pytest.FixtureRequest, world: Stage, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TokenClient]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", CALLER.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CALLER.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", world.lambda_service.url)
+@pytest.fixture
+def clients(world: Stage, url: FunctionUrl, monkeypatch: pytest.MonkeyPatch) -> dict[str, TokenClient]:
+    """One for each door."""
+    for name, value in (keys() | {"AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}).items():
+        monkeypatch.setenv(name, value)
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(TokenClient, "_time", Ahead(world))
-    if request.param == "direct":
-        world.lambda_service.wire("vend", world.vend.run)
-        yield TokenClient("vend", min_seconds=60)
-    else:
-        with FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
-            yield TokenClient(url=url.url, min_seconds=60)
+    # Long, since it is the real functions that are waited for, and shorter than the least age of a token.
+    options: Any = {"min_seconds": MIN_AGE_SECONDS, "wait_seconds": MIN_AGE_SECONDS / 2}
+    return {"direct": TokenClient("vend", **options), "http": TokenClient(url=url.url, **options)}
 
 
-def whoami(client: TokenClient, world: Stage) -> int:
-    return client.http.request("GET", f"{world.vendor.url}{WHOAMI_PATH}").status
+@pytest.fixture(params=["direct", "http"])
+def client(request: pytest.FixtureRequest, clients: dict[str, TokenClient]) -> TokenClient:
+    return clients[request.param]
 
 
-def test_the_token_works_at_the_vendor(client: TokenClient, world: Stage) -> None:
-    version = world.mint_first()
+def all_at_once[T](work: Callable[[], T]) -> set[T]:
+    ready = threading.Barrier(THREADS)
 
-    assert client.get().version == version
-    assert whoami(client, world) == 200
+    def run() -> T:
+        ready.wait(30)
+        return work()
 
-
-def test_the_first_token_is_waited_for(client: TokenClient, world: Stage) -> None:
-    assert whoami(client, world) == 200
-    assert world.vendor.mint_count() == 1
-
-
-def test_a_killed_token_costs_time_and_no_failure(client: TokenClient, world: Stage) -> None:
-    world.mint_first()
-    client.get()
-    world.age_token(MIN_AGE_SECONDS + 60)
-    world.vendor.mint_elsewhere()
-
-    assert whoami(client, world) == 200
-    assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
-    assert world.holds()
+    with ThreadPoolExecutor(THREADS) as pool:
+        return {future.result() for future in [pool.submit(run) for _ in range(THREADS)]}
 
 
 def expire(client: TokenClient) -> None:
@@ -97,6 +83,38 @@ def expire(client: TokenClient) -> None:
     holding = client._cache.holding
     assert holding._held is not None
     holding._held, holding._fresh = replace(holding._held, expires_at=time.time() - 1), None
+
+
+def test_many_threads_meet_no_token_a_killed_one_a_replaced_one_and_one_too_young(
+    client: TokenClient, world: Stage
+) -> None:
+    minted = world.vendor.mint_count()
+
+    def mints() -> int:
+        return world.vendor.mint_count() - minted
+
+    def whoami() -> int:
+        return client.http.request("GET", f"{world.vendor.url}{WHOAMI_PATH}").status
+
+    assert all_at_once(whoami) == {200}, "the first token is waited for"
+    assert (mints(), client.get().version) == (1, world.version)
+
+    world.age_token(MIN_AGE_SECONDS + 60)
+    world.vendor.mint_elsewhere()
+    assert all_at_once(whoami) == {200}, "a killed token costs time and no failure"
+    assert mints() == 3, "ours, the foreign one, and one to heal"
+    assert world.holds()
+
+    assert world.tick(force=True).payload["outcome"] == "refreshed"
+    assert whoami() == 200
+    assert mints() == 4, "a token replaced by the schedule costs a report and no mint"
+
+    world.vendor.mint_elsewhere()
+    with pytest.raises(TokenUnavailable) as caught:
+        whoami()
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > MIN_AGE_SECONDS / 2, "or it would have waited"
+    assert mints() == 5
 
 
 def test_64_threads_cold_and_expired_make_one_invocation_each(
@@ -112,77 +130,57 @@ def test_64_threads_cold_and_expired_make_one_invocation_each(
 
     monkeypatch.setattr(world.vend, "invoke", counted)
 
-    def all_at_once() -> set[str]:
-        ready = threading.Barrier(THREADS)
-
-        def get() -> str:
-            ready.wait(30)
-            return client.get().version
-
-        with ThreadPoolExecutor(THREADS) as pool:
-            return {future.result() for future in [pool.submit(get) for _ in range(THREADS)]}
-
-    assert all_at_once() == {version}
+    assert all_at_once(lambda: client.get().version) == {version}
     assert len(invocations) == 1
     expire(client)
-    assert all_at_once() == {version}
+    assert all_at_once(lambda: client.get().version) == {version}
     assert len(invocations) == 2
 
 
-def test_many_threads_heal_with_one_mint(client: TokenClient, world: Stage) -> None:
-    world.mint_first()
-    client.get()
-    world.age_token(MIN_AGE_SECONDS + 60)
-    world.vendor.mint_elsewhere()
-
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: whoami(client, world), range(32)))
-
-    assert answers == [200] * 32
-    assert world.vendor.mint_count() == 3
-
-
-def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
-    client: TokenClient, world: Stage
+def test_what_the_function_does_not_take_or_give_is_named(
+    clients: dict[str, TokenClient], world: Stage, url: FunctionUrl
 ) -> None:
     world.mint_first()
-    client.get()
-    assert world.tick(force=True).payload["outcome"] == "refreshed"
-
-    assert whoami(client, world) == 200
-    assert world.vendor.mint_count() == 2
-
-
-def test_a_token_too_young_to_be_replaced_is_a_clear_error(client: TokenClient, world: Stage) -> None:
-    world.mint_first()
-    client.get()
-    world.vendor.mint_elsewhere()
-
-    with pytest.raises(TokenUnavailable) as caught:
-        whoami(client, world)
-
-    assert caught.value.retry_after is not None
-    assert caught.value.retry_after > 20
-    assert world.vendor.mint_count() == 2
+    for client in clients.values():
+        client._cache.holding._min_seconds = -1
+        with pytest.raises(InvalidRequest, match="min_seconds"):
+            client.get()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in keys(STRANGER).items():
+            environment.setenv(name, value)
+        stranger = TokenClient(url=url.url)
+        _aws.shared.start_over()
+        with pytest.raises(CallerNotAllowed, match="AllowedCallers"):
+            stranger.get()
 
 
-def test_a_request_the_function_does_not_take_is_named(client: TokenClient, world: Stage) -> None:
-    world.mint_first()
-    client._cache.holding._min_seconds = -1
-
-    with pytest.raises(InvalidRequest, match="min_seconds"):
-        client.get()
-
-
-def test_a_caller_that_is_not_listed_is_refused_over_http(
-    world: Stage, monkeypatch: pytest.MonkeyPatch
+def test_no_secret_is_logged_or_raised_at_debug(
+    clients: dict[str, TokenClient], world: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", STRANGER.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", STRANGER.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    """Everything logs, and both clients heal by every way they have."""
+    caplog.set_level(logging.DEBUG)
     world.mint_first()
-    with (
-        FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url,
-        pytest.raises(CallerNotAllowed, match="AllowedCallers"),
-    ):
-        TokenClient(url=url.url).get()
+    address = f"{world.vendor.url}{WHOAMI_PATH}"
+    errors = ""
+
+    def by_each_client(way: Callable[..., int]) -> set[int]:
+        return {way(client, "POST", address, json={"id": 5}) for client in clients.values()}
+
+    for way in EVERY_WAY.values():
+        assert by_each_client(way) == {200}
+        assert world.tick(force=True).ok  # the token in memory dies
+        assert by_each_client(way) == {200}
+    world.vendor.mint_elsewhere()  # a token too young to be replaced dies: an error
+    for client in clients.values():
+        for way in EVERY_WAY.values():
+            with pytest.raises(TokenUnavailable) as caught:
+                way(client, "POST", address, json={"id": 5})
+            report = traceback.TracebackException.from_exception(caught.value, capture_locals=False)
+            errors += "".join(report.format())
+
+    seen = caplog.text + errors + repr(clients)
+    assert {"botocore", "urllib3", "httpx"} & {record.name.partition(".")[0] for record in caplog.records}
+    assert len(seen) > 10_000, "so much is logged that there is something to find"
+    searched = [*world.secret_texts(), CALLER.secret_key]
+    assert len(searched) > len(EVERY_WAY), "a token for each way at least"
+    assert [text for text in searched if text in seen] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,39 +16,27 @@ import pytest
 
 from tests.integration.world import MIN_AGE_SECONDS, Stage
 from tests.kit.personr import WHOAMI_PATH
-from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.artefacts import build_of_the_sources
-from tests.kit.runtime.function_url import CALLER, Principal
-from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 
-from .test_callers_page import IN_NODE, SNIPPETS, VEND_ARN, environment, needs, works
+from .surroundings import ROOT, STRANGER, VEND_ARN, keys, needs, run, works
+from .test_callers_page import IN_NODE, SNIPPETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from tests.kit.runtime import FunctionUrl
 
-__all__ = ["environment"]  # a fixture
-
-ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "clients" / "node"
 IN_LAYER = Path("TokenClientNodeLayer", "nodejs", "node_modules", "@token-vending", "client")
 INSTALLED = ROOT / ".build" / "node"
 PROMISES = 64
-STRANGER = Principal(
-    "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
-)
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
     needs("node")
-    found = shutil.which("node")
-    assert found is not None
-    version = subprocess.run(
-        [found, "--version"], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    version = run(["node", "--version"], {"PATH": os.environ["PATH"]}).stdout
     if int(version.removeprefix("v").split(".")[0]) < 20:
         pytest.skip(f"node is {version.strip()} on this machine; the package needs 20")
-    return found
+    return str(shutil.which("node"))
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +48,8 @@ def packages() -> Path:
         needs("npm")
         INSTALLED.mkdir(parents=True, exist_ok=True)
         (INSTALLED / "package.json").write_text(json.dumps({"private": True, "dependencies": wanted}))
-        options = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-        npm = subprocess.run(
-            ["npm", "install", *options], cwd=INSTALLED, capture_output=True, timeout=100, check=False
-        )
-        if npm.returncode:
+        options = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--prefer-offline"]
+        if run(["npm", "install", *options], os.environ, INSTALLED).returncode:
             pytest.skip("npm cannot install the AWS SDK, axios and TypeScript on this machine")
     return folder
 
@@ -73,20 +59,15 @@ def _version_of(package: Path) -> str | None:
     return str(json.loads(description.read_text())["version"]) if description.exists() else None
 
 
-def run_tests(node: str, files: list[Path], packages: Path | None = None) -> str:
-    """What node's runner says of these files; no test may be skipped."""
-    finished = subprocess.run(
-        [node, "--test", "--test-reporter=tap", *map(str, files)],
-        env={"PATH": "", "NODE_PATH": str(packages or "")},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout
+def run_tests(node: str, files: list[Path], packages: Path | None = None) -> None:
+    """Run these files' tests in one process; none may be skipped."""
+    imports = "".join(f"await import({json.dumps(file.as_uri())});" for file in files)
+    environment = {"PATH": "", "NODE_PATH": str(packages or "")}
+    command = [node, "--test-reporter=tap", "--input-type=module", "--eval", imports]
+    finished = run(command, environment)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
     counts = dict(re.findall(r"^# (tests|pass|skipped) (\d+)$", finished.stdout, re.MULTILINE))
     assert counts["tests"] == counts["pass"] != "0", finished.stdout
-    return finished.stdout
 
 
 def test_the_packages_own_tests_pass(node: str) -> None:
@@ -102,27 +83,18 @@ def test_the_declarations_compile_and_refuse_misuse(node: str, packages: Path, t
     (tmp_path / "node_modules" / "@token-vending" / "client").symlink_to(SOURCE)
     (tmp_path / "node_modules" / "axios").symlink_to(packages / "axios")
     shutil.copy(SOURCE / "test" / "types.ts", tmp_path)
-    options = [
-        "--noEmit",
-        "--strict",
-        "--preserveSymlinks",
-        "--module",
-        "nodenext",
+    options = ["--noEmit", "--strict", "--preserveSymlinks", "--module", "nodenext"]
+    command: list[str | Path] = [
+        packages / ".bin" / "tsc",
+        *options,
         "--lib",
         "es2023,dom,dom.iterable",
+        "types.ts",
     ]
 
-    compiled = subprocess.run(
-        [packages / ".bin" / "tsc", *options, "types.ts"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    compiled = run(command, os.environ, tmp_path)
 
-    assert compiled.stdout == ""
-    assert compiled.returncode == 0
+    assert (compiled.returncode, compiled.stdout) == (0, "")
 
 
 @dataclass
@@ -161,11 +133,9 @@ class Driver:
         self._process = subprocess.Popen(
             [node, str(SOURCE / "test" / "driver.js")],
             env={
+                **keys(),
                 "PATH": "",
-                "AWS_ACCESS_KEY_ID": CALLER.access_key,
-                "AWS_SECRET_ACCESS_KEY": CALLER.secret_key,
                 "AWS_SESSION_TOKEN": "a-session-token",
-                "AWS_REGION": REGION,
                 "PERSONR_ENDPOINT": f"{door.world.vendor.url}{WHOAMI_PATH}",
                 "PACKAGE": (package() / "src" / "index.js").as_uri(),
                 "OPTIONS": json.dumps({"minSeconds": 60, "waitSeconds": 60, **door.options, **options}),
@@ -186,92 +156,73 @@ class Driver:
         output, log = self._process.communicate(timeout=60)
         assert [number for number, secret in enumerate(self._secrets()) if secret in output + log] == []
 
-    def __call__(self, calls: int, *, wait_seconds: float | None = None) -> list[Any]:
-        """So many calls of the vendor at once, or with 0 one `get`: statuses, a version, or errors."""
+    def __call__(self, calls: int, **more: Any) -> list[Any]:
+        """So many calls of the vendor at once, or with 0 one `get`: statuses, a version, or errors. ``waitSeconds`` is
+        the calls'; with ``client`` (options) they are a new client's, with ``environment`` in another environment.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        command = {"calls": calls} if wait_seconds is None else {"calls": calls, "waitSeconds": wait_seconds}
-        print(json.dumps(command), file=self._process.stdin, flush=True)
+        print(json.dumps({"calls": calls, **more}), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         assert line, self._process.stderr and self._process.stderr.read()
         answers: list[Any] = json.loads(line)
         return answers
 
 
+@pytest.fixture
+def direct(world: Stage, packages: Path) -> Door:
+    variables = {"NODE_PATH": str(packages), "AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}
+    return Door(world, {"functionName": VEND_ARN}, variables)
+
+
+@pytest.fixture
+def http(world: Stage, url: FunctionUrl) -> Door:
+    return Door(world, {"url": f"{url.url}/"}, {}, url)
+
+
 @pytest.fixture(params=["direct", "http"])
-def door(request: pytest.FixtureRequest, world: Stage) -> Iterator[Door]:
-    if request.param == "direct":
-        packages = request.getfixturevalue("packages")
-        world.lambda_service.wire("vend", world.vend.run)
-        variables = {"NODE_PATH": str(packages), "AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}
-        yield Door(world, {"functionName": VEND_ARN}, variables)
-    else:
-        with FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
-            yield Door(world, {"url": f"{url.url}/"}, {}, url)
+def door(request: pytest.FixtureRequest) -> Door:
+    chosen: Door = request.getfixturevalue(request.param)
+    return chosen
 
 
-def test_64_promises_with_no_token_yet_make_one_mint(node: str, door: Door, world: Stage) -> None:
-    with Driver(node, door) as calls:
-        assert calls(PROMISES) == [200] * PROMISES
-    assert world.vendor.mint_count() == 1
-
-
-def test_64_promises_cold_make_one_request(node: str, door: Door, world: Stage) -> None:
-    version = world.mint_first()
-
-    with Driver(node, door) as calls:
-        assert calls(PROMISES) == [200] * PROMISES
-        assert calls(0) == [version]
-    assert door.asked == 1
-
-
-def test_64_promises_with_a_killed_token_cost_time_and_no_failure(
+def test_64_promises_meet_no_token_a_killed_one_a_replaced_one_and_one_too_young(
     node: str, door: Door, world: Stage
 ) -> None:
-    world.mint_first()
+    minted = world.vendor.mint_count()
+
+    def mints() -> int:
+        return world.vendor.mint_count() - minted
+
     with Driver(node, door) as calls:
-        assert calls(1) == [200]
+        assert calls(PROMISES) == [200] * PROMISES, "the first token is waited for"
+        assert (calls(0), mints()) == ([world.version], 1)
+
         world.age_token(MIN_AGE_SECONDS + 60)
         world.vendor.mint_elsewhere()
+        assert calls(PROMISES) == [200] * PROMISES, "a killed token costs time and no failure"
+        assert mints() == 3, "ours, the foreign one, and one to heal"
+        assert world.holds()
 
-        assert calls(PROMISES) == [200] * PROMISES
-    assert world.vendor.mint_count() == 3, "ours, the foreign one, and one to heal"
-    assert world.holds()
-
-
-def test_a_token_replaced_by_the_schedule_costs_one_report_and_no_mint(
-    node: str, door: Door, world: Stage
-) -> None:
-    world.mint_first()
-    with Driver(node, door) as calls:
-        assert calls(1) == [200]
         assert world.tick(force=True).payload["outcome"] == "refreshed"
-
+        asked = door.asked
         assert calls(PROMISES) == [200] * PROMISES
-    assert door.asked == 2
-    assert world.vendor.mint_count() == 2
+        assert (door.asked, mints()) == (asked + 1, 4), (
+            "a token replaced by the schedule costs a report and no mint"
+        )
+        asked = door.asked
+        assert calls(PROMISES, client={}) == [200] * PROMISES
+        assert door.asked == asked + 1, "64 promises cold make one request"
 
-
-def test_a_token_too_young_to_be_replaced_is_a_clear_error(node: str, door: Door, world: Stage) -> None:
-    world.mint_first()
-    with Driver(node, door) as calls:
-        assert calls(1) == [200]
         world.vendor.mint_elsewhere()
+        (error,) = calls(1, waitSeconds=5)
+        assert (error["name"], error["retryable"]) == ("TokenUnavailable", True)
+        assert error["retryAfter"] > 5, "or it would have waited"
+        assert mints() == 5
 
-        (error,) = calls(1, wait_seconds=5)
-
-    assert (error["name"], error["retryable"]) == ("TokenUnavailable", True)
-    assert error["retryAfter"] > 5, "or it would have waited"
-    assert world.vendor.mint_count() == 2
-
-
-def test_a_request_the_function_does_not_take_is_named(node: str, door: Door, world: Stage) -> None:
-    world.mint_first()
-    with Driver(node, door, minSeconds=-1) as calls:
-        (error,) = calls(0)
-
-    assert error["name"] == "InvalidRequest"
-    assert "min_seconds" in error["message"]
+        (error,) = calls(0, client={"minSeconds": -1})
+        assert error["name"] == "InvalidRequest"
+        assert "min_seconds" in error["message"]
 
 
 def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, world: Stage) -> None:
@@ -296,24 +247,6 @@ def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, w
         released.set()
 
 
-def test_a_request_that_hangs_is_given_up_and_made_again(node: str, door: Door, world: Stage) -> None:
-    world.mint_first()
-    released = threading.Event()
-    first = threading.Lock()
-
-    def hangs_once(event: Any, request_id: str, qualifier: str | None) -> Any:
-        if first.acquire(blocking=False):
-            released.wait(60)
-        return world.vend.run(event, request_id, qualifier)
-
-    door.serve(hangs_once)
-    with Driver(node, door, callTimeoutSeconds=3) as calls:
-        assert calls(PROMISES) == [200] * PROMISES
-        assert not released.is_set()
-        released.set()
-    assert door.asked >= 2
-
-
 @dataclass
 class Answered:
     """What a function came to."""
@@ -331,23 +264,31 @@ def _with_cache_seconds(outcome: Any, seconds: int) -> Any:
     return Answered(payload)
 
 
-def test_after_a_timeout_and_a_crash_the_function_is_asked_again(node: str, door: Door, world: Stage) -> None:
+def test_after_a_hanging_request_a_timeout_and_a_crash_the_function_is_asked_again(
+    node: str, door: Door, world: Stage
+) -> None:
     world.mint_first()
+    released = threading.Event()
+    first = threading.Lock()
     falls = [
         {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 10.00 seconds"},
         {"errorType": "Runtime.ExitError", "errorMessage": "null"},
     ]
 
     def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
+        if first.acquire(blocking=False):
+            released.wait(60)
         return Answered(None, falls.pop(0)) if falls else world.vend.run(event, request_id, qualifier)
 
     door.serve(flaky)
-    with Driver(node, door) as calls:
-        assert calls(4) == [200] * 4
-    assert door.asked == 3
+    with Driver(node, door, callTimeoutSeconds=2) as calls:
+        assert calls(PROMISES) == [200] * PROMISES
+        assert not released.is_set(), "the one that hangs was given up"
+        released.set()
+    assert door.asked >= 4
 
 
-def test_what_lambda_refuses_is_named(node: str, packages: Path, world: Stage) -> None:
+def test_what_lambda_refuses_is_named(node: str, direct: Door, world: Stage) -> None:
     named = {
         ("AccessDeniedException", 403): "CallerNotAllowed",
         ("TooManyRequestsException", 429): "VendingUnavailable",
@@ -355,45 +296,30 @@ def test_what_lambda_refuses_is_named(node: str, packages: Path, world: Stage) -
         ("UnrecognizedClientException", 403): "ConfigurationError",
         ("ResourceNotFoundException", 404): "ConfigurationError",
     }
-    variables = {"NODE_PATH": str(packages), "AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}
     seen = {}
-    for refusal, name in named.items():
-        world.lambda_service.refuse(*refusal)
-        with Driver(node, Door(world, {"functionName": "vend"}, variables)) as calls:
-            (error,) = calls(0, wait_seconds=5 if name == "VendingUnavailable" else None)
-        assert error["retryable"] == (error["name"] == "VendingUnavailable")
-        seen[refusal] = error["name"]
+    with Driver(node, direct) as calls:
+        for refusal, name in named.items():
+            world.lambda_service.refuse(*refusal)
+            (error,) = calls(0, client={"waitSeconds": 5} if name == "VendingUnavailable" else {})
+            assert error["retryable"] == (error["name"] == "VendingUnavailable")
+            seen[refusal] = error["name"]
 
     assert seen == named
 
 
-def test_a_caller_that_is_not_listed_is_refused_over_http(node: str, world: Stage) -> None:
+def test_who_is_refused_over_http_is_told_why(node: str, http: Door, world: Stage) -> None:
     world.mint_first()
-    keys = {"AWS_ACCESS_KEY_ID": STRANGER.access_key, "AWS_SECRET_ACCESS_KEY": STRANGER.secret_key}
-    with (
-        FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url,
-        Driver(node, Door(world, {"url": url.url}, keys, url)) as calls,
-    ):
-        (error,) = calls(0)
+    with Driver(node, http) as calls:
+        (stranger,) = calls(0, client={}, environment=keys(STRANGER))
+        (forger,) = calls(0, client={}, environment={"AWS_SECRET_ACCESS_KEY": "wrong"})
 
-    assert error["name"] == "CallerNotAllowed"
-    assert "AllowedCallers" in error["message"]
+    assert (stranger["name"], forger["name"]) == ("CallerNotAllowed", "CallerNotAllowed")
+    assert "AllowedCallers" in stranger["message"]
+    assert "HTTP 403" in forger["message"]
 
 
-def test_a_signature_that_aws_does_not_accept_is_named(node: str, world: Stage) -> None:
-    with (
-        FunctionUrl(world.vend.run, [CALLER]) as url,
-        Driver(node, Door(world, {"url": url.url}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, url)) as calls,
-    ):
-        (error,) = calls(0)
-
-    assert error["name"] == "CallerNotAllowed"
-    assert "HTTP 403" in error["message"]
-
-
-@pytest.mark.parametrize("name", IN_NODE)
-def test_a_lambda_of_the_page(
-    node: str, packages: Path, environment: Mapping[str, str], tmp_path: Path, name: str
+def test_the_lambdas_of_the_page_work(
+    node: str, packages: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     # As npm lays it out.
     modules = tmp_path / "node_modules"
@@ -402,19 +328,13 @@ def test_a_lambda_of_the_page(
     )
     for needed in ("@aws-sdk", "axios"):
         (modules / needed).symlink_to(packages / needed)
-    (tmp_path / "index.mjs").write_text(SNIPPETS[name])
-    once = 'const { handler } = await import("./index.mjs");\nconsole.log(JSON.stringify(await handler({ id: 5 })));\n'
+    once = ""
+    for name in IN_NODE:
+        (tmp_path / f"{name}.mjs").write_text(SNIPPETS[name])
+        once += f'console.log(JSON.stringify(await (await import("./{name}.mjs")).handler({{ id: 5 }})));\n'
     (tmp_path / "once.mjs").write_text(once)
 
-    finished = subprocess.run(
-        [node, "once.mjs"],
-        cwd=tmp_path,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    finished = run([node, "once.mjs"], environment, tmp_path)
 
     assert finished.returncode == 0, finished.stderr
-    assert works(json.loads(finished.stdout))
+    assert [works(json.loads(line)) for line in finished.stdout.splitlines()] == [True] * len(IN_NODE)

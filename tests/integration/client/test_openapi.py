@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,19 +18,20 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.integration.world import Stage
 from tests.kit.runtime import FunctionUrl
 from tests.kit.runtime.function_url import CALLER, Principal
-from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
-from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.secrets_manager.server import REGION
+from tests.kit.stand_ins.loopback import Response
+
+from .surroundings import ROOT, STRANGER
+from .test_doors import Door
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-PAGE = Path(__file__).parents[3] / "docs" / "openapi.yaml"
-STRANGER = Principal(
-    "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
-)
+    from tests.integration.world import Stage
+
+PAGE = ROOT / "docs" / "openapi.yaml"
 OPERATIONS = [("/token", "GET"), ("/token/rejections", "POST")]
 
 
@@ -52,24 +54,40 @@ def checks() -> list[Any]:
     ]
 
 
-class Signed(requests.auth.AuthBase):
-    """Signs as a caller does."""
+def signature(principal: Principal, method: str | None, url: str | None, body: Any) -> dict[str, str]:
+    """The headers that a caller's signature is made of."""
+    signed = AWSRequest(method, url, data=body)
+    SigV4Auth(Credentials(principal.access_key, principal.secret_key), "lambda", REGION).add_auth(signed)
+    return dict(signed.headers)
 
-    def __init__(self, principal: Principal) -> None:
-        self._credentials = Credentials(principal.access_key, principal.secret_key)
+
+@dataclass(frozen=True)
+class Signed(requests.auth.AuthBase):
+    principal: Principal
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        signed = AWSRequest(request.method, request.url, data=request.body)
-        SigV4Auth(self._credentials, "lambda", REGION).add_auth(signed)
-        request.headers.update(dict(signed.headers))
+        request.headers.update(signature(self.principal, request.method, request.url, request.body))
         return request
 
 
+@dataclass(frozen=True)
+class SignedHttpx(httpx.Auth):
+    """The same for httpx, with another method than the page's if one is given."""
+
+    principal: Principal
+    method: str
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.method = self.method or request.method
+        request.headers.update(signature(self.principal, request.method, str(request.url), request.content))
+        yield request
+
+
 @pytest.fixture(scope="module")
-def stack() -> Iterator[tuple[Stage, FunctionUrl]]:
-    with Stage() as world, FunctionUrl(world.vend.run, [CALLER, STRANGER]) as url:
-        world.mint_first()
-        yield world, url
+def stack(stage: Stage) -> Iterator[tuple[Stage, FunctionUrl]]:
+    with FunctionUrl(stage.vend.run, [CALLER, STRANGER]) as url:
+        stage.mint_first()
+        yield stage, url
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -146,21 +164,6 @@ def test_other_paths_and_methods_are_answered_as_the_page_says(
     assert stranger.status_code == 403
 
 
-class SignedHttpx(httpx.Auth):
-    """The same for httpx, with another method than the page's if one is given."""
-
-    def __init__(self, principal: Principal, method: str) -> None:
-        self._method = method
-        self._credentials = Credentials(principal.access_key, principal.secret_key)
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        request.method = self._method or request.method
-        signed = AWSRequest(request.method, str(request.url), data=request.content)
-        SigV4Auth(self._credentials, "lambda", REGION).add_auth(signed)
-        request.headers.update(dict(signed.headers))
-        yield request
-
-
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A client that openapi-python-client makes of the page, imported."""
@@ -180,7 +183,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         env={"PATH": str(Path(sys.executable).parent)},  # its formatter
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "WARNING" not in made.stdout, made.stdout
@@ -241,26 +244,21 @@ def test_a_generated_client_reads_every_answer_of_the_function(
     assert (status, refusal["error"]) == (403, "CallerNotAllowed")
 
 
-def test_a_generated_client_reads_a_stack_that_is_not_in_order(generated: Any) -> None:
-    with Stage() as world, FunctionUrl(world.vend.run, [CALLER]) as url:
-        version = world.mint_first()
-        world.secrets.rewrite("token", version, lambda _token: {"edited": "by hand"})
+def test_a_generated_client_reads_a_stack_that_is_not_in_order(
+    stack: tuple[Stage, FunctionUrl], generated: Any
+) -> None:
+    world, url = stack
+    stored, version = world.stored, str(world.version)
+    world.secrets.rewrite("token", version, lambda _token: {"edited": "by hand"})
+    world.vend.go_cold()
 
-        status, problem = Answers(generated, url.url).token()
+    status, problem = Answers(generated, url.url).token()
 
+    world.secrets.rewrite("token", version, lambda _edited: stored)
     assert (status, problem.error) == (500, "ConfigurationError")
 
 
-class Says(LoopbackServer):
-    """AWS in front of the function, with an answer of its own."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self._response = response
-
-    @override
-    def handle(self, request: Request) -> Response:
-        return self._response
+NEW_ERROR = {"error": "SomethingNew", "type": "urn:x", "title": "?", "status": 503, "detail": "?"}
 
 
 @pytest.mark.parametrize(
@@ -269,12 +267,7 @@ class Says(LoopbackServer):
         (Response.of_json({"Message": "Forbidden"}, 403), {"Message": "Forbidden"}),
         (Response.of_json({"Reason": "ConcurrentInvocationLimitExceeded"}, 429), None),
         (Response(502, b"Internal Server Error"), None),
-        (
-            Response.of_json(
-                {"error": "SomethingNew", "type": "urn:x", "title": "?", "status": 503, "detail": "?"}, 503
-            ),
-            None,
-        ),
+        (Response.of_json(NEW_ERROR, 503), None),
         (Response(504, b"<html>"), None),
     ],
     ids=["403", "429", "502", "an error that is new", "504"],
@@ -282,7 +275,7 @@ class Says(LoopbackServer):
 def test_a_generated_client_reads_what_aws_itself_answers(
     generated: Any, response: Response, parsed: object
 ) -> None:
-    with Says(response) as url:
+    with Door(response) as url:
         status, answer = Answers(generated, url.url).token()
 
     assert status == response.status

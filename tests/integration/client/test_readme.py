@@ -6,25 +6,19 @@ import json
 import re
 import shutil
 import stat
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tests.kit.personr import WHOAMI_PATH
 
-from .test_callers_page import environment, in_process, needs, works
+from .surroundings import ROOT, needs, run, template, works
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.integration.world import Stage
 
-__all__ = ["environment", "in_process"]  # fixtures
-
-ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PARAMETERS = README + (ROOT / "docs" / "parameters.md").read_text()
@@ -49,37 +43,14 @@ def block(language: str, containing: str) -> str:
     return found
 
 
-def template() -> dict[str, Any]:
-    class Tags(yaml.SafeLoader):
-        """Reads CloudFormation's tags as whatever they are attached to."""
-
-    Tags.add_multi_constructor("!", lambda _loader, _tag, node: getattr(node, "value", None))
-    loaded: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Tags)  # noqa: S506 - a SafeLoader
-    return loaded
-
-
 @pytest.fixture
-def with_aws(environment: Mapping[str, str], tmp_path: Path) -> dict[str, str]:
-    needs("aws")
+def with_aws(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    needs("aws", "jq")
     program = tmp_path / "aws"
     program.write_text(AWS)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    real = shutil.which("aws") or ""
-    return {**environment, "REAL_AWS": real, "PATH": f"{tmp_path}:{environment['PATH']}"}
-
-
-def shell(text: str, environment: Mapping[str, str]) -> str:
-    finished = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=ROOT,
-        env={"AWS_SESSION_TOKEN": "", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    environment |= {"REAL_AWS": shutil.which("aws") or "", "PATH": f"{tmp_path}:{environment['PATH']}"}
+    return {**environment, "AWS_SESSION_TOKEN": ""}
 
 
 @pytest.mark.usefixtures("in_process")
@@ -100,13 +71,15 @@ def test_the_consumers_fragment_is_the_examples() -> None:
 
 
 def test_the_direct_invoke_shows_all_of_the_answer_but_the_token(
-    with_aws: Mapping[str, str], world: Stage
+    with_aws: dict[str, str], world: Stage
 ) -> None:
-    needs("jq")
     function = block("sh", "output()").partition("\n\n")[0]
+    text = f"{function}\n{block('sh', 'aws lambda invoke')}"
 
-    printed = shell(f"{function}\n{block('sh', 'aws lambda invoke')}", with_aws)
+    finished = run(["bash", "-euo", "pipefail", "-c", text], with_aws, ROOT)
 
+    assert finished.returncode == 0, finished.stderr
+    printed = finished.stdout
     answer, _ = json.JSONDecoder().raw_decode(printed)
     assert list(answer) == list(json.loads(block("json", "token_type")))
     assert (world.stored_token or "nothing is stored") not in printed

@@ -17,7 +17,7 @@ from .fakes import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from token_client._process import Time
+    from token_client._process import Steps, Time
 
 URL = "https://api.example/x"
 
@@ -34,37 +34,35 @@ class Tokens:
         self._versions = list(versions)
         self._seconds = seconds
 
-    def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
+    def get(self, wait_seconds: float, *, instead_of: str | None = None) -> Steps[Token]:
         self.asked.append((wait_seconds, instead_of))
         self.clock.now += self._seconds
         if not self._versions:
             raise TokenUnavailable("minting")
+        yield from ()
         version = self._versions.pop(0)
         return Token(f"t-{version}", version=version, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 
-    def reject(self, version: str, wait_seconds: float) -> None:
+    def reject(self, version: str, wait_seconds: float) -> Steps[None]:
         self.reported.append(version)
         if self.error is not None:
             raise self.error
-
-    async def aget(self, wait_seconds: float, *, instead_of: str | None = None) -> Token:
-        return self.get(wait_seconds, instead_of=instead_of)
-
-    async def areject(self, version: str, wait_seconds: float) -> None:
-        self.reject(version, wait_seconds)
+        yield from ()
 
 
 def blocking(attempt: Attempt, send: Callable[[Token], int], *, carried: bool = True) -> None:
-    token: Token | None = attempt.first()
+    run = Clock().run
+    token: Token | None = run(attempt.first())
     while token is not None:
-        token = attempt.after(send(token), carried=carried)
+        token = run(attempt.after(send(token), carried=carried))
 
 
 def in_asyncio(attempt: Attempt, send: Callable[[Token], int], *, carried: bool = True) -> None:
     async def drive() -> None:
-        token: Token | None = await attempt.afirst()
+        run = Clock().arun
+        token: Token | None = await run(attempt.first())
         while token is not None:
-            token = await attempt.aafter(send(token), carried=carried)
+            token = await run(attempt.after(send(token), carried=carried))
 
     asyncio.run(drive())
 

@@ -21,7 +21,6 @@ from botocore.session import Session
 
 import token_client
 from token_client import ConfigurationError, Token, TokenClient, _aws
-from token_client._cache import TokenCache
 from token_client._freshness import Held
 from token_client._process import USER_AGENT, VERSION
 from token_client.testing import FakeTokenSource
@@ -165,20 +164,24 @@ def test_after_a_freeze_beyond_the_time_a_token_may_be_kept_it_asks_before_servi
 def test_a_child_makes_a_source_of_its_own(clock: Clock) -> None:
     made = []
 
-    def make_source() -> FakeTokenSource:
-        made.append(FakeTokenSource(clock=clock, cache_seconds=0))
-        return made[-1]
+    class Own(TokenClient):
+        _time = clock
 
-    cache = TokenCache(make_source, min_seconds=None, stale_wait_seconds=WAIT_SECONDS, time=clock)
-    cache.get(wait_seconds=0)
+        @override
+        def _make_source(self) -> FakeTokenSource:
+            made.append(FakeTokenSource(clock=clock, cache_seconds=0))
+            return made[-1]
+
+    client = Own("a-function", stale_wait_seconds=WAIT_SECONDS)
+    client.get(wait_seconds=0)
 
     child = os.fork()
     if child == 0:
-        cache.get(wait_seconds=0)
+        client.get(wait_seconds=0)
         os._exit(42 if len(made) == 2 else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-    cache.get(wait_seconds=0)
+    client.get(wait_seconds=0)
     assert len(made) == 1
 
 
