@@ -43,21 +43,13 @@ def moved(run: SteppedRun, steps: int) -> bool:
 def test_two_runs_at_once_leave_a_working_token(pair: str, killed: str, *, standby: bool) -> None:
     for ahead in range(CALLS + 1):
         for behind in range(CALLS + 1):
-            if not interleaved(*PAIRS[pair], ahead, behind, killed, standby=standby):
+            if not interleaved(pair, ahead, behind, killed, standby=standby):
                 break
 
 
-def interleaved(
-    one: dict[str, Any],
-    other: dict[str, Any],
-    worth: int,
-    ahead: int,
-    behind: int,
-    killed: str,
-    *,
-    standby: bool,
-) -> bool:
+def interleaved(pair: str, ahead: int, behind: int, killed: str, *, standby: bool) -> bool:
     """Whether the second run was long enough to go so far: if not, it ends as with one step less."""
+    one, other, worth = PAIRS[pair]
     world = World(standby=standby).minted()
     world.clock.advance(timedelta(days=21))
     before = len(world.personr.history)

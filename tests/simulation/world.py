@@ -195,6 +195,12 @@ class World:
         record = self._record(self.secrets.holder(TOKEN, LOCK))
         return record if isinstance(record, Intent) else None
 
+    def stored_password(self, secret: str) -> str:
+        """What AWSCURRENT of a secret of credentials holds; empty without a version."""
+        holder = self.secrets.holder(secret, CURRENT)
+        content = self.secrets.versions(secret)[holder].content if holder is not None else "{}"
+        return str(json.loads(content).get("password", ""))
+
     def token_works(self) -> bool:
         """Whether the vendor answers to the token in the store."""
         token = self.token()
