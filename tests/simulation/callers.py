@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.simulation.clock import SimulatedClock
+from tests.simulation.clock import SimulatedClock, uncounted
 from tests.simulation.faults import Call, Fault, Killed, Kind, Weather, fair
 from tests.simulation.world import EMAIL, World
 from token_vending.errors import TokenVendingError
@@ -90,12 +90,14 @@ class Callers:
             self._dead_since = self._dead_since or began
             self.longest_dead = max(self.longest_dead, world.clock() - self._dead_since)
 
+    @uncounted()
     def ask_for(self, duration: timedelta, beside: Callable[[], None] = lambda: None) -> None:
         """As long as this."""
         ends = self.world.clock() + duration
         while self.world.clock() < ends:
             self.ask(beside)
 
+    @uncounted()
     def until_it_works(self, at_most: timedelta) -> timedelta:
         """How long they go without a working token from now on."""
         began = self.world.clock()

@@ -1,8 +1,10 @@
 """Time that passes only when somebody says so."""
 
+import contextlib
 import heapq
 import itertools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,3 +37,16 @@ class SimulatedClock:
     def sleep(self, seconds: float) -> None:
         """In place of `time.sleep`."""
         self.advance(timedelta(seconds=seconds))
+
+
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """Coverage does not count here: days that execute the same lines a hundred thousand times, in a third of the
+    time.
+    """
+    trace = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(trace)

@@ -17,7 +17,7 @@ from tests.simulation.faults import VENDOR_KINDS
 from tests.simulation.model import Misfortune, Model
 from token_vending.due import LEASE
 
-WALKS = int(os.environ.get("MODEL_WALKS", "1700"))
+WALKS = int(os.environ.get("MODEL_WALKS", "1740"))
 FIRST_SEED = int(os.environ.get("MODEL_SEED", "0"))
 BATCHES = 10
 LONGEST = 35
