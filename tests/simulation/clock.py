@@ -15,13 +15,13 @@ class SimulatedClock:
 
     def __init__(self, now: datetime = START) -> None:
         self._now = now
-        self._arranged: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._arranged: list[tuple[datetime, int, Callable[[], object]]] = []
         self._order = itertools.count()
 
     def __call__(self) -> datetime:
         return self._now
 
-    def at(self, moment: datetime, happens: Callable[[], None]) -> None:
+    def at(self, moment: datetime, happens: Callable[[], object]) -> None:
         """Arrange something for later."""
         heapq.heappush(self._arranged, (moment, next(self._order), happens))
 
