@@ -18,7 +18,6 @@ from typing import Any, Self
 from scripts.pages import table
 from scripts.template import STACK, Stack
 from tests.infrastructure.cloudwatch import Alarms, metric_key
-from tests.simulation.clock import uncounted
 from tests.simulation.faults import MINT, Call, Fault, Kind
 from tests.simulation.world import EMAIL, World
 from token_vending import telemetry
@@ -102,7 +101,6 @@ class Year:
         alarms = self.alarms.metric_alarms.items()
         return {name for name, alarm in alarms if any(state == "ALARM" for _, state in alarm.history)}
 
-    @uncounted()
     def run(self) -> Self:
         """Lives through it: a tick every quarter of an hour, a call in between, the alarms after both."""
         self.world.set_credentials("the first password")
