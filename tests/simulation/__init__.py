@@ -3,41 +3,22 @@
 `World` is the way in. `faults` says what can go wrong, and `SteppedRun` interleaves runs call by call.
 """
 
-from tests.kit.personr.rules import Mint, Origin, Personr
+from tests.kit.personr.rules import Personr
 from tests.simulation.clock import SimulatedClock
-from tests.simulation.faults import (
-    AWS_KINDS,
-    MINT,
-    PROBE,
-    VENDOR_KINDS,
-    Call,
-    Fault,
-    Killed,
-    Kind,
-    Weather,
-    fair,
-)
-from tests.simulation.process import FUNCTION_TIMEOUT, Process, SteppedRun
+from tests.simulation.faults import MINT, Call, Fault, Killed, Kind, Weather
+from tests.simulation.process import Process, SteppedRun
 from tests.simulation.secrets_manager import SimulatedClient, SimulatedSecretsManager
-from tests.simulation.world import CREDENTIALS, EMAIL, STANDBY, STANDBY_EMAIL, TOKEN, RefreshProcess, World
+from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, RefreshProcess, World
 
 __all__ = [
-    "AWS_KINDS",
     "CREDENTIALS",
     "EMAIL",
-    "FUNCTION_TIMEOUT",
     "MINT",
-    "PROBE",
-    "STANDBY",
-    "STANDBY_EMAIL",
     "TOKEN",
-    "VENDOR_KINDS",
     "Call",
     "Fault",
     "Killed",
     "Kind",
-    "Mint",
-    "Origin",
     "Personr",
     "Process",
     "RefreshProcess",
@@ -47,5 +28,4 @@ __all__ = [
     "SteppedRun",
     "Weather",
     "World",
-    "fair",
 ]

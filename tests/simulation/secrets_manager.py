@@ -1,19 +1,32 @@
-"""The front in process of the Secrets Manager model (tests/kit/secrets_manager): the methods of botocore's client
-that the product calls, and reads that are answered from an older state.
+"""The front in process of the Secrets Manager model (tests/kit/secrets_manager): botocore's methods, as far as the
+product calls them, and reads that are answered from an older state.
 """
-
-# ruff: noqa: N803 - botocore names its parameters as AWS does
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from tests.kit.secrets_manager.rules import CURRENT, MAX_VERSIONS, Refused, SecretVersions
 from token_vending.ports import Clock
 
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
 __all__ = ["CURRENT", "MAX_VERSIONS", "SimulatedClient", "SimulatedSecretsManager", "client_error"]
+
+_IN_THE_MODEL = {
+    "SecretId": "name",
+    "VersionId": "version",
+    "ClientRequestToken": "version",
+    "SecretString": "content",
+    "VersionStage": "label",
+    "VersionStages": "labels",
+    "MoveToVersionId": "move_to",
+    "RemoveFromVersionId": "remove_from",
+}
+"""What the model calls the parameters of AWS."""
 
 
 class SimulatedSecretsManager(SecretVersions):
@@ -34,75 +47,33 @@ class SimulatedSecretsManager(SecretVersions):
         return version
 
 
-class Wire(Protocol):
-    """The way to the service and back."""
-
-    def aws(self, operation: str, perform: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
-        """Carry one call; `perform` takes the lag, in mutations, of what it reads."""
-
-
 class SimulatedClient:
-    """botocore's client, as far as the product uses it. `wire` carries every call, and may break any."""
+    """botocore's client. `wire` carries every call, and may break any."""
 
-    def __init__(self, service: SimulatedSecretsManager, wire: Wire) -> None:
+    def __init__(self, service: SimulatedSecretsManager, wire: "Process") -> None:
         self._service = service
         self._wire = wire
 
-    def _carry(self, operation: str, perform: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
-        def answered(lag: int) -> dict[str, Any]:
-            try:
-                return {"ARN": "simulated", **perform(lag)}
-            except Refused as refused:
-                raise client_error(operation, refused.code, refused.status) from refused
+    def __getattr__(self, method: str) -> Callable[..., dict[str, Any]]:
+        operation = method.title().replace("_", "")
+        perform = getattr(self._service, method)
+        reads = method.startswith(("get_", "describe_", "list_"))
 
-        return self._wire.aws(operation, answered)
+        def call(**arguments: Any) -> dict[str, Any]:
+            # The model lists every version in one page.
+            assert arguments.pop("IncludeDeprecated", True)
+            assert arguments.pop("MaxResults", 0) <= MAX_VERSIONS
+            given = {_IN_THE_MODEL[name]: value for name, value in arguments.items()}
 
-    def get_secret_value(
-        self, *, SecretId: str, VersionId: str | None = None, VersionStage: str | None = None
-    ) -> dict[str, Any]:
-        return self._carry(
-            "GetSecretValue",
-            lambda lag: self._service.get_secret_value(
-                SecretId, version=VersionId, label=VersionStage, lag=lag
-            ),
-        )
+            def answered(lag: int) -> dict[str, Any]:
+                try:
+                    return {"ARN": "simulated", **perform(**given, **({"lag": lag} if reads else {}))}
+                except Refused as refused:
+                    raise client_error(operation, refused.code, refused.status) from refused
 
-    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:
-        return self._carry("DescribeSecret", lambda lag: self._service.describe_secret(SecretId, lag=lag))
+            return self._wire.aws(operation, answered)
 
-    def list_secret_version_ids(
-        self, *, SecretId: str, IncludeDeprecated: bool, MaxResults: int
-    ) -> dict[str, Any]:
-        assert IncludeDeprecated
-        assert MaxResults <= MAX_VERSIONS
-        return self._carry(
-            "ListSecretVersionIds", lambda lag: self._service.list_secret_version_ids(SecretId, lag=lag)
-        )
-
-    def put_secret_value(
-        self, *, SecretId: str, ClientRequestToken: str, SecretString: str, VersionStages: list[str]
-    ) -> dict[str, Any]:
-        return self._carry(
-            "PutSecretValue",
-            lambda _: self._service.put_secret_value(
-                SecretId, ClientRequestToken, SecretString, VersionStages
-            ),
-        )
-
-    def update_secret_version_stage(
-        self,
-        *,
-        SecretId: str,
-        VersionStage: str,
-        MoveToVersionId: str | None = None,
-        RemoveFromVersionId: str | None = None,
-    ) -> dict[str, Any]:
-        return self._carry(
-            "UpdateSecretVersionStage",
-            lambda _: self._service.update_secret_version_stage(
-                SecretId, VersionStage, move_to=MoveToVersionId, remove_from=RemoveFromVersionId
-            ),
-        )
+        return call
 
 
 def client_error(operation: str, code: str, status: int = 400) -> ClientError:

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.simulation.world import CREDENTIALS, EMAIL, TOKEN, World
+from tests.simulation.world import EMAIL, TOKEN, World
 from token_vending.token import to_rfc3339
 
-SECONDS = timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
 
 
 class Before:
@@ -18,84 +18,57 @@ class Before:
     def __init__(self) -> None:
         self.world = World()
         self.credentials = self.world.set_credentials("right")
-        self.token = self.stores("run-0123/first-intent", reason="rejected")
-
-    def stores(self, run: str, *, reason: str) -> str:
-        """A token that the vendor has minted."""
         now = self.world.clock()
-        minted = self.world.personr.mint(EMAIL, "right")
         died = to_rfc3339(now - timedelta(minutes=20))
-        return self.writes(
+        self.writes(
             {
-                "access_token": minted.token,
+                "access_token": self.world.personr.mint(EMAIL, "right").token,
                 "token_type": "Bearer",
                 "issued_at": to_rfc3339(now),
                 "expires_at": to_rfc3339(now + self.world.personr.lifetime),
                 "user_id": "1x1",
                 "credentials_version": self.credentials,
-                "reason": f"{reason} (early deaths: {died}, {to_rfc3339(now)})",
-                "run": run,
+                "reason": f"rejected (early deaths: {died}, {to_rfc3339(now)})",
+                "run": "run-0123/first-intent",
                 "suspect_until": None,
             },
             "AWSCURRENT",
         )
 
-    def announces(self, run: str, ago: timedelta, *labels: str) -> str:
+    def announces(self, run: str, seconds_ago: int, *labels: str) -> None:
         """An intent."""
-        started = to_rfc3339(self.world.clock() - ago)
-        return self.writes(
-            {"intent": run, "started_at": started, "reason": "rejected (failures before: 14)"}, *labels
+        started = to_rfc3339(self.world.clock() - seconds_ago * SECOND)
+        self.writes(
+            {"intent": run, "started_at": started, "reason": "rejected (failures before: 14)"},
+            *("INTENT", *labels),
         )
-
-    def writes(self, record: dict[str, object], *labels: str) -> str:
-        version = self.world.secrets.new_version_id()
-        self.world.secrets.put_secret_value(TOKEN, version, json.dumps(record), list(labels))
-        return version
 
     def dies_after_its_mint(self, *labels: str) -> None:
         self.world.personr.mint_elsewhere(EMAIL)
-        self.announces("run-4567/itself", 60 * SECONDS, "INTENT", "MINTING", *labels)
+        self.announces("run-4567/itself", 60, "MINTING", *labels)
+
+    def a_loser_wrote_later(self) -> None:
+        """A run that lost the race for the lock has the label INTENT."""
+        self.dies_after_its_mint()
+        self.announces("run-89ab/itself", 59)
+
+    def writes(self, record: dict[str, object], *labels: str) -> None:
+        version = self.world.secrets.new_version_id()
+        self.world.secrets.put_secret_value(TOKEN, version, json.dumps(record), list(labels))
 
 
-def untouched(_: Before) -> None:
-    """Nothing under way."""
-
-
-def finished_but_locked(stack: Before) -> None:
-    stack.announces("run-0123/first-intent", 60 * SECONDS, "INTENT", "MINTING")
-
-
-def died(stack: Before) -> None:
-    stack.dies_after_its_mint()
-
-
-def gave_up(stack: Before) -> None:
-    stack.dies_after_its_mint("ABANDONED")
-
-
-def died_and_a_loser_wrote_later(stack: Before) -> None:
-    """A run that lost the race for the lock has the label INTENT."""
-    stack.dies_after_its_mint()
-    stack.announces("run-89ab/itself", 59 * SECONDS, "INTENT")
-
-
-def failed_fifteen_times(stack: Before) -> None:
-    """Nothing minted, lock taken away, the count in the text."""
-    stack.announces("run-89ab/itself", SECONDS, "INTENT", "ABANDONED")
-
-
-def refused(stack: Before) -> None:
-    stack.announces("run-89ab/itself", SECONDS, "INTENT", f"REFUSED-{stack.credentials}")
-
-
-STATES: dict[str, tuple[Callable[[Before], None], str]] = {
-    "nothing under way": (untouched, "fresh"),
-    "a finished run's lock": (finished_but_locked, "fresh"),
-    "a run that died after its mint": (died, "refreshed"),
-    "a run that gave up alive": (gave_up, "refreshed"),
-    "a dead run's lock, and a later intent": (died_and_a_loser_wrote_later, "refreshed"),
-    "fifteen failures in a row": (failed_fifteen_times, "fresh"),
-    "refused credentials": (refused, "fresh"),
+LATEST = "run-89ab/itself"
+STATES: dict[str, tuple[Callable[[Before], object], str]] = {
+    "nothing under way": (lambda _: None, "fresh"),
+    "a finished run's lock": (lambda stack: stack.announces("run-0123/first-intent", 60, "MINTING"), "fresh"),
+    "a run that died after its mint": (lambda stack: stack.dies_after_its_mint(), "refreshed"),
+    "a run that gave up alive": (lambda stack: stack.dies_after_its_mint("ABANDONED"), "refreshed"),
+    "a dead run's lock, and a later intent": (Before.a_loser_wrote_later, "refreshed"),
+    "fifteen failures in a row": (lambda stack: stack.announces(LATEST, 1, "ABANDONED"), "fresh"),
+    "refused credentials": (
+        lambda stack: stack.announces(LATEST, 1, f"REFUSED-{stack.credentials}"),
+        "fresh",
+    ),
 }
 
 
@@ -120,7 +93,7 @@ def test_a_stack_of_the_first_release_goes_on_from_every_state(state: str) -> No
 
 def test_a_living_run_of_the_first_release_is_not_disturbed() -> None:
     stack = Before()
-    stack.announces("run-4567/itself", 5 * SECONDS, "INTENT", "MINTING")
+    stack.announces("run-4567/itself", 5, "MINTING")
     assert stack.world.run({"id": "tick"}).outcome == "busy"
 
 
@@ -130,4 +103,3 @@ def test_an_empty_secret_of_the_first_release_mints() -> None:
     world.secrets.put(TOKEN, "")
     assert world.run({"id": "tick"}).reason == "no_token"
     assert world.token_works()
-    assert world.secrets.holder(CREDENTIALS, "AWSCURRENT") is not None

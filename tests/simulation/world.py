@@ -1,11 +1,9 @@
 """The facade: one stack with the product's own code in it, and everything else simulated.
 
-    world = World()
-    world.set_credentials("right")
-    world.run({"id": "tick-1"})                  # mints: Report(outcome=refreshed)
+    world = World().minted()
     world.clock.advance(timedelta(days=21))
-    world.run({"id": "tick-2"})                  # mints again
-    world.personr.works(world.token().access_token())
+    world.run({"id": "tick"})                    # mints again: Report(outcome=refreshed)
+    assert world.token_works()
 
 The store is the real adapter (`SecretsManagerStore`) over a simulated client, so what is simulated begins
 at the API of AWS; the vendor is simulated at its port.
@@ -16,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -59,8 +58,13 @@ class Started:
     events: list[dict[str, object]] = field(default_factory=list)
 
     def start(self, event: Mapping[str, object]) -> None:
-        """Always succeeds; use a process of its own to let it fail."""
+        """Always succeeds."""
         self.events.append(dict(event))
+
+    def taken(self) -> list[dict[str, object]]:
+        """What was sent since the last time."""
+        events, self.events = self.events, []
+        return events
 
 
 @dataclass(slots=True)
@@ -73,11 +77,9 @@ class _Reader:
         """Raises StoreUnavailable."""
         try:
             answer = self.client.get_secret_value(SecretId=TOKEN, VersionStage=CURRENT)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        except (ClientError, BotoCoreError) as error:
+            if "ResourceNotFoundException" in str(error):
                 return None
-            raise StoreUnavailable("simulated") from error
-        except BotoCoreError as error:
             raise StoreUnavailable("simulated") from error
         return read_once(answer["VersionId"], answer["SecretString"])
 
@@ -98,6 +100,15 @@ class World:
             self.secrets.create(secret)
 
     # Operators -----------------------------------------------------------------------------------------
+
+    def minted(self) -> Self:
+        """With right credentials and a working token."""
+        self.set_credentials("right")
+        if self.standby:
+            self.set_credentials("right too", standby=True)
+        self.run({"id": "first"})
+        assert self.token_works()
+        return self
 
     def set_credentials(self, password: str, *, at_vendor: bool = True, standby: bool = False) -> str:
         """Store credentials, and unless told otherwise make them right at the vendor; the version's id."""
@@ -150,10 +161,7 @@ class World:
     ) -> SteppedRun:
         """The same, standing before its first call: to be stepped. Kill it if it is not run to its end."""
         process = process or self.refresh_process()
-        request = self._request(event)
-        process.wire.invoke(weather)
-        wire, refresher = process.wire, process.refresher
-        return SteppedRun(wire, lambda: refresher.run(request, wire.time_left))
+        return SteppedRun(process.wire, lambda: self.run(event, process=process, weather=weather))
 
     def vendor(
         self, *, wire: Process | None = None, cache_for: timedelta = timedelta(seconds=300)
@@ -176,10 +184,22 @@ class World:
         record = self._record(self.secrets.holder(TOKEN, CURRENT))
         return record if isinstance(record, Token) else None
 
+    def stored(self) -> Token:
+        """The same, where there is one."""
+        token = self.token()
+        assert token is not None
+        return token
+
     def lock(self) -> Intent | None:
         """The intent that the lock lies on."""
         record = self._record(self.secrets.holder(TOKEN, LOCK))
         return record if isinstance(record, Intent) else None
+
+    def stored_password(self, secret: str) -> str:
+        """What AWSCURRENT of a secret of credentials holds; empty without a version."""
+        holder = self.secrets.holder(secret, CURRENT)
+        content = self.secrets.versions(secret)[holder].content if holder is not None else "{}"
+        return str(json.loads(content).get("password", ""))
 
     def token_works(self) -> bool:
         """Whether the vendor answers to the token in the store."""

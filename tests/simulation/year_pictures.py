@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import pyplot as plt
 
 from bench.plots import OURS, save
-from tests.simulation import Origin
+from tests.kit.personr.rules import Origin
 
 if TYPE_CHECKING:
     from tests.simulation.year import Year
