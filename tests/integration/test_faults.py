@@ -39,6 +39,8 @@ from tests.kit.stand_ins.wire import (
     reset_before,
 )
 
+pytestmark = pytest.mark.slow
+
 RENEWAL_CALLS = 7
 """Calls to Secrets Manager; the mint comes between the 5th and the 6th."""
 READS = (1, 2, 3)
