@@ -22,7 +22,7 @@ from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.runtime.function import KILLED
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
-from tests.kit.stand_ins.wire import hold_after, hold_before
+from tests.kit.stand_ins.faults import hold_after, hold_before
 from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
 
 pytestmark = pytest.mark.slow

@@ -26,7 +26,7 @@ from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Result
 from tests.kit.runtime.function import TIMED_OUT
-from tests.kit.stand_ins.wire import (
+from tests.kit.stand_ins.faults import (
     Fault,
     answer,
     aws_error,
