@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "pyproject.toml"
 DATA = ROOT / ".build" / "coverage"
 LAYERS = ROOT / "layers"
-COUNTED = {"unit", "contract", "integration"}
-"""The tiers whose lines count. Counting doubles what a test costs, so of each test of the simulation only the first
-case counts, and nothing of the tiers that look at the template or at a deployment."""
+COUNTED = {"unit", "contract", "integration", "simulation"}
+"""The tiers whose lines count; of each test of a slow simulation the first case does. Counting doubles what a test
+costs, and what the other tiers run of layers/ these run as well: otherwise a floor would tell."""
 
 _noted: list[tuple[str, object]] = []
 _simulated: set[str] = set()
@@ -47,7 +47,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def _counts(item: pytest.Item) -> bool:
     tier = item.path.relative_to(ROOT / "tests").parts[0]
-    if tier != "simulation":
+    if tier != "simulation" or not item.get_closest_marker("slow"):
         return tier in COUNTED
     test = item.nodeid.partition("[")[0]
     first = test not in _simulated

@@ -28,6 +28,8 @@ from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import EMAIL
 from token_vending.history import CALLERS_LEAVE
 
+pytestmark = pytest.mark.slow
+
 SECONDS_TO_HEAL = 10
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

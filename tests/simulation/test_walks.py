@@ -6,6 +6,8 @@ import pytest
 
 from tests.simulation.walks import Walk
 
+pytestmark = pytest.mark.slow
+
 WALKS = int(os.environ.get("MODEL_WALKS", "2000"))
 FIRST_SEED = int(os.environ.get("MODEL_SEED", "0"))
 BATCHES = 10
