@@ -26,7 +26,7 @@ COUNTED = {"unit", "contract", "integration", "simulation"}
 costs, and what the other tiers run of layers/ these run as well: otherwise a floor would tell."""
 
 _noted: list[tuple[str, object]] = []
-_simulated: set[str] = set()
+_simulated: set[tuple[str, str]] = set()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,9 +49,11 @@ def _counts(item: pytest.Item) -> bool:
     tier = item.path.relative_to(ROOT / "tests").parts[0]
     if tier != "simulation" or not item.get_closest_marker("slow"):
         return tier in COUNTED
-    test = item.nodeid.partition("[")[0]
-    first = test not in _simulated
-    _simulated.add(test)
+    test, _, case = item.nodeid.partition("[")
+    # What is counted once is a test with all its parameters but the last.
+    kind = (test, case.rpartition("-")[0])
+    first = kind not in _simulated
+    _simulated.add(kind)
     return first
 
 
