@@ -29,6 +29,7 @@ from tests.kit.stack.emulated_aws import (
     ROOT,
     STACK_NAME,
     EmulatedAws,
+    Reply,
     StackError,
     User,
     deployable,
@@ -49,14 +50,6 @@ PARAMETERS = {
     # Of two users that IAM lets through to the URL, one is not listed.
     "AllowedCallers": f"arn:aws:iam::{ACCOUNT_ID}:user/caller-*",
 }
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a direct invocation came back with."""
-
-    payload: Any
-    function_error: str | None
 
 
 class Caller:
@@ -171,11 +164,11 @@ class EmbeddedStack(EmulatedAws):
 
     def vend(self, request: Mapping[str, Any] | None = None, session: boto3.Session | None = None) -> Reply:
         """Ask the vend function directly, through its alias."""
-        return self._invoke(self.outputs["VendFunctionArn"], request or {}, session)
+        return self.invoke(self.outputs["VendFunctionArn"], request or {}, session)
 
     def refresh(self, event: Mapping[str, Any]) -> Reply:
         """Run the refresh function now, through its alias, and wait for it."""
-        return self._invoke(f"{self.outputs['RefreshFunctionName']}:live", event, None)
+        return self.invoke(f"{self.outputs['RefreshFunctionName']}:live", event, None)
 
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
         """Status and body of a request to the function's URL, signed by this user or not at all."""
@@ -245,10 +238,6 @@ class EmbeddedStack(EmulatedAws):
                     VersionStage="AWSCURRENT",
                     RemoveFromVersionId=version["VersionId"],
                 )
-
-    def _invoke(self, name: str, payload: Mapping[str, Any], session: boto3.Session | None) -> Reply:
-        answer = self.client("lambda", session).invoke(FunctionName=name, Payload=json.dumps(payload))
-        return Reply(json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"))
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Iterator[None]:

@@ -47,6 +47,14 @@ class User:
         return _session(self.access_key_id, self.secret_access_key)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a direct invocation came back with."""
+
+    payload: Any
+    function_error: str | None
+
+
 class EmulatedAws:
     """An account in MiniStack, whose root this process is."""
 
@@ -113,6 +121,11 @@ class EmulatedAws:
             raise StackError(f"sam deploy failed ({finished.returncode}):\n{finished.stdout}")
         stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def invoke(self, name: str, payload: Mapping[str, Any], session: boto3.Session | None) -> Reply:
+        """Run a function and wait for it."""
+        answer = self.client("lambda", session).invoke(FunctionName=name, Payload=json.dumps(payload))
+        return Reply(json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"))
 
     def listed(self, output: str) -> list[dict[str, Any]]:
         """The versions of the secret that an output names, the deprecated ones too."""

@@ -105,17 +105,16 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as exc:  # noqa: BLE001 - a defect of the stand-in must show up in the test, not hang the client
             self.server.failures.append(exc)
             response = Response.of_json({"stand-in failed": repr(exc)}, 599)
-        if response is None:
-            self.close_connection = True
-            return
-        with contextlib.suppress(OSError, ValueError):
-            self._send(response)
+        self.close_connection = self.close_connection or response is None
+        if response is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._send(response)
 
     def _read_body(self) -> bytes | None:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._read_chunked()
         length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length) if length else b""
+        body = self.rfile.read(length)
         return body if len(body) == length else None
 
     def _read_chunked(self) -> bytes:
@@ -170,7 +169,6 @@ class _Server(ThreadingHTTPServer):
         self.handle = handle
         self.failures: list[Exception] = []
         self.open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
         if tls is not None:
             # The handshake happens with the first read, in the connection's own thread.
@@ -179,21 +177,17 @@ class _Server(ThreadingHTTPServer):
     @override
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
-        with self._open_lock:
-            self.open.add(connection)
+        self.open.add(connection)
         return connection, address
 
     @override
     def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self.open.discard(request)
+        self.open.discard(request)
         super().shutdown_request(request)
 
     def cut_connections(self) -> None:
         """Shut every open connection, so that no keep-alive thread outlives the server."""
-        with self._open_lock:
-            connections = list(self.open)
-        for connection in connections:
+        for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -203,10 +197,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class LoopbackServer:
-    """A context manager around one server thread; subclasses implement :meth:`handle`.
-
-    A defect inside ``handle`` is answered with status 599 and raised again when the server stops.
-    """
+    """One server thread. A defect inside ``handle`` is answered with status 599 and raised when the server stops."""
 
     def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
