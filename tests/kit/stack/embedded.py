@@ -33,11 +33,12 @@ from tests.kit.stack.emulated_aws import (
     StackError,
     User,
     deployable,
+    empty_secrets,
     sigterm_raises,
 )
 from tests.kit.stack.ministack import ACCOUNT_ID, REGION
 
-__all__ = ["PARAMETERS", "ROOT", "STACK_NAME", "EmbeddedStack", "StackError", "deployable", "sigterm_raises"]
+__all__ = ["BUCKET", "PARAMETERS", "ROOT", "STACK_NAME", "EmbeddedStack", "empty_secrets", "sigterm_raises"]
 CALLER = Path(__file__).with_name("caller.py")
 PARAMETERS = {
     # The shortest rate there is.
@@ -89,6 +90,7 @@ class EmbeddedStack(EmulatedAws):
     """The deployed template, from `with` to the end of its block.
 
     Args:
+        parameters: of the template, over those that the emulator needs.
         with_credentials: put the stand-in's credentials into the credentials secret after deploying.
         tell: called with a word on every step and the seconds it took.
         issuer: the stand-in of another issuer than Personr.
@@ -99,6 +101,7 @@ class EmbeddedStack(EmulatedAws):
 
     def __init__(
         self,
+        parameters: Mapping[str, str] | None = None,
         *,
         with_credentials: bool = True,
         tell: Callable[[str, float], None] = lambda _step, _seconds: None,
@@ -106,6 +109,7 @@ class EmbeddedStack(EmulatedAws):
     ) -> None:
         super().__init__()
         self.personr = issuer or PersonrServer()
+        self._parameters = dict(parameters or {})
         self._with_credentials = with_credentials
         self._tell = tell
         self._closing = contextlib.ExitStack()
@@ -129,7 +133,7 @@ class EmbeddedStack(EmulatedAws):
             Path(self._template).write_text(json.dumps(template), encoding="utf-8")
             with self._step("deploy the template (sam deploy)"):
                 self.deploy()
-            self._empty_the_secrets()
+            empty_secrets(self.client("secretsmanager"))
             if self._with_credentials:
                 self.put_credentials()
             self._closing = opening.pop_all()
@@ -144,7 +148,7 @@ class EmbeddedStack(EmulatedAws):
 
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """Deploy the built template, again if you like, with these parameters over the stack's own."""
-        given = {**PARAMETERS, **self.personr.parameters, **(parameters or {})}
+        given = {**PARAMETERS, **self.personr.parameters, **self._parameters, **(parameters or {})}
         self.outputs = self.deploy_beside(STACK_NAME, self._template, given)
 
     def put_credentials(self, **fields: str) -> None:
@@ -228,16 +232,6 @@ class EmbeddedStack(EmulatedAws):
         finally:
             process.kill()
             process.communicate()
-
-    def _empty_the_secrets(self) -> None:
-        # CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one.
-        for output in ("CredentialsSecretArn", "TokenSecretArn"):
-            for version in self.listed(output):
-                self.client("secretsmanager").update_secret_version_stage(
-                    SecretId=self.outputs[output],
-                    VersionStage="AWSCURRENT",
-                    RemoveFromVersionId=version["VersionId"],
-                )
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Iterator[None]:

@@ -66,11 +66,15 @@ class EmulatedAws:
 
     def client(self, service: Any, session: boto3.Session | None = None) -> Any:
         """A boto3 client that speaks to the emulator; without a session, root's."""
-        return (session or _session("test", "test")).client(
+        return (session or self.root_session()).client(
             service,
             endpoint_url=self.ministack.url,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=70),
         )
+
+    def root_session(self) -> boto3.Session:
+        """Root of the emulated account."""
+        return _session("test", "test")
 
     def create_user(self, *outputs: str, name: str = "caller") -> User:
         """A new IAM user that has the managed policies of these outputs and nothing else."""
@@ -190,6 +194,15 @@ class EmulatedAws:
 
 def _session(access_key_id: str, secret_access_key: str) -> boto3.Session:
     return boto3.Session(access_key_id, secret_access_key, region_name=REGION, aws_account_id=ACCOUNT_ID)
+
+
+def empty_secrets(manager: Any) -> None:
+    """CloudFormation creates a secret without a value without a version; MiniStack gives it an empty one."""
+    for secret in manager.list_secrets()["SecretList"]:
+        for version in manager.list_secret_version_ids(SecretId=secret["ARN"])["Versions"]:
+            manager.update_secret_version_stage(
+                SecretId=secret["ARN"], VersionStage="AWSCURRENT", RemoveFromVersionId=version["VersionId"]
+            )
 
 
 def deployable(template: dict[str, Any], artifacts: Path) -> dict[str, Any]:
