@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, override
-from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -20,12 +19,6 @@ LIVE = bool(os.environ.get("AWS_SAM_STACK_NAME"))
 # Names that no resolver knows (RFC 6761), for the tests of a failing resolution.
 UNRESOLVABLE = (".invalid", ".test")
 END_TO_END = ROOT / "tests" / "e2e"
-END_TO_END_FOLDER = "tests/e2e/"
-LONG = (
-    "tests/integration/test_crash_matrix.py",
-    "tests/integration/test_faults.py",
-)
-PARTS = 4
 
 # The same examples each time in CI; Hypothesis allows no database beside that.
 IN_CI = bool(os.environ.get("CI"))
@@ -95,32 +88,25 @@ if not LIVE:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests first, since they wait the longest; then the files that take long."""
+    """The end-to-end tests first, since they wait the longest; then the files that are marked as slow."""
     for item in items:
         if END_TO_END in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: _turn(item.nodeid))
-
-
-def _turn(node_id: str) -> int:
-    file = node_id.partition("::")[0]
-    if file.startswith(END_TO_END_FOLDER):
-        return 0
-    return 1 + (LONG.index(file) if file in LONG else len(LONG))
+    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), not item.get_closest_marker("slow")))
 
 
 class OneStack(LoadScopeScheduling):
-    """The end-to-end tests on one worker, since they share a stack; other tests by file, long files in parts."""
+    """The end-to-end tests on one worker, since they share a stack; other tests by file.
+
+    A scheduler of our own, since it knows tests by their ids alone, and with these versions of xdist and of pytest
+    the name of an `xdist_group` does not get into them.
+    """
 
     @override
     def _split_scope(self, nodeid: str) -> str:
-        file, _, test = nodeid.partition("::")
-        if file.startswith(END_TO_END_FOLDER):
-            return "e2e"
-        # The same part in every worker and every run.
-        return f"{file} {crc32(test.encode()) % PARTS}" if file in LONG else file
+        return "e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Not xdist's own groups: with these versions of it and of pytest their names never reach the scheduler."""
+    """What xdist asks for."""
     return OneStack(config, log)

@@ -8,7 +8,7 @@ import difflib
 import io
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import coverage
@@ -21,8 +21,40 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "pyproject.toml"
 DATA = ROOT / ".build" / "coverage"
 LAYERS = ROOT / "layers"
+COUNTED = {"unit", "contract", "integration", "simulation"}
+"""The tiers whose lines count; of each test of a slow simulation the first case does. Counting doubles what a test
+costs, and what the other tiers run of layers/ these run as well: otherwise a floor would tell."""
 
 _noted: list[tuple[str, object]] = []
+_simulated: set[tuple[str, str]] = set()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stops counting for the time of a test that does not count, its processes included."""
+    counting = coverage.Coverage.current()
+    if counting is None or _counts(item):
+        return (yield)
+    of_processes = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    counting.stop()
+    try:
+        return (yield)
+    finally:
+        counting.start()
+        if of_processes is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = of_processes
+
+
+def _counts(item: pytest.Item) -> bool:
+    tier = item.path.relative_to(ROOT / "tests").parts[0]
+    if tier != "simulation" or not item.get_closest_marker("slow"):
+        return tier in COUNTED
+    test, _, case = item.nodeid.partition("[")
+    # What is counted once is a test with all its parameters but the last.
+    kind = (test, case.rpartition("-")[0])
+    first = kind not in _simulated
+    _simulated.add(kind)
+    return first
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

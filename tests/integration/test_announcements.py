@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.integration.test_crash_matrix import too_old
 from tests.integration.world import VENDOR, Stage
+from tests.kit.stand_ins.faults import answer
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
-from tests.kit.stand_ins.wire import answer
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 HANGS_SECONDS = 20.0

@@ -22,8 +22,10 @@ from tests.kit.personr import DEFAULT_EMAIL
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.runtime.function import KILLED
 from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
-from tests.kit.stand_ins.wire import hold_after, hold_before
+from tests.kit.stand_ins.faults import hold_after, hold_before
 from token_vending.history import FREE_FAILURES, LONGEST_PAUSE
+
+pytestmark = pytest.mark.slow
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 """Lambda keeps the request id through the asynchronous retries of an event."""

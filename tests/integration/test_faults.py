@@ -26,7 +26,7 @@ from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, Reset, Scenario
 from tests.kit.personr import scenarios as personr
 from tests.kit.runtime import Result
 from tests.kit.runtime.function import TIMED_OUT
-from tests.kit.stand_ins.wire import (
+from tests.kit.stand_ins.faults import (
     Fault,
     answer,
     aws_error,
@@ -38,6 +38,8 @@ from tests.kit.stand_ins.wire import (
     reset_after,
     reset_before,
 )
+
+pytestmark = pytest.mark.slow
 
 RENEWAL_CALLS = 7
 """Calls to Secrets Manager; the mint comes between the 5th and the 6th."""

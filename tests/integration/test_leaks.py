@@ -19,7 +19,7 @@ from tests.integration.test_faults import SHORT_RUN_SECONDS
 from tests.integration.world import CREDENTIALS, DEBUG, STORE, TOKEN, VENDOR, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, MINT_PATH, Scenario
 from tests.kit.runtime import Result
-from tests.kit.stand_ins.wire import aws_error
+from tests.kit.stand_ins.faults import aws_error
 
 
 def taints(world: Stage) -> dict[str, str]:

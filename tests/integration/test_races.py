@@ -15,7 +15,7 @@ from tests.integration.records import Observed, Record, note, seen
 from tests.integration.test_crash_matrix import dead_by_a_foreign_mint, outcome, too_old
 from tests.integration.world import CREDENTIALS, MINT, TOKEN, Stage
 from tests.kit.secrets_manager.server import REGION
-from tests.kit.stand_ins.wire import delay, hold_before
+from tests.kit.stand_ins.faults import delay, hold_before
 from token_vending.refreshing import Refresher, Report
 from token_vending.requests import RefreshRequest
 from token_vending.wiring import build_refresher

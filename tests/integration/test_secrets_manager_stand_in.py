@@ -77,18 +77,6 @@ def test_a_value_past_64_kib_is_refused(client: Any) -> None:
     assert code(caught) == "ValidationException"
 
 
-def test_a_refusal_can_be_scripted_for_one_secret(service: SecretsManager, client: Any) -> None:
-    service.create("other", {"a": 1})
-    put(client, "1")
-    service.refuse("GetSecretValue", secret="other", times=1)
-    assert client.get_secret_value(SecretId=NAME)["SecretString"] == "1"
-    with pytest.raises(ClientError) as caught:
-        client.get_secret_value(SecretId="other")
-    assert code(caught) == "AccessDeniedException"
-    client.get_secret_value(SecretId="other")
-    assert [call.error for call in service.calls].count("AccessDeniedException") == 1
-
-
 def test_versions_of_the_last_day_count_towards_a_quota_and_are_not_pruned(
     service: SecretsManager, client: Any
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from tests.kit.stand_ins import wire as faults
+from tests.kit.stand_ins import faults
 from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 from tests.kit.stand_ins.wire import Wire
 

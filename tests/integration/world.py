@@ -12,10 +12,10 @@ from typing import Any, Self
 from tests.kit.personr import DEFAULT_PASSWORD, MINT_PATH, PersonrServer
 from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
 from tests.kit.runtime.function_url import CALLER
+from tests.kit.secret_texts import secret_texts
 from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
 from tests.kit.stand_ins.wire import Wire
-from tests.secret_texts import secret_texts
 
 CREDENTIALS = "credentials"
 STANDBY = "standby-credentials"

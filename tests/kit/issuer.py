@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, override
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.kit.personr.controls import DEFAULT_EMAIL, LIFETIME_SECONDS
 from tests.kit.personr.scenarios import OMIT
-from tests.kit.personr.server import DEFAULT_EMAIL, LIFETIME_SECONDS, PersonrServer
+from tests.kit.personr.server import PersonrServer
 from tests.kit.stand_ins.loopback import Request, Response
 from token_vending.adapters.issuer import DescribedIssuer
 from token_vending.adapters.login_request import login_request

@@ -24,6 +24,8 @@ from tests.simulation.secrets_manager import MAX_VERSIONS
 from tests.simulation.world import EMAIL, TOKEN
 from token_vending.history import CALLERS_LEAVE
 
+pytestmark = pytest.mark.slow
+
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

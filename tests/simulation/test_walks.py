@@ -17,6 +17,8 @@ from tests.simulation.faults import VENDOR_KINDS
 from tests.simulation.model import Misfortune, Model
 from token_vending.due import LEASE
 
+pytestmark = pytest.mark.slow
+
 WALKS = int(os.environ.get("MODEL_WALKS", "1740"))
 FIRST_SEED = int(os.environ.get("MODEL_SEED", "0"))
 BATCHES = 10

@@ -21,6 +21,8 @@ from tests.kit.runtime.artefacts import build_of_the_sources
 from .surroundings import ROOT, STRANGER, VEND_ARN, keys, needs, run, works
 from .test_callers_page import IN_NODE, SNIPPETS
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.kit.runtime import FunctionUrl
 

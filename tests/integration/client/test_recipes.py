@@ -18,6 +18,8 @@ from tests.integration.world import MIN_AGE_SECONDS, Stage
 
 from .surroundings import ROOT, needs, run, works
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

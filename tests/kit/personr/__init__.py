@@ -8,16 +8,16 @@ there is no rate limit but a scripted one; what Personr says to a malformed requ
 answer is a guess.
 """
 
-from tests.kit.personr.scenarios import Reset, Scenario
-from tests.kit.personr.server import (
+from tests.kit.personr.controls import (
     API_PATH,
     DEFAULT_EMAIL,
     DEFAULT_PASSWORD,
     MINT_PATH,
     WHOAMI_PATH,
-    PersonrServer,
     Seen,
 )
+from tests.kit.personr.scenarios import Reset, Scenario
+from tests.kit.personr.server import PersonrServer
 
 __all__ = [
     "API_PATH",

@@ -10,7 +10,8 @@ them out; an exception's type is replaced; alarms are judged when metrics are pu
 PutSecretValue loses labels, so the protocol is tested on tests/kit/secrets_manager instead; what emulator.py says.
 """
 
-from tests.kit.stack.embedded import Caller, EmbeddedStack, Reply, StackError, User, Version
+from tests.kit.stack.embedded import Caller, EmbeddedStack, Version
+from tests.kit.stack.emulated_aws import StackError, User
 from tests.kit.stack.ministack import MiniStack
 
-__all__ = ["Caller", "EmbeddedStack", "MiniStack", "Reply", "StackError", "User", "Version"]
+__all__ = ["Caller", "EmbeddedStack", "MiniStack", "StackError", "User", "Version"]

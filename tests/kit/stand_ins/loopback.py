@@ -1,6 +1,4 @@
-"""A threaded HTTP/1.1 server on a free loopback port: what every stand-in and harness in these tests is built
-on.
-"""
+"""A threaded HTTP/1.1 server on a free loopback port: what every stand-in and harness here is built on."""
 
 import contextlib
 import json
@@ -11,11 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self, override
 from urllib.parse import parse_qs, urlsplit
-
-MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,12 +48,11 @@ class Response:
     declared_length: int | None = None
 
     @classmethod
-    def of_json(
-        cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> "Response":
+    def of_json(cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Self:
         """An application/json answer."""
-        body = json.dumps(value).encode()
-        return cls(status, body, {"Content-Type": "application/json", **(headers or {})})
+        return cls(
+            status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
 
 
 class Connection:
@@ -79,17 +73,18 @@ class Connection:
         with contextlib.suppress(OSError):
             self._handler.connection.close()
 
-    def write(self, data: bytes) -> bool:
-        """Send raw bytes; False if the client has gone."""
-        try:
-            self._handler.connection.sendall(data)
-        except OSError:
-            return False
-        return True
-
-
-Handle = Callable[[Request], Response | None]
-"""Serves one request. None means that the connection was dealt with already (reset, or written raw)."""
+    def drip(self, response: Response, seconds: float, stopping: threading.Event) -> None:
+        """Answer with the body byte by byte, this long in all, unless the client goes or the server stops."""
+        headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        length = len(response.body)
+        head = f"HTTP/1.1 {response.status} X\r\n{headers}Content-Length: {length}\r\n\r\n"
+        with contextlib.suppress(OSError):
+            self._handler.connection.sendall(head.encode())
+            for start in range(length):
+                if stopping.wait(seconds / length):
+                    break
+                self._handler.connection.sendall(response.body[start : start + 1])
+        self.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,19 +105,16 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as exc:  # noqa: BLE001 - a defect of the stand-in must show up in the test, not hang the client
             self.server.failures.append(exc)
             response = Response.of_json({"stand-in failed": repr(exc)}, 599)
-        if response is None:
-            self.close_connection = True
-            return
-        with contextlib.suppress(OSError, ValueError):
-            self._send(response)
+        self.close_connection = self.close_connection or response is None
+        if response is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._send(response)
 
     def _read_body(self) -> bytes | None:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._read_chunked()
         length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY_BYTES:
-            return None
-        body = self.rfile.read(length) if length else b""
+        body = self.rfile.read(length)
         return body if len(body) == length else None
 
     def _read_chunked(self) -> bytes:
@@ -139,8 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in response.headers.items():
             self.send_header(name, value)
         length = len(response.body) if response.declared_length is None else response.declared_length
-        if response.declared_length is not None:
-            self.close_connection = True
+        self.close_connection = self.close_connection or length != len(response.body)
         if response.status not in (204, 304):
             self.send_header("Content-Length", str(length))
         if self.close_connection:
@@ -163,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     @override
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing: the stand-ins keep their own records, without secrets."""
 
 
@@ -172,11 +163,12 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, port: int, handle: Handle, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, port: int, handle: Callable[[Request], Response | None], tls: ssl.SSLContext | None
+    ) -> None:
         self.handle = handle
         self.failures: list[Exception] = []
         self.open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
         if tls is not None:
             # The handshake happens with the first read, in the connection's own thread.
@@ -185,21 +177,17 @@ class _Server(ThreadingHTTPServer):
     @override
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
-        with self._open_lock:
-            self.open.add(connection)
+        self.open.add(connection)
         return connection, address
 
     @override
     def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self.open.discard(request)
+        self.open.discard(request)
         super().shutdown_request(request)
 
     def cut_connections(self) -> None:
         """Shut every open connection, so that no keep-alive thread outlives the server."""
-        with self._open_lock:
-            connections = list(self.open)
-        for connection in connections:
+        for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -209,27 +197,20 @@ class _Server(ThreadingHTTPServer):
 
 
 class LoopbackServer:
-    """A context manager around one server thread; subclasses implement :meth:`handle`.
-
-    A defect inside ``handle`` is answered with status 599 and raised again when the server stops.
-    """
+    """One server thread. A defect inside ``handle`` is answered with status 599 and raised when the server stops."""
 
     def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
-        self._wanted_port = port
+        self.port = port
+        """A free one, if none is asked for; kept through a stop and a start."""
         self._tls = tls
         self._server: _Server | None = None
 
     def handle(self, request: Request) -> Response | None:
-        """Serve one request; called from many threads at once."""
+        """Serve one request; called from many threads at once. None if the connection was dealt with already."""
         raise NotImplementedError
 
     def on_stop(self) -> None:
         """Release whatever a request may still be waiting for; called before the server stops."""
-
-    @property
-    def port(self) -> int:
-        """The port it listens on, and listens on again after a stop."""
-        return self._wanted_port or int(self._started.server_address[1])
 
     @property
     def url(self) -> str:
@@ -239,14 +220,13 @@ class LoopbackServer:
     @property
     def _started(self) -> _Server:
         if self._server is None:
-            message = f"{type(self).__name__} is not started: use it as a context manager"
-            raise RuntimeError(message)
+            raise RuntimeError(f"{type(self).__name__} is not started: use it as a context manager")
         return self._server
 
     def start(self) -> Self:
         """Listen and serve in a background thread."""
-        self._server = _Server(self._wanted_port, self.handle, self._tls)
-        self._wanted_port = int(self._server.server_address[1])  # a restarted stand-in keeps its address
+        self._server = _Server(self.port, self.handle, self._tls)
+        self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -265,7 +245,5 @@ class LoopbackServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
