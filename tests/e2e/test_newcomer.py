@@ -26,7 +26,7 @@ from tests.kit.stack.embedded import ROOT, empty_secrets
 from tests.kit.stack.ministack import REGION
 
 ENVIRONMENTS = ("uv", "venv", "sam", "ministack", "awscli")
-OTHERS = ("AWS_", "COV", "MAKE", "PYTEST", "PYTHON")
+OTHERS = ("ARGS", "AWS_", "COV", "MAKE", "MFLAGS", "PYTEST", "PYTHON", "WORKERS")
 DONE = "-- done --"
 SECONDS = ROOT / ".build" / "newcomer.txt"
 pytestmark = [

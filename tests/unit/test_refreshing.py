@@ -499,6 +499,13 @@ def test_a_standby_that_was_never_set_is_a_warning() -> None:
     assert "cannot be used" in report.warnings[0]
 
 
+def test_without_usable_credentials_of_either_account_a_run_fails_and_asks_no_vendor() -> None:
+    world = World(standby=True)
+    with pytest.raises(ConfigurationError, match="credentials secret"):
+        world.run(TICK)
+    assert world.personr.sent == []
+
+
 def test_only_the_minting_accounts_credentials_make_a_refresh_due(two: World) -> None:
     two.set_credentials("new", standby=True)
     assert two.run(TICK).outcome == "fresh"
