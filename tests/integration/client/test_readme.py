@@ -81,7 +81,7 @@ def test_the_direct_invoke_shows_all_of_the_answer_but_the_token(
     assert finished.returncode == 0, finished.stderr
     printed = finished.stdout
     answer, _ = json.JSONDecoder().raw_decode(printed)
-    assert list(answer) == list(json.loads(block("json", "token_type")))
+    assert list(answer)[:2] == ["token_type", "expires_in"]
     assert (world.stored_token or "nothing is stored") not in printed
 
 
