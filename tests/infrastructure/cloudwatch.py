@@ -36,10 +36,8 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 _STATISTICS: dict[str, Callable[[list[float]], float]] = {
     "Sum": sum,
-    "SampleCount": len,
     "Minimum": min,
     "Maximum": max,
-    "Average": lambda values: sum(values) / len(values),
 }
 
 
@@ -87,10 +85,6 @@ class Metrics:
 
     def __contains__(self, key: MetricKey) -> bool:
         return key in self._times
-
-    def history(self, key: MetricKey) -> list[tuple[datetime, float]]:
-        """Every data point of a metric, oldest first."""
-        return list(zip(self._times.get(key, []), self._values.get(key, []), strict=True))
 
 
 def _json_object(line: str) -> dict[str, Any]:

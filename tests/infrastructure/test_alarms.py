@@ -15,8 +15,7 @@ import pytest
 
 from scripts.template import ROOT, STACK, Stack, source
 from tests.infrastructure.cloudwatch import Alarms, AlarmState, metric_key
-from tests.integration.world import CREDENTIALS, Stage
-from tests.kit.personr import DEFAULT_EMAIL
+from tests.integration.world import Stage
 from tests.kit.personr.scenarios import Scenario, redirect
 from tests.kit.runtime import LambdaFunction, Result
 from tests.kit.secrets_manager.server import ACCOUNT_ID
@@ -58,13 +57,11 @@ class Night:
 
     def tick(self, **event: Any) -> Result:
         """An asynchronous event: tried three times, then put aside."""
-        for _ in range(ATTEMPTS - 1):
+        for _ in range(ATTEMPTS):
             result = self._invoked(self.world.refresh, "RefreshFunction", event)
             if result.ok:
                 return result
-        result = self._invoked(self.world.refresh, "RefreshFunction", event)
-        if not result.ok:
-            self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
+        self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
         return result
 
     def killed_run(self) -> None:
@@ -149,13 +146,6 @@ def http_event(name: str, role: str) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ causes and alarms
 
 
-def test_no_alarm_goes_off_in_two_quiet_hours(night: Night) -> None:
-    for _ in range(2):
-        night.quiet_hour()
-        assert night.ask().ok
-    assert [name for _, name in night.alarms.pages()] == []
-
-
 def fails_once(night: Night) -> None:
     night.world.vendor.script(BROKEN_VENDOR)
     # The first attempt fails, Lambda's retry does not.
@@ -234,18 +224,6 @@ def test_token_missing_goes_off_when_the_first_refresh_fails(night: Night) -> No
     assert "TokenMissingAlarm" in night.alarms.in_alarm()
 
 
-def test_refused_credentials_page_once_and_their_alarms_end_when_the_credentials_change(night: Night) -> None:
-    night.quiet_hour()
-    night.world.vendor.set_password("changed by somebody")
-    night.world.age_token(22 * DAY_SECONDS)
-    for _ in range(8):
-        night.tick()
-        night.pass_time(TICK)
-    assert [name for _, name in night.alarms.pages()] == ["TokenTroubleAlarm"]
-    night.world.secrets.put(CREDENTIALS, {"email": DEFAULT_EMAIL, "password": "changed by somebody"})
-    night.quiet_hour()
-
-
 def test_foreign_minter_goes_off_at_the_first_report_beyond_the_hours_limit_of_mints(stack: Stack) -> None:
     with Night(stack, {"MIN_AGE_SECONDS": "0"}) as night:
         night.quiet_hour()
@@ -288,14 +266,10 @@ def test_a_dead_letters_alarm_sees_a_message_that_cloudwatch_reports_fifteen_min
 def test_before_the_first_tick_the_alarms_that_take_silence_for_a_failure_go_off(night: Night) -> None:
     """No alarm can tell a stack that is minutes old from a dead one; the operations page says so."""
     night.pass_time(MINUTE)
-    early = {"NoTickAlarm", "RefreshNotSucceedingAlarm"}
-    assert night.alarms.in_alarm() == early | {"TokenTroubleAlarm"}
-    names = {name.replace("Alarm", "") for name in early}
+    assert night.alarms.in_alarm() == {"NoTickAlarm", "RefreshNotSucceedingAlarm", "TokenTroubleAlarm"}
     page = (ROOT / "docs" / "operations.md").read_text()
     (sentence,) = re.findall(r"^Before the first tick, .*$", page, re.MULTILINE)
-    assert {
-        re.sub(r"-(\w)", lambda m: m[1].upper(), f"-{n}") for n in re.findall(r"`([a-z-]+)`", sentence)
-    } == names
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == {"no-tick", "refresh-not-succeeding"}
     assert night.tick().ok
     night.pass_time(MINUTE)
     assert night.alarms.in_alarm() == set()
@@ -318,21 +292,8 @@ def test_failing_hand_outs_set_off_the_alarm_of_their_door_and_no_other(
 # ------------------------------------------------------------------------------------------------- one page
 
 
-def test_one_cause_pages_once_whatever_it_breaks(night: Night) -> None:
-    """While the token lives, failed runs, their dead letters and the want of a success are one page."""
-    night.quiet_hour()
-    night.world.age_token(22 * DAY_SECONDS)
-    night.world.vendor.always(BROKEN_VENDOR)
-    for _ in range(8):
-        night.tick()
-        night.pass_time(TICK)
-    symptoms = {"RefreshFailedAlarm", "RefreshNotSucceedingAlarm", "RefreshDeadLettersAlarm"}
-    assert night.alarms.in_alarm() >= symptoms
-    assert [name for _, name in night.alarms.pages()] == ["TokenTroubleAlarm"]
-
-
 def test_what_grows_out_of_a_cause_pages_again(night: Night) -> None:
-    """A page that nobody heeded does not stay the only one: nearing the end calls, and so does the end."""
+    """One cause pages once, whatever it breaks. But nearing the end calls, and so does the end."""
     night.quiet_hour()
     night.world.vendor.always(BROKEN_VENDOR)
     for days, pages in (
@@ -390,13 +351,14 @@ def test_every_metric_alarm_reaches_a_person_in_both_modes(stack: Stack) -> None
 def test_an_e_mail_address_is_subscribed_only_if_there_is_one(stack: Stack) -> None:
     assert stack.of_type("AWS::SNS::Subscription") == {}
     (subscription,) = Stack({"AlarmEmail": "night@example.com"}).of_type("AWS::SNS::Subscription").values()
-    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
-    assert subscription["TopicArn"] == "${AlarmTopic}"
+    wanted = {"Protocol": "email", "Endpoint": "night@example.com", "TopicArn": "${AlarmTopic}"}
+    assert wanted.items() <= subscription.items()
 
 
 def test_every_alarm_has_a_section_in_the_operations_page(stack: Stack) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in _titles(page)}
+    titles = re.findall(r"^#{2,4} (.+)$", page, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
     for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
         for name, alarm in stack.of_type(kind).items():
             short = alarm["AlarmName"].removeprefix(f"{STACK}-")
@@ -430,7 +392,3 @@ def test_doctor_dashboard_and_alarm_mean_the_same_fortnight(stack: Stack) -> Non
     renewed = source()["Parameters"]["RenewBeforeDays"]
     assert renewed["MinValue"] > EXPIRES_SOON.days
     assert f"fewer than {EXPIRES_SOON.days} days are left" in re.sub(r"\s+", " ", renewed["Description"])
-
-
-def _titles(page: str) -> list[str]:
-    return re.findall(r"^#{2,4} (.+)$", page, re.MULTILINE)

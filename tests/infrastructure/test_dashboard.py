@@ -23,13 +23,6 @@ def stack() -> Stack:
     return Stack()
 
 
-def complaints(document: dict[str, Any]) -> list[str]:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  three seconds to import
-
-    Draft202012Validator.check_schema(SCHEMA)
-    return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(document)]
-
-
 @pytest.fixture(scope="module")
 def body(stack: Stack) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(stack.properties("Dashboard")["DashboardBody"])
@@ -41,31 +34,14 @@ def metrics(widget: dict[str, Any]) -> list[list[Any]]:
     return [metric for metric in found if isinstance(metric[0], str)]
 
 
-def test_the_body_follows_cloudwatchs_schema(body: dict[str, Any]) -> None:
-    assert complaints(body) == []
+def test_the_body_follows_cloudwatchs_schema_and_another_would_not(stack: Stack) -> None:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  three seconds to import
 
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (("widgets", 0, "properties", "view"), "speedometer"),
-        (("widgets", 0, "properties", "period"), 90),
-        (("widgets", 0, "properties", "metric"), []),
-        (("widgets", 1, "properties", "yAxis", "left", "unit"), "days"),
-        (("widgets", 0, "width"), 25),
-        (("widgets", 1, "properties", "annotations", "horizontal", 0, "value"), "30"),
-        (("widgets", 1, "properties", "metrics", 1, 4), {"axis": "right"}),
-    ],
-)
-def test_the_schema_refuses_what_cloudwatch_would(
-    body: dict[str, Any], path: tuple[str | int, ...], value: Any
-) -> None:
-    broken = json.loads(json.dumps(body))
-    place = broken
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    assert complaints(broken)
+    body = json.loads(stack.properties("Dashboard")["DashboardBody"])
+    Draft202012Validator.check_schema(SCHEMA)
+    assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(body)] == []
+    body["widgets"][0]["properties"]["view"] = "speedometer"
+    assert not Draft202012Validator(SCHEMA).is_valid(body)
 
 
 def test_no_two_widgets_lie_on_each_other_and_none_sticks_out(body: dict[str, Any]) -> None:
@@ -81,24 +57,11 @@ def test_no_two_widgets_lie_on_each_other_and_none_sticks_out(body: dict[str, An
         taken |= cells
 
 
-def test_the_remaining_life_is_the_first_thing_seen(body: dict[str, Any]) -> None:
-    (first,) = (widget for widget in body["widgets"] if (widget["x"], widget["y"]) == (0, 0))
-    assert first["properties"]["view"] == "singleValue"
-    assert metrics(first)[0][:2] == ["TokenVending", "TokenSecondsToExpiry"]
-
-
 def test_every_metric_of_ours_exists_and_carries_the_stacks_name(body: dict[str, Any]) -> None:
     ours = [m for widget in body["widgets"] for m in metrics(widget) if m[0] == "TokenVending"]
     assert ours
     assert {metric[1] for metric in ours} <= METRICS
     assert {tuple(metric[2:4]) for metric in ours} == {("stack", STACK)}
-
-
-def test_mints_and_rejections_share_the_timeline_with_the_tokens_life(body: dict[str, Any]) -> None:
-    timeline = body["widgets"][1]
-    assert {metric[1] for metric in metrics(timeline)} >= {
-        "TokenSecondsToExpiry", "TokenRefreshed", "TokenRejected",
-    }  # fmt: skip
 
 
 def test_every_metric_alarm_is_shown(stack: Stack, body: dict[str, Any]) -> None:

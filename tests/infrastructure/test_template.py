@@ -25,22 +25,19 @@ OUTPUTS = {
 }  # fmt: skip
 
 
+UNDER = {
+    "as it comes": {},
+    "with everything": {name: value for name, value in EVERYTHING.items() if name not in COMPANY},
+    "in a company": COMPANY,
+    "with a key": {"KmsKeyArn": KEY},
+    "with a topic": {"AlarmTopicArn": TOPIC, "AlarmEmail": "night@example.com"},
+}
+"""Parameters, by what a stack with them is called here."""
+
+
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    """With every parameter at its default."""
     return Stack()
-
-
-@pytest.fixture(scope="module")
-def full_stack() -> Stack:
-    """With everything that a parameter can add."""
-    return Stack({name: value for name, value in EVERYTHING.items() if name not in COMPANY})
-
-
-@pytest.fixture(scope="module")
-def company_stack() -> Stack:
-    """Under the rules of a company: its key, topic, boundary and network."""
-    return Stack(COMPANY)
 
 
 CALLER_PATTERNS = [
@@ -54,26 +51,18 @@ CALLER_PATTERNS = [
 ]
 
 
-def allow(sid: str, action: Any, resource: Any, condition: Any = None) -> dict[str, Any]:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
-    return statement if condition is None else {**statement, "Condition": {"StringEquals": condition}}
-
-
 # --------------------------------------------------------------------------------------------- the contract
 
 
-def test_every_parameter_is_described_grouped_and_labelled() -> None:
+def test_every_parameter_is_described_grouped_and_limited_and_takes_its_own_default() -> None:
     template = cloudformation.source()
     parameters = template["Parameters"]
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(parameters) == sorted(OTHER_VALUES)
     assert set(interface["ParameterLabels"]) == set(parameters)
-    assert [name for name, spec in parameters.items() if not spec.get("Description")] == []
-
-
-def test_every_parameter_limits_what_it_takes_says_so_and_takes_its_own_default() -> None:
-    for name, spec in cloudformation.source()["Parameters"].items():
+    for name, spec in parameters.items():
+        assert spec["Description"], name
         assert spec.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}, name
         if "AllowedPattern" in spec:
             assert spec["ConstraintDescription"].startswith("must be "), name
@@ -84,16 +73,12 @@ def test_the_outputs_of_the_contract_exist(stack: Stack) -> None:
     assert set(stack.outputs) == OUTPUTS
 
 
-def test_the_credentials_secret_is_the_existing_one_where_one_is_named(
-    stack: Stack, full_stack: Stack
-) -> None:
+def test_an_existing_credentials_secret_stands_in_for_the_one_that_is_made(stack: Stack) -> None:
+    full = Stack(UNDER["with everything"])
     assert stack.outputs["CredentialsSecretArn"] == "${CredentialsSecret.Id}"
-    assert full_stack.outputs["CredentialsSecretArn"] == EXISTING
-    assert "CredentialsSecret" not in full_stack.resources
-    assert json.loads(full_stack.properties("Settings")["Content"])["CredentialsSecretArn"] == EXISTING
-    environment = full_stack.properties("RefreshFunction")["Environment"]["Variables"]
-    assert environment["CREDENTIALS_SECRET_ID"] == EXISTING
-    assert environment["STANDBY_CREDENTIALS_SECRET_ID"] == STANDBY
+    assert full.outputs["CredentialsSecretArn"] == EXISTING
+    assert "CredentialsSecret" not in full.resources
+    assert json.loads(full.properties("Settings")["Content"])["CredentialsSecretArn"] == EXISTING
 
 
 # ------------------------------------------------------------------------------------- what parameters take
@@ -166,85 +151,84 @@ def test_a_parameter_takes_only_what_it_can_mean(parameter: str) -> None:
 # ------------------------------------------------------------------------------------- what the resources are
 
 
-def logged(function: str) -> dict[str, Any]:
-    group = "${" + function.replace("Function", "LogGroup") + "}"
-    levels = {"ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO"}
-    logging = {"LogGroup": group, "LogFormat": "JSON", **levels}
-    architecture = {"Architectures": ["arm64"], "Runtime": "python3.13", "Handler": "app.handler"}
-    return {**architecture, "LoggingConfig": logging}
-
-
-RETRIED = {"MaximumEventAgeInSeconds": 900}
 TICK = '{"id": "<aws.scheduler.execution-id>", "scheduled_time": "<aws.scheduler.scheduled-time>"}'
-PROPERTIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "the refresh function logs JSON into a group of its own": ("RefreshFunction", logged("RefreshFunction")),
-    "the vend function logs JSON into a group of its own": ("VendFunction", logged("VendFunction")),
-    "the vend function takes no snapshot unasked": ("VendFunction", {"SnapStart": {"ApplyOn": "None"}}),
-    "callers invoke an alias": ("VendFunctionAliaslive", {"Name": "live"}),
-    "the schedule invokes an alias": ("RefreshFunctionAliaslive", {"Name": "live"}),
-    "the URL has an alias of its own": ("VendFunctionAliasurl", {"Name": "url"}),
-    "the URL asks for a signature": (
-        "VendFunctionUrl",
-        {"TargetFunctionArn": "${VendFunction}", "Qualifier": "url", "AuthType": "AWS_IAM"},
-    ),
-    "a failed refresh is retried and then kept": (
-        "RefreshFunctionEventInvokeConfig",
-        {
-            "Qualifier": "live",
-            "MaximumRetryAttempts": 2,
-            **RETRIED,
-            "DestinationConfig": {"OnFailure": {"Destination": "${RefreshFailureQueue.Arn}"}},
-        },
-    ),
-    "a tick has an id of its own, and is retried and then kept where it cannot be delivered": (
-        "Schedule",
-        {
-            "ScheduleExpression": "rate(15 minutes)",
-            "FlexibleTimeWindow": {"Mode": "OFF"},
-            "Target": {
-                "Arn": "${RefreshFunctionAliaslive}",
-                "RoleArn": "${ScheduleRole.Arn}",
-                "Input": TICK,
-                "RetryPolicy": {"MaximumRetryAttempts": 5, **RETRIED},
-                "DeadLetterConfig": {"Arn": "${ScheduleFailureQueue.Arn}"},
-            },
-        },
-    ),
-    "the key rotates": ("EncryptionKey", {"EnableKeyRotation": True}),
-    **{
-        f"the {queue} is encrypted and keeps its messages for a fortnight": (
-            queue,
-            {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 24 * 3600},
-        )
-        for queue in ("RefreshFailureQueue", "ScheduleFailureQueue")
+SECRETS = ("CredentialsSecret", "TokenSecret")
+QUEUES = ("RefreshFailureQueue", "ScheduleFailureQueue")
+GROUPS = ("RefreshLogGroup", "VendLogGroup")
+FUNCTIONS = ("RefreshFunction", "VendFunction")
+SAYS: dict[str, dict[str, Any]] = {
+    "as it comes": {
+        **{f"{name}.LoggingConfig.LogFormat": "JSON" for name in FUNCTIONS},
+        "VendFunction.SnapStart.ApplyOn": "None",
+        "VendFunctionUrl.AuthType": "AWS_IAM",
+        "VendFunctionUrl.Qualifier": "url",
+        # A failed refresh is retried and then kept.
+        "RefreshFunctionEventInvokeConfig.Qualifier": "live",
+        "RefreshFunctionEventInvokeConfig.MaximumRetryAttempts": 2,
+        "RefreshFunctionEventInvokeConfig.MaximumEventAgeInSeconds": 900,
+        "RefreshFunctionEventInvokeConfig.DestinationConfig.OnFailure.Destination": "${RefreshFailureQueue.Arn}",
+        # A tick has an id of its own, and is retried and then kept where it cannot be delivered.
+        "Schedule.ScheduleExpression": "rate(15 minutes)",
+        "Schedule.Target.Arn": "${RefreshFunctionAliaslive}",
+        "Schedule.Target.Input": TICK,
+        "Schedule.Target.RetryPolicy": {"MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": 900},
+        "Schedule.Target.DeadLetterConfig.Arn": "${ScheduleFailureQueue.Arn}",
+        **{f"{name}.MessageRetentionPeriod": 14 * 24 * 3600 for name in QUEUES},
+        # Concurrency and warm starts are bought on demand only.
+        **{f"{name}.ReservedConcurrentExecutions": None for name in FUNCTIONS},
+        **{f"VendFunctionAlias{door}.ProvisionedConcurrencyConfig": None for door in ("live", "url")},
+        # CloudFormation gives the secrets no value: an edit of the template can overwrite no token.
+        **{f"{name}.{field}": None for name in SECRETS for field in ("SecretString", "GenerateSecretString")},
+        **{f"{name}.KmsKeyId": "${EncryptionKey.Arn}" for name in SECRETS},
+        # What cannot be made again outlives the stack. Of a creation that fails, nothing stays behind: the key
+        # would cost a dollar a month.
+        **{f"{name}.DeletionPolicy": "RetainExceptOnCreate" for name in (*SECRETS, "EncryptionKey", *GROUPS)},
+        **{f"{name}.UpdateReplacePolicy": "Retain" for name in (*SECRETS, "EncryptionKey", *GROUPS)},
     },
+    "with everything": {
+        "RefreshFunction.ReservedConcurrentExecutions": 1,
+        "VendFunction.ReservedConcurrentExecutions": 20,
+        "VendFunctionAliaslive.ProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": 2},
+        # Lambda refuses a second alias of the same version.
+        "VendFunctionAliasurl.ProvisionedConcurrencyConfig": None,
+        "RefreshFunction.Environment.Variables.CREDENTIALS_SECRET_ID": EXISTING,
+        "RefreshFunction.Environment.Variables.STANDBY_CREDENTIALS_SECRET_ID": STANDBY,
+    },
+    "in a company": {
+        **{f"{name}.KmsKeyId": KEY for name in (*SECRETS, *GROUPS)},
+        **{f"{name}.KmsMasterKeyId": KEY for name in QUEUES},
+        **dict.fromkeys(
+            ("EncryptionKey", "EncryptionKeyAlias", "AlarmTopic", "AlarmTopicPolicy", "Dashboard")
+        ),
+    },
+    # It encrypts logs and queues only where it is told to.
+    "with a key": {
+        **{f"{name}.KmsKeyId": None for name in GROUPS},
+        **{f"{name}.SqsManagedSseEnabled": True for name in QUEUES},
+    },
+    "with a topic": {"AlarmSubscription.TopicArn": TOPIC},
 }
+"""None: there is no such thing."""
 
 
-@pytest.mark.parametrize("claim", PROPERTIES)
-def test_the_template_says_that(stack: Stack, claim: str) -> None:
-    name, expected = PROPERTIES[claim]
-    assert {key: stack.properties(name).get(key) for key in expected} == expected
+@pytest.mark.parametrize("parameters", SAYS)
+def test_the_resources_have_the_properties_that_matter(parameters: str) -> None:
+    stack = Stack(UNDER[parameters])
+    flat = {name: {**found, **found.get("Properties", {})} for name, found in stack.resources.items()}
 
+    def look(path: str) -> Any:
+        found: Any = flat
+        for step in path.split("."):
+            found = found.get(step) if found else None
+        return found
 
-def test_finding_7_concurrency_and_warm_starts_are_bought_on_demand_only(
-    stack: Stack, full_stack: Stack
-) -> None:
-    for function, reserved in (("RefreshFunction", 1), ("VendFunction", 20)):
-        assert "ReservedConcurrentExecutions" not in stack.properties(function)
-        assert full_stack.properties(function)["ReservedConcurrentExecutions"] == reserved
-    warm = [
-        each.properties(f"VendFunctionAlias{alias}").get("ProvisionedConcurrencyConfig")
-        for each in (stack, full_stack)
-        for alias in ("live", "url")
-    ]
-    # Lambda refuses a second alias of the same version.
-    assert warm == [None, None, {"ProvisionedConcurrentExecutions": 2}, None]
+    assert {path: look(path) for path in SAYS[parameters]} == SAYS[parameters]
 
 
 def test_both_doors_open_on_the_same_version(stack: Stack) -> None:
     assert stack.outputs["VendFunctionArn"] == "${VendFunctionAliaslive}"
     live, url = (stack.properties(f"VendFunctionAlias{name}") for name in ("live", "url"))
+    assert (live["Name"], url["Name"]) == ("live", "url")
     assert url["FunctionVersion"] == live["FunctionVersion"]
 
 
@@ -263,14 +247,14 @@ def test_a_function_is_told_exactly_what_it_reads(
     assert told["STACK_NAME"] == STACK
 
 
-def test_the_functions_can_read_the_defaults_and_the_full_settings(stack: Stack, full_stack: Stack) -> None:
-    for each in (stack, full_stack):
-        refresh, vend = (
-            {k: str(v) for k, v in each.properties(name)["Environment"]["Variables"].items()}
-            for name in ("RefreshFunction", "VendFunction")
-        )
-        settings.RefreshSettings.read(refresh)
-        settings.VendSettings.read(vend)
+@pytest.mark.parametrize("parameters", ["as it comes", "with everything"])
+def test_the_functions_can_read_their_settings(parameters: str) -> None:
+    refresh, vend = (
+        {k: str(v) for k, v in Stack(UNDER[parameters]).properties(name)["Environment"]["Variables"].items()}
+        for name in ("RefreshFunction", "VendFunction")
+    )
+    settings.RefreshSettings.read(refresh)
+    settings.VendSettings.read(vend)
 
 
 @pytest.mark.parametrize("value", CALLER_PATTERNS)
@@ -389,22 +373,6 @@ def test_the_longest_list_of_callers_fits_into_lambdas_environment(stack: Stack)
 # -------------------------------------------------------------------------------------------------- secrets
 
 
-@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenSecret"])
-def test_a_secret_is_created_without_a_value_and_with_our_key(stack: Stack, name: str) -> None:
-    properties = stack.properties(name)
-    assert not properties.keys() & {"SecretString", "GenerateSecretString"}
-    assert properties["KmsKeyId"] == "${EncryptionKey.Arn}"
-
-
-@pytest.mark.parametrize(
-    "name", ["CredentialsSecret", "TokenSecret", "EncryptionKey", "RefreshLogGroup", "VendLogGroup"]
-)
-def test_what_cannot_be_made_again_outlives_the_stack(stack: Stack, name: str) -> None:
-    # Of a creation that fails, nothing stays behind: the key would cost a dollar a month.
-    assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
-    assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
-
-
 def test_only_the_account_administers_the_key_and_nobody_grants_it_on(stack: Stack) -> None:
     administrators, no_grants = stack.properties("EncryptionKey")["KeyPolicy"]["Statement"]
     assert administrators["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -473,200 +441,117 @@ def test_the_longest_name_that_a_stack_can_have_fits_everywhere() -> None:
 # ------------------------------------------------------------------------------------- what companies demand
 
 
-def test_what_companies_demand_has_no_effect_by_default(stack: Stack) -> None:
-    assert [n for n, group in stack.of_type("AWS::Logs::LogGroup").items() if "KmsKeyId" in group] == []
-    assert [n for n, queue in stack.of_type("AWS::SQS::Queue").items() if "KmsMasterKeyId" in queue] == []
-    assert {"EncryptionKey", "EncryptionKeyAlias", "AlarmTopic", "Dashboard"} <= stack.resources.keys()
-
-
-def test_an_existing_key_encrypts_secrets_logs_and_queues_and_no_other_is_made(company_stack: Stack) -> None:
-    assert not company_stack.resources.keys() & {"EncryptionKey", "EncryptionKeyAlias"}
-    for type_name, name in (
-        ("AWS::SecretsManager::Secret", "KmsKeyId"),
-        ("AWS::Logs::LogGroup", "KmsKeyId"),
-        ("AWS::SQS::Queue", "KmsMasterKeyId"),
-    ):
-        assert [found[name] for found in company_stack.of_type(type_name).values()] == [KEY, KEY], type_name
+def test_an_existing_key_is_the_one_that_the_roles_may_use() -> None:
+    company, with_key = Stack(COMPANY), Stack({"KmsKeyArn": KEY})
     for role, sids in (
         ("RefreshRole", ["DecryptSecrets", "EncryptToken", "EncryptFailure"]),
         ("VendRole", ["DecryptToken"]),
         ("ScheduleRole", ["EncryptFailure"]),
     ):
-        statements = company_stack.statements(role)
+        statements = company.statements(role)
         assert [statements[sid]["Resource"] for sid in sids] == [KEY] * len(sids), role
+    assert "EncryptFailure" not in with_key.statements("RefreshRole")
 
 
-def test_an_existing_key_leaves_logs_and_queues_alone_unless_it_is_told() -> None:
-    stack = Stack({"KmsKeyArn": KEY})
-    assert "KmsKeyId" not in stack.properties("VendLogGroup")
-    assert stack.properties("RefreshFailureQueue")["SqsManagedSseEnabled"] is True
-    assert "EncryptFailure" not in stack.statements("RefreshRole")
-
-
-def test_an_existing_topic_gets_every_alarm_and_no_other_is_made(company_stack: Stack) -> None:
-    assert not company_stack.resources.keys() & {"AlarmTopic", "AlarmTopicPolicy"}
-    assert company_stack.outputs["AlarmTopicArn"] == TOPIC
+def test_an_existing_topic_gets_every_alarm() -> None:
+    company = Stack(COMPANY)
+    assert company.outputs["AlarmTopicArn"] == TOPIC
     for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
-        for name, alarm in company_stack.of_type(kind).items():
+        for name, alarm in company.of_type(kind).items():
             assert {*alarm.get("AlarmActions", ()), *alarm.get("OKActions", ())} <= {TOPIC}, name
-    subscribed = Stack({"AlarmTopicArn": TOPIC, "AlarmEmail": "night@example.com"})
-    assert subscribed.properties("AlarmSubscription")["TopicArn"] == TOPIC
 
 
 @pytest.mark.parametrize("role", ["RefreshRole", "VendRole"])
-def test_lambda_may_connect_a_function_to_the_vpc_and_its_code_may_not(
-    company_stack: Stack, role: str
-) -> None:
-    statements = company_stack.statements(role)
+def test_lambda_may_connect_a_function_to_the_vpc_and_its_code_may_not(role: str) -> None:
+    statements = Stack(COMPANY).statements(role)
     assert "ec2:CreateNetworkInterface" in statements["ConnectToVpc"]["Action"]
-    assert statements["NoNetworkForTheCode"] == {
-        "Sid": "NoNetworkForTheCode",
-        "Effect": "Deny",
-        "Action": "ec2:*",
-        "Resource": "*",
-        "Condition": {
-            "ArnLike": {"lambda:SourceFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*"}
-        },
-    }
-
-
-# ---------------------------------------------------------------------------------- what an update publishes
-
-
-class Lambda:
-    """PublishVersion as AWS documents it: of a function that has not changed since the last one, there is none.
-
-    CloudFormation says "A version for this Lambda function exists" then, and the deployment fails.
-    """
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, str]] = []
-
-    def publish(self, stack: Stack, code: str) -> bool:
-        """Whether a version is made of this code and these properties."""
-        carried = {k: v for k, v in stack.properties("VendFunction").items() if k not in UNVERSIONED}
-        state = (code, json.dumps(carried, sort_keys=True))
-        if self.published[-1:] == [state]:
-            return False
-        self.published.append(state)
-        return True
-
-
-def test_a_deployment_that_was_rolled_back_can_be_repeated_under_another_release() -> None:
-    """The version that it published stays, being retained, and the same function is no news to Lambda."""
-    aws = Lambda()
-    assert aws.publish(Stack(), "1.0.0")
-    assert aws.publish(Stack(), "1.1.0"), "the deployment that is then rolled back"
-    assert not aws.publish(Stack(), "1.1.0"), "the trap"
-    assert aws.publish(Stack({"Release": "2"}), "1.1.0")
+    denied = statements["NoNetworkForTheCode"]
+    assert (denied["Effect"], denied["Action"], denied["Resource"]) == ("Deny", "ec2:*", "*")
+    functions = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*"
+    assert denied["Condition"] == {"ArnLike": {"lambda:SourceFunctionArn": functions}}
 
 
 @pytest.mark.parametrize("edited", ["Tags", "ReservedConcurrentExecutions"])
-def test_an_edit_of_what_no_version_carries_can_be_deployed(
+def test_an_edit_of_what_no_version_carries_changes_the_built_code(
     edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SAM asks for a version after every edit of a function; the built code then has to be another."""
+    """SAM asks for a version after every edit of a function, and Lambda makes none of one that is the same."""
 
-    def code(template: str) -> str:
+    def code(template: str) -> list[bytes]:
         (tmp_path / "template.yaml").write_text(template)
         monkeypatch.setattr(build_artifact, "TEMPLATE", tmp_path / "template.yaml")
         build_artifact.build_function("vend", tmp_path / "built")
-        files = sorted(file for file in (tmp_path / "built").rglob("*") if file.is_file())
-        return repr([file.read_bytes() for file in files])
+        return [file.read_bytes() for file in sorted((tmp_path / "built").rglob("*")) if file.is_file()]
 
     text = cloudformation.TEMPLATE.read_text()
-    aws = Lambda()
-    assert aws.publish(Stack(), code(text))
-    assert not aws.publish(Stack(), code(text))
-    assert aws.publish(Stack(), code(text.replace("      CodeUri: functions/vend", f"      {edited}: 1", 1)))
+    assert code(text) == code(text)
+    assert code(text) != code(text.replace("      CodeUri: functions/vend", f"      {edited}: 1", 1))
 
 
 # ---------------------------------------------------------------------------------------------------- roles
 
 
-def of(secret: Any) -> dict[str, Any]:
-    """A condition: only for this secret, and only through Secrets Manager."""
-    return {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret}
-
-
-def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[dict[str, Any]]:
-    token, key = "${TokenSecret.Id}", "${EncryptionKey.Arn}"
-    calls = "GetSecretValue DescribeSecret ListSecretVersionIds PutSecretValue UpdateSecretVersionStage"
-    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
-    as_we = {"Condition": {"StringEqualsIfExists": {"events:source": "token-vending"}}}
-    return [
-        allow("ReadCredentials", "secretsmanager:GetSecretValue", credentials),
-        allow("ReadAndWriteToken", [f"secretsmanager:{call}" for call in calls.split()], token),
-        allow("DecryptSecrets", "kms:Decrypt", key, of(decryptable)),
-        allow("EncryptToken", "kms:GenerateDataKey", key, of(token)),
-        allow("AnnounceWhatHappened", "events:PutEvents", bus) | as_we,
-        allow("ReportFailure", "sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
-        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${RefreshLogGroup.Arn}"),
-    ]
-
-
-def test_the_refresh_role_may_do_exactly_this(stack: Stack) -> None:
-    assert list(stack.statements("RefreshRole").values()) == refresh_statements(
-        ["${CredentialsSecret.Id}"], ["${TokenSecret.Id}", "${CredentialsSecret.Id}"]
-    )
-
-
-def test_with_existing_secrets_the_refresh_role_may_decrypt_those_two_and_no_more(full_stack: Stack) -> None:
-    statements = full_stack.statements("RefreshRole")
-    for sid, region, account, secret in (
-        ("DecryptExistingCredentials", REGION, ACCOUNT, EXISTING),
-        ("DecryptStandbyCredentials", "eu-west-1", "210987654321", STANDBY),
-    ):
-        key = f"arn:aws:kms:{region}:{account}:key/*"
-        assert statements.pop(sid) == allow(sid, "kms:Decrypt", key, of(secret))
-    assert list(statements.values()) == refresh_statements([EXISTING, STANDBY], ["${TokenSecret.Id}"])
-
-
 MAY = {
-    "VendRole": [
-        allow("ReadToken", "secretsmanager:GetSecretValue", "${TokenSecret.Id}"),
-        allow("DecryptToken", "kms:Decrypt", "${EncryptionKey.Arn}", of("${TokenSecret.Id}")),
-        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
-        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${VendLogGroup.Arn}"),
-    ],
-    "ScheduleRole": [
-        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
-        allow("KeepLostTick", "sqs:SendMessage", "${ScheduleFailureQueue.Arn}"),
-    ],
-    "CallerPolicy": [allow("Ask", "lambda:InvokeFunction", "${VendFunctionAliaslive}")],
+    "RefreshRole": "events:PutEvents kms:Decrypt kms:GenerateDataKey logs:CreateLogStream logs:PutLogEvents"
+    " secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:ListSecretVersionIds"
+    " secretsmanager:PutSecretValue secretsmanager:UpdateSecretVersionStage sqs:SendMessage",
+    "VendRole": "kms:Decrypt lambda:InvokeFunction logs:CreateLogStream logs:PutLogEvents"
+    " secretsmanager:GetSecretValue",
+    "ScheduleRole": "lambda:InvokeFunction sqs:SendMessage",
+    "CallerPolicy": "lambda:InvokeFunction",
+    "UrlCallerPolicy": "lambda:InvokeFunction lambda:InvokeFunctionUrl",
 }
 
 
-@pytest.mark.parametrize("policy", MAY)
-def test_a_role_or_policy_allows_exactly_this(stack: Stack, policy: str) -> None:
-    assert list(stack.statements(policy).values()) == MAY[policy]
+@pytest.mark.parametrize("name", MAY)
+def test_a_role_or_policy_allows_these_actions_and_none_on_everything(stack: Stack, name: str) -> None:
+    """What they are allowed on is in tests/integration/test_access.py."""
+    actions: set[str] = set()
+    for statement in stack.statements(name).values():
+        assert statement["Effect"] == "Allow"
+        assert "*" not in str(statement["Resource"])
+        actions |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+    assert sorted(actions) == MAY[name].split()
 
 
-def test_a_caller_over_http_gets_both_actions_that_a_url_needs_and_nothing_else(stack: Stack) -> None:
-    alias = "${VendFunctionAliasurl}"
-    auth = {"lambda:FunctionUrlAuthType": "AWS_IAM"}
-    through_the_url = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
-    assert list(stack.statements("UrlCallerPolicy").values()) == [
-        allow("AskOverHttp", "lambda:InvokeFunctionUrl", alias, auth),
-        allow("InvokeThroughTheUrlOnly", "lambda:InvokeFunction", alias) | {"Condition": through_the_url},
-    ]
+def test_the_refresh_function_announces_in_its_own_name_on_the_default_bus_only(stack: Stack) -> None:
+    statement = stack.statements("RefreshRole")["AnnounceWhatHappened"]
+    assert statement["Resource"] == f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    assert statement["Condition"] == {"StringEqualsIfExists": {"events:source": "token-vending"}}
+
+
+@pytest.mark.parametrize(
+    ("sid", "secret", "keys"),
+    [
+        ("DecryptExistingCredentials", EXISTING, f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
+        ("DecryptStandbyCredentials", STANDBY, "arn:aws:kms:eu-west-1:210987654321:key/*"),
+    ],
+)
+def test_an_existing_secret_is_decrypted_through_secrets_manager_only_and_no_other_with_it(
+    sid: str, secret: str, keys: str
+) -> None:
+    statements = Stack(UNDER["with everything"]).statements("RefreshRole")
+    assert (statements[sid]["Action"], statements[sid]["Resource"]) == ("kms:Decrypt", keys)
+    only = {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret}
+    assert statements[sid]["Condition"] == {"StringEquals": only}
+    assert statements["ReadCredentials"]["Resource"] == [EXISTING, STANDBY]
+    ours = statements["DecryptSecrets"]["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"]
+    assert ours == ["${TokenSecret.Id}"]
 
 
 def test_a_role_is_assumed_by_its_service_only_and_brings_no_policy_that_is_not_written_here(
-    full_stack: Stack,
+    stack: Stack,
 ) -> None:
-    roles = full_stack.of_type("AWS::IAM::Role")
+    roles = stack.of_type("AWS::IAM::Role")
     trusted = {}
     for name, role in roles.items():
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Action"] == "sts:AssumeRole"
-        trusted[name] = statement["Principal"]
-    by_lambda = {"Service": "lambda.amazonaws.com"}
-    by_schedules = {"Service": "scheduler.amazonaws.com"}
-    assert trusted == {"RefreshRole": by_lambda, "VendRole": by_lambda, "ScheduleRole": by_schedules}
+        assert "ManagedPolicyArns" not in role
+        trusted[name] = statement["Principal"]["Service"].removesuffix(".amazonaws.com")
+    assert trusted == {"RefreshRole": "lambda", "VendRole": "lambda", "ScheduleRole": "scheduler"}
     (statement,) = roles["ScheduleRole"]["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == ACCOUNT, "of this account only"
-    assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
 
 
 # -------------------------------------------------------------------------------------------------- callers
@@ -677,7 +562,7 @@ def test_without_caller_accounts_nobody_outside_the_account_may_call(stack: Stac
     assert stack.of_type("AWS::Lambda::LayerVersionPermission") == {}
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("count", [1, 5])
 def test_each_caller_account_gets_each_door_by_itself_and_both_layers(count: int) -> None:
     accounts = [str(digit) * 12 for digit in range(1, count + 1)]
     stack = Stack({"CallerAccountIds": ",".join(accounts)})
@@ -699,9 +584,3 @@ def test_each_caller_account_gets_each_door_by_itself_and_both_layers(count: int
     # A removed account loses it, and a new version of the layer takes no older one away from anybody.
     assert {stack.resources[name].get("DeletionPolicy", "Delete") for name in layers} == {"Delete"}
     assert {stack.resources[name]["UpdateReplacePolicy"] for name in layers} == {"Retain"}
-
-
-def test_the_patterns_of_callers_reach_the_function_as_one_list() -> None:
-    callers = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:user/b"
-    environment = Stack({"AllowedCallers": callers}).properties("VendFunction")["Environment"]["Variables"]
-    assert environment["ALLOWED_CALLERS"] == callers
