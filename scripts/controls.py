@@ -108,13 +108,11 @@ def install_guard() -> bool:
     if not (npm := shutil.which("npm")):
         return False
     GUARD.mkdir(parents=True, exist_ok=True)
-    fresh = False
-    for file in ("package.json", "package-lock.json"):
-        wanted = (ROOT / "requirements" / "guard" / file).read_bytes()
-        if not (GUARD / file).is_file() or (GUARD / file).read_bytes() != wanted:
-            (GUARD / file).write_bytes(wanted)
-            fresh = True
-    if fresh or not RULES.is_dir():
+    pinned = [ROOT / "requirements" / "guard" / file for file in ("package.json", "package-lock.json")]
+    held = [GUARD / file.name for file in pinned]
+    if not RULES.is_dir() or [f.read_bytes() for f in held] != [f.read_bytes() for f in pinned]:
+        for file in pinned:
+            shutil.copy(file, GUARD)
         options = ["--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel", "error"]
         subprocess.run([npm, "ci", *options], cwd=GUARD, check=True, stdout=subprocess.DEVNULL)
     return True
@@ -146,11 +144,8 @@ def table(results: Mapping[str, Results]) -> str:
 
 
 def _cell(control: str, result: Result | None) -> str:
-    if result is None:
-        return "nothing to look at"
-    if not result.failed:
-        return "passes"
-    return f"no: {ACCEPTED.get(control, 'no reason')}"
+    failed = f"no: {ACCEPTED.get(control, 'no reason')}"
+    return "nothing to look at" if result is None else failed if result.failed else "passes"
 
 
 def _json(command: list[str], environment: dict[str, str] | None = None) -> Any:

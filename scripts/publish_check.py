@@ -55,12 +55,6 @@ FIELDS = {
     "ReadmeUrl": r".+",
     "SemanticVersion": SEMANTIC_VERSION.pattern,
 }
-CAPABILITIES = {
-    "AWS::IAM::Role": "CAPABILITY_IAM",
-    "AWS::IAM::ManagedPolicy": "CAPABILITY_IAM",
-    "AWS::Lambda::Permission": "CAPABILITY_RESOURCE_POLICY",
-    "AWS::Lambda::LayerVersionPermission": "CAPABILITY_RESOURCE_POLICY",
-}
 NOT_ON_THE_LIST = ("AWS::AppConfig::", "AWS::Scheduler::")
 """Missing from https://docs.aws.amazon.com/serverlessrepo/latest/devguide/list-supported-resources.html when it
 was last looked at: AWS Support adds types on request. `sam deploy` does not care."""
@@ -102,14 +96,8 @@ def tag_release(repository: Path, version: str, changelog: str) -> str | None:
     if git("tag", "--list", f"v{version}"):
         return f"release: the tag v{version} is there already"
     (section,) = (text for title, text in sections_of(changelog).items() if title.startswith(f"{version} "))
-    git(
-        "tag",
-        "--annotate",
-        "--cleanup=verbatim",
-        f"v{version}",
-        "--message",
-        f"{version}\n\n{section.strip()}",
-    )
+    message = f"{version}\n\n{section.strip()}"
+    git("tag", "--annotate", "--cleanup=verbatim", f"v{version}", "--message", message)
     return None
 
 
@@ -140,12 +128,8 @@ def version_faults(version: str, changelog: str, *, release: bool) -> Iterator[s
 
 def shipped(artifacts: Path) -> dict[str, list[metadata.Distribution]]:
     """The packages in each artefact, by artefact, in order of their names."""
-    return {
-        name: sorted(
-            metadata.distributions(path=[str(artifacts / folder)]), key=lambda found: found.name.lower()
-        )
-        for name, folder in ARTEFACTS.items()
-    }
+    found = {n: metadata.distributions(path=[str(artifacts / folder)]) for n, folder in ARTEFACTS.items()}
+    return {name: sorted(packages, key=lambda each: each.name.lower()) for name, packages in found.items()}
 
 
 def licence_of(package: metadata.Distribution) -> str:
@@ -163,17 +147,16 @@ def licence_of(package: metadata.Distribution) -> str:
 
 def licences_page(packages: dict[str, list[metadata.Distribution]]) -> str:
     """The text of docs/evidence/licences.md."""
-    lines = [
-        "# What is shipped",
-        "",
-        "Written by `make publish-check ARGS=--write` from what is built. Each package's licence text lies in its",
-        "`.dist-info` folder beside it; the SBOMs (CycloneDX) are written to `.build/sbom/`.",
-    ]
+    head = (
+        "# What is shipped\n\n"
+        "Written by `make publish-check ARGS=--write` from what is built. Each package's licence text lies in its\n"
+        "`.dist-info` folder beside it; the SBOMs (CycloneDX) are written to `.build/sbom/`.\n\n"
+    )
     rows = []
     for layer, found in packages.items():
         rows += [[layer, p.name, p.version, licence_of(p)] for p in found]
         rows += [] if found else [[layer, "nothing but our own code (MIT)", "", ""]]
-    return "\n".join(lines) + "\n\n" + table(("artefact", "package", "version", "licence"), rows)
+    return head + table(("artefact", "package", "version", "licence"), rows)
 
 
 def licence_faults(packages: dict[str, list[metadata.Distribution]]) -> Iterator[str]:
@@ -195,15 +178,10 @@ def write_sboms(packages: dict[str, list[metadata.Distribution]]) -> Iterator[st
     for layer, found in packages.items():
         pins = SBOM / f"{layer}.txt"
         pins.write_text("".join(f"{p.name}=={p.version}\n" for p in found), encoding="utf-8")
-        finished = subprocess.run(
-            [
-                *(Path(sys.executable).with_name("cyclonedx-py"), "requirements", pins, "--of", "JSON"),
-                *("--output-reproducible", "--mc-type", "library", "-o", SBOM / f"{layer}.cdx.json"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        program = Path(sys.executable).with_name("cyclonedx-py")
+        options = ("--of", "JSON", "--output-reproducible", "--mc-type", "library")
+        command = [program, "requirements", pins, *options, "-o", SBOM / f"{layer}.cdx.json"]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             yield f"{layer}: no SBOM: {finished.stderr.strip()}"
 
@@ -218,13 +196,14 @@ def main() -> int:
     arguments = parser.parse_args()
     artifacts = build.build()
     found = application()
+    version = str(found.get("SemanticVersion"))
     packages = shipped(artifacts)
     if arguments.write:
         LICENCES.write_text(licences_page(packages), encoding="utf-8")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     faults = [
         *metadata_faults(found),
-        *version_faults(str(found.get("SemanticVersion")), changelog, release=arguments.release),
+        *version_faults(version, changelog, release=arguments.release),
         *licence_faults(packages),
         *write_sboms(packages),
     ]
@@ -233,15 +212,13 @@ def main() -> int:
             "docs/evidence/licences.md is not what the layers hold: make publish-check ARGS=--write"
         )
     types = {resource["Type"] for resource in source()["Resources"].values()}
-    needed = sorted({CAPABILITIES[name] for name in types & CAPABILITIES.keys()})
-    print(f"{found['Name']} {found['SemanticVersion']}: who deploys it acknowledges {' '.join(needed)}")
     unlisted = sorted(name for name in types if name.startswith(NOT_ON_THE_LIST))
     print(f"not on the repository's list of resource types, ask AWS Support: {' '.join(unlisted)}")
     for layer, held in packages.items():
         size = sum(file.stat().st_size for file in (artifacts / layer).rglob("*") if file.is_file())
         print(f"{layer}: {len(held)} packages, {size / 1e6:.1f} MB, SBOM written")
     if arguments.release and not faults:
-        fault = tag_release(ROOT, str(found["SemanticVersion"]), changelog)
+        fault = tag_release(ROOT, version, changelog)
         faults += [fault] if fault else []
     for fault in faults:
         print(f"FAULT  {fault}")

@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cfnlint
@@ -27,19 +26,16 @@ MISSING_TYPE = "E3006"
 # What an update replaces may be kept although a deleted stack does not leave it behind.
 NOT_ASKED = {"W3011"}
 
+VARIANTS = {"as it comes": {}, "every parameter set": EVERYTHING, "without the URL": {"UrlDoor": "false"}}
+
 type Findings = dict[str, set[str]]
 """By region: what cfn-lint says."""
 
 
-def variants() -> dict[str, dict[str, str]]:
-    """Values of the parameters, by name of the variant."""
-    return {"as it comes": {}, "every parameter set": EVERYTHING, "without the URL": {"UrlDoor": "false"}}
-
-
-def partitions(regions: Iterable[str] = tuple(REGIONS)) -> dict[str, list[str]]:
+def partitions() -> dict[str, list[str]]:
     """The regions of each partition."""
     session, found = Session(), defaultdict(list)
-    for region in regions:
+    for region in REGIONS:
         found[session.get_partition_for_region(region)].append(region)
     return dict(sorted(found.items()))
 
@@ -65,7 +61,7 @@ def lint(template: str, regions: list[str]) -> Findings:
 def faults_and_places_without_url() -> tuple[list[str], set[str]]:
     """What stops a deployment that does without the URL, or with it for another reason; where there is no URL."""
     faults, without = set(), set()
-    for name, parameters in variants().items():
+    for name, parameters in VARIANTS.items():
         # Of most partitions the template is the same.
         regions_of: dict[str, list[str]] = defaultdict(list)
         for partition, regions in partitions().items():
@@ -83,29 +79,19 @@ def faults_and_places_without_url() -> tuple[list[str], set[str]]:
 
 def page(without_url: set[str]) -> str:
     """The text of docs/evidence/regions.md."""
-    lines = [
-        "# Regions",
-        "",
-        "Written by `make template ARGS=--write`: the transformed template against cfn-lint's resource schemas, as it",
-        "comes, with every parameter set and without the URL. In each region listed here it has no other fault than a",
-        f"missing `{URL}`; where that is missing, deploy with `UrlDoor=false`: callers then invoke the function.",
-        "A schema says that a type exists. That the service answers is seen by deploying.",
-    ]
+    head = (
+        "# Regions\n\n"
+        "Written by `make template ARGS=--write`: the transformed template against cfn-lint's resource schemas, as it\n"
+        "comes, with every parameter set and without the URL. In each region listed here it has no other fault than a\n"
+        f"missing `{URL}`; where that is missing, deploy with `UrlDoor=false`: callers then invoke the function.\n"
+        "A schema says that a type exists. That the service answers is seen by deploying.\n\n"
+    )
     rows = []
     for partition, regions in partitions().items():
         parts = (set(regions) - without_url, set(regions) & without_url)
         rows.append([partition, *(", ".join(sorted(part)) for part in parts)])
     heads = ("partition", "regions with both doors", "with direct invoke only (`UrlDoor=false`)")
-    return "\n".join(lines) + f"\n\n{table(heads, rows)}"
-
-
-def _faults(*, write: bool) -> Iterator[str]:
-    faults, without_url = faults_and_places_without_url()
-    yield from faults
-    if write:
-        PAGE.write_text(page(without_url), encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page(without_url):
-        yield "docs/evidence/regions.md is not what cfn-lint says: make template ARGS=--write"
+    return head + table(heads, rows)
 
 
 def main() -> int:
@@ -114,7 +100,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--write", action="store_true", help="write docs/evidence/regions.md anew")
-    faults = list(_faults(write=parser.parse_args().write))
+    write = parser.parse_args().write
+    faults, without_url = faults_and_places_without_url()
+    if write:
+        PAGE.write_text(page(without_url), encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page(without_url):
+        faults.append("docs/evidence/regions.md is not what cfn-lint says: make template ARGS=--write")
     for fault in faults:
         print(f"FAULT  {fault}")
     return 1 if faults else 0

@@ -1,6 +1,5 @@
 """scripts/find-python: the interpreter that everything else is made from."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +31,6 @@ def broken(tmp_path: Path) -> Path:
     return shim.parent
 
 
-def version_of(python: str) -> str:
-    return subprocess.run(
-        [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
 def test_a_named_interpreter_wins(broken: Path, tmp_path: Path) -> None:
     found = find(broken, tmp_path, PYTHON=REAL)
     assert Path(found.stdout.strip()).samefile(REAL)
@@ -48,8 +41,8 @@ def test_a_name_on_the_path_that_does_not_run_is_passed_over(broken: Path, tmp_p
     versions.mkdir(parents=True)
     (versions / "python3.13").symlink_to(REAL)
     found = find(broken, tmp_path)
-    assert version_of(found.stdout.strip()) == "3 13"
-    assert str(broken) not in found.stdout
+    program = [found.stdout.strip(), "-c", "import sys; print(*sys.version_info[:2])"]
+    assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "3 13\n"
 
 
 def test_another_version_is_no_python_for_us(broken: Path, tmp_path: Path) -> None:
@@ -65,9 +58,3 @@ def test_without_any_it_says_what_to_do(broken: Path, tmp_path: Path) -> None:
         pytest.skip(f"this machine has one in a usual place: {found.stdout.strip()}")
     assert "Mend: install Python 3.13" in found.stderr
     assert found.stdout == ""
-
-
-def test_what_is_found_is_the_interpreter_itself_and_no_shim(tmp_path: Path) -> None:
-    found = find(Path(REAL).parent, tmp_path)
-    assert os.access(found.stdout.strip(), os.X_OK)
-    assert "/shims/" not in found.stdout

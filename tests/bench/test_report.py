@@ -1,11 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from bench import report
 from bench.__main__ import ROUNDS, not_for_the_page
-from bench.variants import AWS_ROOTS, trusting
 
 
 def test_the_page_shows_what_was_measured() -> None:
@@ -38,18 +36,3 @@ def test_an_ambition_is_reached_by_the_clock_and_by_the_processor_or_not_at_all(
         line for line in report.tables(results).splitlines() if line.startswith("| refresh with nothing")
     ]
     assert row.endswith("| 10.00 | **no** |")
-
-
-def test_a_layer_without_its_own_authorities_is_not_measured(tmp_path: Path) -> None:
-    (tmp_path / "layer").mkdir()
-    with pytest.raises(FileNotFoundError):
-        trusting(tmp_path / "layer", "authority", tmp_path / "copy")
-
-
-def test_the_stand_ins_authority_joins_those_that_the_layer_ships(tmp_path: Path) -> None:
-    file = tmp_path / "layer" / AWS_ROOTS
-    file.parent.mkdir(parents=True)
-    file.write_text("shipped\n")
-    copy = trusting(tmp_path / "layer", "authority\n", tmp_path / "copy")
-    assert (copy / AWS_ROOTS).read_text() == "shipped\nauthority\n"
-    assert file.read_text() == "shipped\n"

@@ -9,7 +9,7 @@ import bisect
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -200,24 +200,23 @@ class Alarms:
             states[name] = composite.state
 
     def __getitem__(self, name: str) -> MetricAlarm | CompositeAlarm:
-        return self.composites[name] if name in self.composites else self.metric_alarms[name]
+        return self._every()[name]
 
     def in_alarm(self) -> set[str]:
-        return {name for name, alarm in self._every() if alarm.state is AlarmState.ALARM}
+        return {name for name, alarm in self._every().items() if alarm.state is AlarmState.ALARM}
 
     def pages(self) -> list[tuple[datetime, str]]:
         """Every time that a person was called, and by which alarm."""
         return sorted(
             (moment, name)
-            for name, alarm in self._every()
+            for name, alarm in self._every().items()
             if alarm.pages
             for moment, state in alarm.history
             if state is AlarmState.ALARM
         )
 
-    def _every(self) -> Iterator[tuple[str, MetricAlarm | CompositeAlarm]]:
-        yield from self.metric_alarms.items()
-        yield from self.composites.items()
+    def _every(self) -> dict[str, MetricAlarm | CompositeAlarm]:
+        return {**self.metric_alarms, **self.composites}
 
 
 _ALARM = re.compile(r'ALARM\("\$\{(\w+)\}"\)')

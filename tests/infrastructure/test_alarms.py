@@ -57,11 +57,12 @@ class Night:
 
     def tick(self, **event: Any) -> Result:
         """An asynchronous event: tried three times, then put aside."""
-        for _ in range(ATTEMPTS):
-            result = self._invoked(self.world.refresh, "RefreshFunction", event)
-            if result.ok:
+        for _ in range(ATTEMPTS - 1):
+            if (result := self._invoked(self.world.refresh, "RefreshFunction", event)).ok:
                 return result
-        self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
+        result = self._invoked(self.world.refresh, "RefreshFunction", event)
+        if not result.ok:
+            self.count("AWS/SQS", "NumberOfMessagesSent", {"QueueName": "${RefreshFailureQueue.QueueName}"})
         return result
 
     def killed_run(self) -> None:
