@@ -4,7 +4,6 @@
 """
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,11 @@ pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def variants() -> Iterator[Variants]:
+def done() -> dict[str, Work]:
+    names = ("textbook", "boto3", "vend", "vend-http", "refresh")
     with tempfile.TemporaryDirectory() as folder, Aws(Path(folder)) as aws:
-        yield Variants(build.build(), aws)
-
-
-@pytest.fixture(scope="module")
-def done(variants: Variants) -> dict[str, Work]:
-    return {
-        name: work(variants, variants[name]) for name in ("textbook", "boto3", "vend", "vend-http", "refresh")
-    }
+        variants = Variants(build.build(), aws)
+        return {name: work(variants, variants[name]) for name in names}
 
 
 # What it was when the bound was set stands behind it.
@@ -54,9 +48,3 @@ def test_of_the_rivals_instructions_and_code_we_need_at_most_this_part(
 @pytest.mark.parametrize("ours", ["vend", "vend-http"])
 def test_an_ordinary_hand_out_is_one_write(done: dict[str, Work], ours: str) -> None:
     assert done[ours].writes == 1
-
-
-def test_the_hand_out_trusts_what_its_layer_ships(variants: Variants) -> None:
-    for name in ("vend", "vend-http"):
-        environment = variants.environment_of(variants[name])
-        assert not {"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"} & environment.keys()

@@ -9,7 +9,7 @@ import pytest
 
 from scripts import build_artifact
 from scripts import template as cloudformation
-from scripts.template import ACCOUNT, COMPANY, EVERYTHING, EXISTING, KEY, REGION, STACK, STANDBY, TOPIC, Stack
+from scripts.template import ACCOUNT, COMPANY, EVERYTHING, EXISTING, KEY, REGION, STANDBY, TOPIC, Stack
 from token_vending import due, settings
 from token_vending.callers import AllowedCallers
 
@@ -225,6 +225,10 @@ def test_the_resources_have_the_properties_that_matter(parameters: str) -> None:
     assert {path: look(path) for path in SAYS[parameters]} == SAYS[parameters]
 
 
+def environment(stack: Stack, function: str) -> dict[str, str]:
+    return {k: str(v) for k, v in stack.properties(function)["Environment"]["Variables"].items()}
+
+
 def test_both_doors_open_on_the_same_version(stack: Stack) -> None:
     assert stack.outputs["VendFunctionArn"] == "${VendFunctionAliaslive}"
     live, url = (stack.properties(f"VendFunctionAlias{name}") for name in ("live", "url"))
@@ -235,26 +239,13 @@ def test_both_doors_open_on_the_same_version(stack: Stack) -> None:
 # ------------------------------------------------------------------------------------------------ functions
 
 
-@pytest.mark.parametrize(
-    ("name", "variables"),
-    [("RefreshFunction", settings.REFRESH_VARIABLES), ("VendFunction", settings.VEND_VARIABLES)],
-)
-def test_a_function_is_told_exactly_what_it_reads(
-    stack: Stack, name: str, variables: tuple[str, ...]
-) -> None:
-    told = stack.properties(name)["Environment"]["Variables"]
-    assert told.keys() == set(variables)
-    assert told["STACK_NAME"] == STACK
-
-
 @pytest.mark.parametrize("parameters", ["as it comes", "with everything"])
-def test_the_functions_can_read_their_settings(parameters: str) -> None:
-    refresh, vend = (
-        {k: str(v) for k, v in Stack(UNDER[parameters]).properties(name)["Environment"]["Variables"].items()}
-        for name in ("RefreshFunction", "VendFunction")
-    )
-    settings.RefreshSettings.read(refresh)
-    settings.VendSettings.read(vend)
+def test_the_functions_are_told_exactly_what_they_read_and_can_read_it(parameters: str) -> None:
+    told = {name: environment(Stack(UNDER[parameters]), name) for name in FUNCTIONS}
+    assert told["RefreshFunction"].keys() == set(settings.REFRESH_VARIABLES)
+    assert told["VendFunction"].keys() == set(settings.VEND_VARIABLES)
+    assert settings.RefreshSettings.read(told["RefreshFunction"])
+    assert settings.VendSettings.read(told["VendFunction"])
 
 
 def test_every_caller_pattern_that_deploys_also_starts() -> None:
@@ -292,7 +283,7 @@ OTHER_VALUES = {
 # What a parameter needs beside it to have an effect.
 GIVEN_WITH = {
     "VpcSecurityGroupIds": {
-        "VpcSubnetIds": "subnet-0123456789abcdef0",
+        "VpcSubnetIds": COMPANY["VpcSubnetIds"],
         "VpcSecurityGroupIds": "sg-0123456789abcdef9",
     },
     "EncryptLogsAndQueues": {"KmsKeyArn": KEY},
@@ -326,10 +317,10 @@ def test_the_number_of_the_settings_makes_a_new_function_version(stack: Stack, n
 def test_an_issuer_that_is_a_document_is_among_the_settings_and_reaches_the_function() -> None:
     stack = Stack({"Issuer": ISSUER_DOCUMENT})
     assert json.loads(stack.properties("Settings")["Content"])["Issuer"] == ISSUER_DOCUMENT
-    environment = {
-        k: str(v) for k, v in stack.properties("RefreshFunction")["Environment"]["Variables"].items()
-    }
-    assert settings.RefreshSettings.read(environment).issuer.token.names == ("data", "token")
+    assert settings.RefreshSettings.read(environment(stack, "RefreshFunction")).issuer.token.names == (
+        "data",
+        "token",
+    )
 
 
 def test_the_lease_outlives_the_refresh_function_and_ends_before_lambdas_first_retry(stack: Stack) -> None:
