@@ -35,12 +35,16 @@ class Deployed:
     """The template in moto; what moto cannot make is named by a made-up ARN."""
 
     def __init__(self, parameters: dict[str, str]) -> None:
-        template = Decided(parameters).template()
-        self.resources = template["Resources"]
+        decided = Decided(parameters)
+        self.resources = decided.resources
         self.unknown = {n for n, found in self.resources.items() if not known(found["Type"])}
-        made = {n: found for n, found in self.resources.items() if n not in self.unknown}
-        template["Resources"] = self._without_unknown(made)
-        template["Outputs"] = self._without_unknown(template["Outputs"])
+        reference = re.compile(rf"\$\{{({'|'.join(self.unknown)})(\.[\w.]+)?\}}")
+
+        def named(value: dict[str, Any]) -> Any:
+            return json.loads(reference.sub(rf"arn:aws:x:{REGION}:{ACCOUNT}:\1", json.dumps(value)))
+
+        decided.resources = named({n: r for n, r in decided.resources.items() if n not in self.unknown})
+        decided.outputs = named(decided.outputs)
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("app.py", "")
@@ -48,30 +52,13 @@ class Deployed:
         s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_object(Bucket="bucket", Key="key", Body=archive.getvalue())
         cloudformation = self.client("cloudformation")
-        cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(template))
+        cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(decided.template()))
         (self.stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
         found = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
         self.ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
 
     def client(self, service: Any) -> Any:
         return boto3.client(service, REGION, aws_access_key_id="test", aws_secret_access_key="test")
-
-    def _without_unknown(self, value: Any) -> Any:
-        match value:
-            case {"Ref": name} | {"Fn::GetAtt": [name, *_]} if name in self.unknown:
-                return f"arn:aws:x:{REGION}:{ACCOUNT}:{name}"
-            case {"Fn::Sub": [text, names]}:
-                return {"Fn::Sub": [self._without_unknown_in(text), self._without_unknown(names)]}
-            case {"Fn::Sub": text}:
-                return {"Fn::Sub": self._without_unknown_in(text)}
-            case dict():
-                return {key: self._without_unknown(inner) for key, inner in value.items()}
-            case list():
-                return [self._without_unknown(inner) for inner in value]
-        return value
-
-    def _without_unknown_in(self, text: str) -> str:
-        return re.sub(rf"\$\{{({'|'.join(self.unknown)})(\.\w+)?\}}", r"\1", text)
 
 
 @pytest.fixture(scope="module", params=[{}, EVERYTHING], ids=["as it comes", "every parameter set"])
