@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from typing import Any
 
 import cfnlint
 from botocore.session import Session
@@ -40,11 +39,6 @@ def partitions() -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def decided(parameters: dict[str, str], partition: str = "aws") -> dict[str, Any]:
-    """The transformed template."""
-    return Decided(parameters, pseudo={"AWS::Partition": partition}).template()
-
-
 def lint(template: str, regions: list[str]) -> Findings:
     """What cfn-lint has to say of a template without conditions."""
     found: Findings = defaultdict(set)
@@ -65,7 +59,8 @@ def faults_and_places_without_url() -> tuple[list[str], set[str]]:
         # Of most partitions the template is the same.
         regions_of: dict[str, list[str]] = defaultdict(list)
         for partition, regions in partitions().items():
-            regions_of[json.dumps(decided(parameters, partition))] += regions
+            template = Decided(parameters, pseudo={"AWS::Partition": partition}).template()
+            regions_of[json.dumps(template)] += regions
         for template, regions in regions_of.items():
             has_url = f'"{URL}"' in template
             for region, findings in lint(template, regions).items():

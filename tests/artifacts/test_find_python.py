@@ -12,13 +12,9 @@ REAL = getattr(sys, "_base_executable", sys.executable)
 
 
 def find(path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(ROOT / "scripts" / "find-python")],
-        env={"PATH": f"{path}:/usr/bin:/bin", "HOME": str(home), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"PATH": f"{path}:/usr/bin:/bin", "HOME": str(home), **variables}
+    program = ROOT / "scripts" / "find-python"
+    return subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

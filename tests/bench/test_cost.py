@@ -84,10 +84,7 @@ def test_the_limit_is_where_one_caller_more_does_not_fit() -> None:
     assert cost.callers_until_a_limit(Scenario(calls_per_hour=1e9, client_cache_seconds=0)) == 0
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["--callers=-1", "--calls-per-hour=-1", "--client-cache=nan", "--vend-cache=inf", "--provisioned=-1"],
-)
+@pytest.mark.parametrize("argument", ["--callers=-1", "--client-cache=nan", "--vend-cache=inf"])
 def test_what_cannot_be_is_refused(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["cost.py", argument])
     with pytest.raises(SystemExit, match="2"):

@@ -73,7 +73,6 @@ def test_what_moto_knows_is_made(deployed: Deployed) -> None:
 
 
 def test_boundary_and_vpc_arrive_where_the_parameters_name_them(deployed: Deployed) -> None:
-    """`Stack` reads the same template; here something else has resolved it."""
     company = "EncryptionKey" not in deployed.ids
     for name in ("RefreshRole", "VendRole", "ScheduleRole"):
         role = deployed.client("iam").get_role(RoleName=deployed.ids[name])["Role"]

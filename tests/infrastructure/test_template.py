@@ -368,27 +368,13 @@ def test_only_the_account_administers_the_key_and_nobody_grants_it_on(stack: Sta
     assert (no_grants["Effect"], no_grants["Action"]) == ("Deny", "kms:CreateGrant")
 
 
-TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
-
-
-@pytest.mark.parametrize(
-    ("policy", "resource"),
-    [
-        ("RefreshFailureQueuePolicy", "${RefreshFailureQueue.Arn}"),
-        ("ScheduleFailureQueuePolicy", "${ScheduleFailureQueue.Arn}"),
-        ("AlarmTopicPolicy", "${AlarmTopic}"),
-    ],
-)
-def test_queues_and_topic_refuse_plain_http_and_the_topic_takes_our_alarms(
-    stack: Stack, policy: str, resource: str
-) -> None:
-    statement = stack.statements(policy)["TlsOnly"]
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-    assert (statement["Resource"], statement["Condition"]) == (resource, TLS_ONLY)
-    if policy == "AlarmTopicPolicy":  # It replaces the one that lets the owner's services in.
-        alarms = stack.statements(policy)["Alarms"]
-        assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-        assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+def test_the_topic_refuses_plain_http_and_takes_our_alarms(stack: Stack) -> None:
+    """The policy replaces the one that lets the owner's services in. tests/e2e shows the same of the queues."""
+    refused, alarms = (stack.statements("AlarmTopicPolicy")[sid] for sid in ("TlsOnly", "Alarms"))
+    assert (refused["Effect"], refused["Principal"], refused["Resource"]) == ("Deny", "*", "${AlarmTopic}")
+    assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 
 # -------------------------------------------------------------------------------- regions, partitions, names
