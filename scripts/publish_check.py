@@ -180,7 +180,14 @@ def write_sboms(packages: dict[str, list[metadata.Distribution]]) -> Iterator[st
         pins.write_text("".join(f"{p.name}=={p.version}\n" for p in found), encoding="utf-8")
         program = Path(sys.executable).with_name("cyclonedx-py")
         options = ("--of", "JSON", "--output-reproducible", "--mc-type", "library")
-        command = [program, "requirements", pins, *options, "-o", SBOM / f"{layer}.cdx.json"]
+        command: list[str | Path] = [
+            program,
+            "requirements",
+            pins,
+            *options,
+            "-o",
+            SBOM / f"{layer}.cdx.json",
+        ]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             yield f"{layer}: no SBOM: {finished.stderr.strip()}"

@@ -24,7 +24,6 @@ URL = "AWS::Lambda::Url"
 MISSING_TYPE = "E3006"
 # What an update replaces may be kept although a deleted stack does not leave it behind.
 NOT_ASKED = {"W3011"}
-
 VARIANTS = {"as it comes": {}, "every parameter set": EVERYTHING, "without the URL": {"UrlDoor": "false"}}
 
 type Findings = dict[str, set[str]]
@@ -59,8 +58,8 @@ def faults_and_places_without_url() -> tuple[list[str], set[str]]:
         # Of most partitions the template is the same.
         regions_of: dict[str, list[str]] = defaultdict(list)
         for partition, regions in partitions().items():
-            template = Decided(parameters, pseudo={"AWS::Partition": partition}).template()
-            regions_of[json.dumps(template)] += regions
+            decided = Decided(parameters, pseudo={"AWS::Partition": partition})
+            regions_of[json.dumps(decided.template())] += regions
         for template, regions in regions_of.items():
             has_url = f'"{URL}"' in template
             for region, findings in lint(template, regions).items():
