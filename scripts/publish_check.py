@@ -179,15 +179,8 @@ def write_sboms(packages: dict[str, list[metadata.Distribution]]) -> Iterator[st
         pins = SBOM / f"{layer}.txt"
         pins.write_text("".join(f"{p.name}=={p.version}\n" for p in found), encoding="utf-8")
         program = Path(sys.executable).with_name("cyclonedx-py")
-        options = ("--of", "JSON", "--output-reproducible", "--mc-type", "library")
-        command: list[str | Path] = [
-            program,
-            "requirements",
-            pins,
-            *options,
-            "-o",
-            SBOM / f"{layer}.cdx.json",
-        ]
+        options = ["--of", "JSON", "--output-reproducible", "--mc-type", "library", "-o"]
+        command = [str(program), "requirements", str(pins), *options, str(SBOM / f"{layer}.cdx.json")]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             yield f"{layer}: no SBOM: {finished.stderr.strip()}"
