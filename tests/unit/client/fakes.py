@@ -32,7 +32,8 @@ class Clock(Time):
         self.waited_in_vain: list[float] = []
         self.would_wait: list[float] = []
         self.hangs = False
-        self.while_sleeping: Callable[[], None] | None = None
+        self.while_sleeping: Callable[[], object] | None = None
+        self.while_waiting: Callable[[], object] = bool
 
     def __call__(self) -> float:
         return self.now
@@ -63,6 +64,7 @@ class Clock(Time):
     @override
     def wait(self, future: Future[Any], seconds: float) -> None:
         self.would_wait.append(seconds)
+        self.while_waiting()
         if not self._hung(seconds):
             super().wait(future, WAIT_SECONDS)
 
