@@ -13,6 +13,7 @@ import typing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, override
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -153,7 +154,7 @@ def test_a_child_makes_a_source_of_its_own() -> None:
     assert len(client.made) == 1
 
 
-def test_a_client_is_pickled_as_its_configuration() -> None:
+def test_a_client_is_pickled_as_its_configuration_and_not_at_all_with_objects_of_the_callers() -> None:
     client = TokenClient("a-function", wait_seconds=7, min_seconds=60)
     client._cache.holding._held = Held(TOKEN, 0, 0, 0, 0)
 
@@ -164,9 +165,6 @@ def test_a_client_is_pickled_as_its_configuration() -> None:
     assert repr(again) == "TokenClient('a-function')"
     assert again._configuration == client._configuration
     assert [type(auth).__name__ for auth in auths] == ["RequestsAuth", "HttpxAuth"]
-
-
-def test_a_client_with_objects_of_the_callers_says_that_it_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="source and http_pool of your own is not pickled"):
         pickle.dumps(TokenClient(source=FakeTokenSource(), http_pool=urllib3.PoolManager()))
 
@@ -198,12 +196,7 @@ def test_the_types_of_what_is_public_can_be_asked_for(name: str) -> None:
 def test_clients_of_one_process_share_one_botocore_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     _aws.shared.start_over()
-    made: list[Session] = []
-
-    def make() -> Session:
-        made.append(Session())
-        return made[-1]
-
+    make = Mock(side_effect=Session)
     monkeypatch.setattr("botocore.session.get_session", make)
 
     for number in range(5):
@@ -211,7 +204,7 @@ def test_clients_of_one_process_share_one_botocore_session(monkeypatch: pytest.M
         TokenClient(url=f"https://{number}.example")._make_source()
 
     _aws.shared.start_over()
-    assert len(made) == 1
+    make.assert_called_once()
 
 
 PYTHONS = sorted((Path.home() / ".pyenv" / "versions").glob("3.1[1-4].*/bin/python"))

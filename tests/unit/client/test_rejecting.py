@@ -42,6 +42,7 @@ def test_a_report_that_failed_is_made_again_with_the_next_request(
     client.get()
     source.fails(VendingUnavailable("reset"))
     client.reject("first")  # does not raise: it may get through later
+    client.reject("first")  # and is not asked again at once
     source.gives("second")
     clock.now += 10
 

@@ -13,6 +13,13 @@ from token_client import TokenClient, TokenUnavailable
 from token_client._flights import replaced_source
 from token_client.testing import FakeTokenSource, timed_client
 
+pytest_plugins = ["token_client.pytest_plugin"]
+made_at_import = TokenClient("nobody-calls-this")
+
+
+def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource) -> None:
+    assert made_at_import.auth_header() == {"Authorization": f"Bearer {personr_tokens.access_token}"}
+
 
 def test_a_clock_of_the_callers_ages_the_token() -> None:
     now = [1_800_000_000.0]
