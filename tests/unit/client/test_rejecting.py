@@ -14,7 +14,7 @@ from .fakes import let_requests_end
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from token_client import TokenClient
+    from token_client import Token, TokenClient
 
     from .fakes import Clock, ScriptedSource
 
@@ -123,7 +123,8 @@ def refuse(client: TokenClient) -> Callable[..., list[str]]:
 
     def send(*, repeatable: bool = True) -> list[str]:
         attempt = Attempt(client._cache, "https://api.example/x", wait_seconds=20, repeatable=repeatable)
-        sent, token = [], client._time.run(attempt.first())
+        sent = []
+        token: Token | None = client._time.run(attempt.first())
         while token is not None:
             sent.append(token.version)
             client._time.sleep(60)  # the API takes its time
