@@ -14,7 +14,8 @@ made_at_import = TokenClient()
 
 @pytest.mark.parametrize("test", ["first", "next, for which nothing is left of the first"])
 def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource, test: str) -> None:
-    assert made_at_import.get().access_token() == personr_tokens.access_token, test
+    header = made_at_import.auth_header()["Authorization"]
+    assert header == f"Bearer {personr_tokens.access_token}", test
     assert made_at_import.get().version == TokenClient().get().version == "version-1"
     assert len(personr_tokens.requests) == 2
     personr_tokens.replace()
