@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, override
 
 from token_client import TokenClient
+from token_client._flights import THREAD_NAME
 from token_client._process import Time
 from token_client._token import Token
 from token_client._wire import Answer, TokenRequest
@@ -31,7 +32,8 @@ class Clock(Time):
         self.waited_in_vain: list[float] = []
         self.would_wait: list[float] = []
         self.hangs = False
-        self.while_sleeping: Callable[[], None] | None = None
+        self.while_sleeping: Callable[[], object] | None = None
+        self.while_waiting: Callable[[], object] = bool
 
     def __call__(self) -> float:
         return self.now
@@ -62,6 +64,7 @@ class Clock(Time):
     @override
     def wait(self, future: Future[Any], seconds: float) -> None:
         self.would_wait.append(seconds)
+        self.while_waiting()
         if not self._hung(seconds):
             super().wait(future, WAIT_SECONDS)
 
@@ -82,6 +85,12 @@ def timed(clock: Time, source: Any, **options: Any) -> TokenClient:
     return client
 
 
+def let_requests_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(WAIT_SECONDS)
+
+
 class ScriptedSource:
     """Answers with what was put in, in order; asked for more, the test fails."""
 
@@ -96,8 +105,8 @@ class ScriptedSource:
     def gives(self, version: str, *, expires_in: float = 86_400, cache_seconds: float = 300) -> None:
         self._script.append((version, expires_in, cache_seconds))
 
-    def fails(self, error: BaseException) -> None:
-        self._script.append(error)
+    def fails(self, *errors: BaseException) -> None:
+        self._script.extend(errors)
 
     def fetch(self, request: TokenRequest) -> Answer:
         self.requests.append(request)

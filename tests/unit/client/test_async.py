@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from .fakes import WAIT_SECONDS, ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from .fakes import Clock
 
 TASKS = 500
 
@@ -42,28 +39,31 @@ async def until(condition: Callable[[], bool]) -> None:
             await anyio.sleep(0.001)
 
 
-def test_500_tasks_make_one_request_in_one_thread_and_borrow_none_of_the_loops(
+def test_a_thread_and_500_tasks_make_one_request_in_one_thread_and_borrow_none_of_the_loops(
     run: Any, held_up: ScriptedSource
 ) -> None:
     client = TokenClient(source=held_up)
     before = set(threading.enumerate())
     versions: list[str] = []
+    caller = threading.Thread(target=lambda: versions.append(client.get().version), name="caller")
 
     async def get() -> None:
         versions.append((await client.aget()).version)
 
     async def work() -> None:
         async with anyio.create_task_group() as tasks:
+            caller.start()
             for _ in range(TASKS):
                 tasks.start_soon(get)
             await until(held_up.asked.is_set)
-            started = [thread.name for thread in set(threading.enumerate()) - before]
-            assert started == [THREAD_NAME]
+            started = {thread.name for thread in set(threading.enumerate()) - before}
+            assert started == {"caller", THREAD_NAME}
             held_up.may_answer.set()
 
     run(work)
+    caller.join(WAIT_SECONDS)
 
-    assert versions == ["first"] * TASKS
+    assert versions == ["first"] * (TASKS + 1)
     assert len(held_up.requests) == 1
 
 
@@ -107,54 +107,18 @@ def test_a_loop_that_ended_meanwhile_is_left_alone(run: Any, held_up: ScriptedSo
     assert [record for record in caplog.records if record.name.startswith("concurrent")] == []
 
 
-def test_threads_and_tasks_share_one_request(held_up: ScriptedSource) -> None:
-    client = TokenClient(source=held_up)
-
-    async def work() -> None:
-        thread = asyncio.create_task(asyncio.to_thread(client.get))
-        task = asyncio.create_task(client.aget())
-        await until(held_up.asked.is_set)
-        held_up.may_answer.set()
-        assert await thread == await task
-
-    asyncio.run(work())
-
-    assert len(held_up.requests) == 1
-
-
-def test_a_rejection_is_reported_and_the_next_header_is_its_successors(run: Any) -> None:
-    source = FakeTokenSource()
-    client = TokenClient(source=source)
-
-    async def work() -> dict[str, str]:
-        token = await client.aget()
-        source.kill()
-        await client.areject(token.version)
-        return await client.aauth_header()
-
-    assert run(work) == {"Authorization": "Bearer token-2"}
-
-
-def test_a_report_that_will_never_get_through_raises(run: Any) -> None:
-    source = FakeTokenSource()
-    client = TokenClient(source=source)
-    client.get()
-    source.fail_with(CallerNotAllowed("no"))
-
-    async def work() -> None:
-        with pytest.raises(CallerNotAllowed):
-            await client.areject("version-1")
-
-    run(work)
-
-
-def test_waiting_for_a_token_that_is_being_made_sleeps_in_the_loop(run: Any, clock: Clock) -> None:
+def test_waiting_reporting_and_an_error_for_good_are_as_in_threads(run: Any) -> None:
     source = FakeTokenSource()
     source.fail_with(VendingUnavailable("throttled", retry_after=0.001))
     client = TokenClient(source=source)
 
-    async def work() -> str:
-        return (await client.aget()).version
+    async def work() -> None:
+        await client.areject((await client.aget()).version)
+        assert await client.aauth_header() == {"Authorization": "Bearer token-2"}
+        source.fail_with(CallerNotAllowed("no"))
+        with pytest.raises(CallerNotAllowed):
+            await client.areject("version-2")
 
-    assert run(work) == "version-1"
-    assert len(source.requests) == 2
+    run(work)
+
+    assert len(source.requests) == 4

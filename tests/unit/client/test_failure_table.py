@@ -10,7 +10,6 @@ import itertools
 import logging
 import os
 import re
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +29,8 @@ from token_client import (
     UnexpectedAnswer,
     VendingUnavailable,
 )
-from token_client._flights import THREAD_NAME
 
-from .fakes import WAIT_SECONDS, Clock, ScriptedSource, timed
+from .fakes import Clock, ScriptedSource, let_requests_end, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +75,7 @@ class Row:
 
 
 def expected(state: str, outcome: str) -> Row:  # noqa: PLR0911 - a row each
-    """The table, by rule. `test_rows_that_matter_most` below spells rows out by hand."""
+    """The table, by rule. docs/callers.md spells rows out."""
     if state == "fresh":
         return Row(returns=OLD, requests=0)
     fails, hangs = outcome in FAILURES, outcome == "hanging"
@@ -115,7 +113,13 @@ def client_in(state: str, source: ScriptedSource, clock: Clock) -> TokenClient:
     return client
 
 
-def observe(runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture) -> Row:
+def observe(
+    runtime: str,
+    state: str,
+    outcome: str,
+    caplog: pytest.LogCaptureFixture,
+    wait_seconds: float | None = None,
+) -> Row:
     """Bring the client into the state, let the request have that outcome, and see what a caller gets."""
     clock = Clock()
     source = ScriptedSource(clock)
@@ -131,7 +135,7 @@ def observe(runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.WARNING, logger="token_client")
     returns, raises = None, None
     try:
-        token = RUNTIMES[runtime](client, None)
+        token = RUNTIMES[runtime](client, wait_seconds)
     except TokenClientError as error:
         raises = type(error)
     else:
@@ -145,38 +149,11 @@ def observe(runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFix
     return Row(returns, raises, after_seconds, len(source.requests) - asked, bool(caplog.records))
 
 
-def let_requests_end() -> None:
-    for thread in threading.enumerate():
-        if thread.name == THREAD_NAME:
-            thread.join(WAIT_SECONDS)
-
-
 @pytest.mark.parametrize(("runtime", "state", "outcome"), list(itertools.product(RUNTIMES, STATES, OUTCOMES)))
 def test_each_state_and_outcome_gives_a_caller_what_the_failure_table_says(
     runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert observe(runtime, state, outcome, caplog) == expected(state, outcome)
-
-
-@pytest.mark.parametrize(
-    ("state", "outcome", "row"),
-    [
-        ("aging", "denied", Row(returns=OLD, warns=True)),
-        ("aging", "hanging", Row(returns=OLD)),
-        ("stale", "throttled", Row(returns=OLD, warns=True)),
-        ("stale", "hanging", Row(returns=OLD, after_seconds=2)),
-        ("expired", "throttled", Row(returns=NEW, after_seconds=0.5, requests=2)),
-        ("expired", "denied", Row(raises=CallerNotAllowed)),
-        ("expired", "unavailable for long", Row(raises=TokenUnavailable)),
-        ("rejected", "unavailable soon", Row(returns=NEW, after_seconds=5.25, requests=2)),
-        ("rejected", "same token", Row(returns=OLD)),
-        ("rejected and expired", "vending fails", Row(returns=NEW, after_seconds=0.5, requests=2)),
-        ("absent", "gibberish", Row(raises=UnexpectedAnswer)),
-        ("absent", "hanging", Row(raises=VendingUnavailable, after_seconds=20)),
-    ],
-)
-def test_the_failure_table_has_the_rows_that_matter_most(state: str, outcome: str, row: Row) -> None:
-    assert expected(state, outcome) == row
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -185,23 +162,14 @@ def test_the_failure_table_has_the_rows_that_matter_most(state: str, outcome: st
 )
 @pytest.mark.parametrize("state", ["expired", "rejected", "rejected and expired"])
 def test_without_time_to_wait_the_error_comes_and_never_the_dead_token(
-    runtime: str, state: str, outcome: str, source: ScriptedSource, clock: Clock
+    runtime: str, state: str, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = client_in(state, source, clock)
-    began = clock.now
-    if outcome == "hanging":
-        clock.hangs = True
-        source.may_answer.clear()
-        source.gives(NEW)
-    else:
-        source.fails(FAILURES[outcome])
+    hangs = Row(raises=VendingUnavailable, after_seconds=STALE_WAIT_SECONDS)
+    fails = Row(raises=type(FAILURES.get(outcome, VendingUnavailable(""))))
 
-    with pytest.raises(type(FAILURES.get(outcome, VendingUnavailable("")))):
-        RUNTIMES[runtime](client, 0)
-
-    assert clock.slept == []
-    assert clock.now - began == (STALE_WAIT_SECONDS if outcome == "hanging" else 0)
-    source.may_answer.set()
+    assert observe(runtime, state, outcome, caplog, wait_seconds=0) == (
+        hangs if outcome == "hanging" else fails
+    )
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "callers.md"

@@ -13,6 +13,7 @@ import typing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, override
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -22,15 +23,14 @@ from botocore.session import Session
 import token_client
 from token_client import ConfigurationError, Token, TokenClient, _aws
 from token_client._freshness import Held
-from token_client._process import USER_AGENT, VERSION
 from token_client.testing import FakeTokenSource
 
-from .fakes import WAIT_SECONDS, ScriptedSource, timed
+from .fakes import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .fakes import Clock
+    from .fakes import ScriptedSource
 
 TOKEN = Token("plaintext", version="v", expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 PACKAGE = Path(token_client.__file__).parent
@@ -50,46 +50,27 @@ def loaded_after(code: str) -> set[str]:
     return set(shown.stdout.split())
 
 
-def test_importing_it_and_making_one_imports_no_library() -> None:
-    loaded = loaded_after("import token_client\ntoken_client.TokenClient('f')")
+@pytest.mark.parametrize(("use", "needed"), [("", set()), (".http", {"urllib3"})])
+def test_importing_it_and_making_one_imports_no_library_and_its_pool_urllib3_alone(
+    use: str, needed: set[str]
+) -> None:
+    loaded = loaded_after(f"import token_client\ntoken_client.TokenClient('f'){use}")
 
     assert "token_client" in loaded
-    assert not loaded & {"boto3", "botocore", "urllib3", "requests", "httpx", "pytest", "token_vending"}
+    assert loaded & {"boto3", "botocore", "urllib3", "requests", "httpx", "pytest", "token_vending"} == needed
 
 
-def test_the_pool_needs_urllib3_and_no_more() -> None:
-    assert not loaded_after("import token_client\ntoken_client.TokenClient('f').http") & {
-        "boto3",
-        "botocore",
-        "requests",
-        "httpx",
-    }
+NAMES = ("TOKEN_FUNCTION", "PERSONR_TOKEN_FUNCTION", "TOKEN_URL", "PERSONR_TOKEN_URL")
 
 
-def test_no_module_of_it_imports_the_vending_package() -> None:
-    for module in PACKAGE.glob("*.py"):
-        assert "token_vending" not in module.read_text()
-
-
-def test_the_environment_says_where_tokens_come_from_and_a_function_goes_before_a_url(
+def test_tokens_come_from_an_argument_or_the_environment_and_there_a_function_goes_before_a_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = ("TOKEN_FUNCTION", "PERSONR_TOKEN_FUNCTION", "TOKEN_URL", "PERSONR_TOKEN_URL")
-    for name in names:
+    for name in NAMES:
         monkeypatch.setenv(name, f"https://{name}")
-    for name in names:
-        assert repr(TokenClient()) == f"TokenClient('https://{name}')"
-        monkeypatch.delenv(name)
-
-
-def test_an_argument_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PERSONR_TOKEN_FUNCTION", "a-function")
-
     assert repr(TokenClient(url="https://another-url")) == "TokenClient('https://another-url')"
-
-
-def test_nowhere_to_get_tokens_from_is_said_when_one_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOKEN_FUNCTION", "PERSONR_TOKEN_FUNCTION", "TOKEN_URL", "PERSONR_TOKEN_URL"):
+    for name in NAMES:
+        assert repr(TokenClient()) == f"TokenClient('https://{name}')"
         monkeypatch.setenv(name, "")
     client = TokenClient()
     assert repr(client) == "TokenClient(None)"
@@ -98,94 +79,82 @@ def test_nowhere_to_get_tokens_from_is_said_when_one_is_wanted(monkeypatch: pyte
         client.get()
 
 
-@pytest.mark.parametrize("make", [lambda: TokenClient(""), lambda: TokenClient(url="")])
-def test_an_empty_argument_is_said_at_once(
-    make: Callable[[], TokenClient], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("function", "url", "words"), [("", None, "empty"), (None, "", "empty"), ("f", "https://u", "only one")]
+)
+def test_a_wrong_argument_is_said_at_once(
+    function: str | None, url: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERSONR_TOKEN_FUNCTION", "a-function")
 
-    with pytest.raises(ConfigurationError, match="empty"):
-        make()
+    with pytest.raises(ConfigurationError, match=words):
+        TokenClient(function, url=url)
 
 
-def test_two_places_are_one_too_many() -> None:
-    with pytest.raises(ConfigurationError, match="only one"):
-        TokenClient("f", url="https://u")
+class Closing(FakeTokenSource):
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_forked_in_the_middle_of_a_request_asks_for_itself(clock: Clock) -> None:
-    source = ScriptedSource(clock)
+class Own(TokenClient):
+    """It makes sources whose tokens are stale at once."""
+
+    def __init__(self) -> None:
+        super().__init__("a-function", stale_wait_seconds=WAIT_SECONDS)
+        self.made: list[Closing] = []
+
+    @override
+    def _make_source(self) -> Closing:
+        self.made.append(Closing(cache_seconds=0))
+        return self.made[-1]
+
+
+def holds_in_a_child(condition: Callable[[], bool]) -> bool:
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run here
+        try:
+            os._exit(42 if condition() else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+
+def test_a_child_forked_in_the_middle_of_a_request_asks_for_itself(
+    source: ScriptedSource, client: TokenClient
+) -> None:
     source.gives("parents")
     source.gives("childs")
-    client = timed(clock, source)
     source.may_answer.clear()
     waiting = threading.Thread(target=client.get)
     waiting.start()
     assert source.asked.wait(WAIT_SECONDS)
 
-    child = os.fork()
-    if child == 0:  # nothing of pytest may run here
+    def asks() -> bool:
         source.may_answer = threading.Event()
         source.may_answer.set()
-        os._exit(42 if client.get(wait_seconds=0).version == "childs" else 1)
+        return client.get(wait_seconds=0).version == "childs"
 
+    assert holds_in_a_child(asks)
     source.may_answer.set()
     waiting.join(WAIT_SECONDS)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
     assert client.get().version == "parents"
+    assert holds_in_a_child(lambda: client.get().version == "parents"), "what is held is kept"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_keeps_the_token_its_parent_held(clock: Clock) -> None:
-    source = ScriptedSource(clock)
-    source.gives("first")
-    client = timed(clock, source)
-    client.get()
-
-    child = os.fork()
-    if child == 0:
-        os._exit(42 if client.get().version == "first" and len(source.requests) == 1 else 1)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-
-
-def test_after_a_freeze_beyond_the_time_a_token_may_be_kept_it_asks_before_serving(clock: Clock) -> None:
-    source = FakeTokenSource(clock=clock, cache_seconds=300)
-    client = timed(clock, source)
-    client.get()
-    source.replace()  # the schedule minted while this environment was frozen
-    clock.now += 7200
-
-    assert client.get().version == source.version
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_makes_a_source_of_its_own(clock: Clock) -> None:
-    made = []
-
-    class Own(TokenClient):
-        _time = clock
-
-        @override
-        def _make_source(self) -> FakeTokenSource:
-            made.append(FakeTokenSource(clock=clock, cache_seconds=0))
-            return made[-1]
-
-    client = Own("a-function", stale_wait_seconds=WAIT_SECONDS)
+def test_a_child_makes_a_source_of_its_own() -> None:
+    client = Own()
     client.get(wait_seconds=0)
 
-    child = os.fork()
-    if child == 0:
-        client.get(wait_seconds=0)
-        os._exit(42 if len(made) == 2 else 1)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    assert holds_in_a_child(lambda: bool(client.get(wait_seconds=0)) and len(client.made) == 2)
     client.get(wait_seconds=0)
-    assert len(made) == 1
+    assert len(client.made) == 1
 
 
-def test_a_client_is_pickled_as_its_configuration() -> None:
+def test_a_client_is_pickled_as_its_configuration_and_not_at_all_with_objects_of_the_callers() -> None:
     client = TokenClient("a-function", wait_seconds=7, min_seconds=60)
     client._cache.holding._held = Held(TOKEN, 0, 0, 0, 0)
 
@@ -196,45 +165,21 @@ def test_a_client_is_pickled_as_its_configuration() -> None:
     assert repr(again) == "TokenClient('a-function')"
     assert again._configuration == client._configuration
     assert [type(auth).__name__ for auth in auths] == ["RequestsAuth", "HttpxAuth"]
-
-
-def test_a_client_with_objects_of_the_callers_says_that_it_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="source and http_pool of your own is not pickled"):
         pickle.dumps(TokenClient(source=FakeTokenSource(), http_pool=urllib3.PoolManager()))
 
 
-class Closing(FakeTokenSource):
-    closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_closing_a_client_closes_what_is_its_own_and_a_later_request_opens_it_anew(clock: Clock) -> None:
-    made: list[Closing] = []
-
-    class Own(TokenClient):
-        _time = clock
-
-        @override
-        def _make_source(self) -> Closing:
-            made.append(Closing(clock=clock, cache_seconds=0))
-            return made[-1]
-
-    with Own("a-function") as client:
+def test_closing_a_client_closes_what_is_its_own_and_a_later_request_opens_it_anew() -> None:
+    with Own() as client:
         client.get()
-    assert [source.closed for source in made] == [1]
+    assert [source.closed for source in client.made] == [1]
     client.close()  # nothing is open: nothing happens
     client.get()
+    assert [source.closed for source in client.made] == [1, 0]
 
-    assert [source.closed for source in made] == [1, 0]
-
-
-def test_closing_a_client_leaves_the_source_that_was_given_alone() -> None:
     given = Closing()
-    with TokenClient(source=given) as client:
-        client.get()
-
+    with TokenClient(source=given) as client_of_another:
+        client_of_another.get()
     assert given.closed == 0
 
 
@@ -251,12 +196,7 @@ def test_the_types_of_what_is_public_can_be_asked_for(name: str) -> None:
 def test_clients_of_one_process_share_one_botocore_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     _aws.shared.start_over()
-    made: list[Session] = []
-
-    def make() -> Session:
-        made.append(Session())
-        return made[-1]
-
+    make = Mock(side_effect=Session)
     monkeypatch.setattr("botocore.session.get_session", make)
 
     for number in range(5):
@@ -264,7 +204,7 @@ def test_clients_of_one_process_share_one_botocore_session(monkeypatch: pytest.M
         TokenClient(url=f"https://{number}.example")._make_source()
 
     _aws.shared.start_over()
-    assert len(made) == 1
+    make.assert_called_once()
 
 
 PYTHONS = sorted((Path.home() / ".pyenv" / "versions").glob("3.1[1-4].*/bin/python"))
@@ -299,11 +239,6 @@ def test_the_package_works_under_each_python_that_is_here(version: str) -> None:
     )
 
     assert finished.stdout == f"{version}\n", finished.stderr
-
-
-def test_the_version_is_said_once_to_users_and_once_to_servers() -> None:
-    assert token_client.__version__ == VERSION
-    assert f"/{VERSION} " in USER_AGENT
 
 
 def test_the_layer_declares_the_pythons_that_the_package_does() -> None:

@@ -1,58 +1,38 @@
+"""The 401 rule, without any HTTP: what is reported, when, and what is served afterwards."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
 
-from token_client import CallerNotAllowed, TokenClient, TokenUnavailable, VendingUnavailable
+from token_client import CallerNotAllowed, RequestNotRepeatable, TokenUnavailable, VendingUnavailable
+from token_client._attempt import Attempt
 
-from .fakes import ScriptedSource, timed
+from .fakes import let_requests_end
 
 if TYPE_CHECKING:
-    from .fakes import Clock
+    from collections.abc import Callable
 
+    from token_client import Token, TokenClient
 
-@pytest.fixture
-def client(source: ScriptedSource, clock: Clock) -> TokenClient:
-    return timed(clock, source)
+    from .fakes import Clock, ScriptedSource
 
 
 def reported(source: ScriptedSource) -> list[str | None]:
     return [request.rejected_version for request in source.requests]
 
 
-def test_a_rejection_is_reported_at_once(source: ScriptedSource, client: TokenClient) -> None:
-    source.gives("first")
-    client.get()
+def test_only_the_version_that_is_held_is_reported_or_any_by_a_client_that_holds_none(
+    source: ScriptedSource, client: TokenClient
+) -> None:
     source.gives("second")
 
     client.reject("first")
-
-    assert reported(source) == [None, "first"]
-    assert client.get().version == "second"
-    assert len(source.requests) == 2
-
-
-def test_a_version_that_was_replaced_already_is_not_reported(
-    source: ScriptedSource, client: TokenClient
-) -> None:
-    source.gives("first")
-    client.get()
-
     client.reject("one from long ago")
 
-    assert reported(source) == [None]
-    assert client.get().version == "first"
-
-
-def test_a_version_known_from_elsewhere_is_reported_by_a_client_that_holds_none(
-    source: ScriptedSource, client: TokenClient
-) -> None:
-    source.gives("second")
-
-    client.reject("first")
-
     assert reported(source) == ["first"]
+    assert client.get().version == "second"
 
 
 def test_a_report_that_failed_is_made_again_with_the_next_request(
@@ -62,6 +42,7 @@ def test_a_report_that_failed_is_made_again_with_the_next_request(
     client.get()
     source.fails(VendingUnavailable("reset"))
     client.reject("first")  # does not raise: it may get through later
+    client.reject("first")  # and is not asked again at once
     source.gives("second")
     clock.now += 10
 
@@ -69,41 +50,38 @@ def test_a_report_that_failed_is_made_again_with_the_next_request(
     assert reported(source) == [None, "first", "first"]
 
 
-def test_a_report_that_will_never_get_through_raises(source: ScriptedSource, client: TokenClient) -> None:
+def test_a_report_to_a_vending_side_that_hangs_is_waited_for_shortly_and_made_all_the_same(
+    source: ScriptedSource, client: TokenClient, clock: Clock
+) -> None:
     source.gives("first")
     client.get()
-    source.fails(CallerNotAllowed("no"))
+    source.gives("second")
+    source.may_answer.clear()
+    clock.hangs = True
 
-    with pytest.raises(CallerNotAllowed):
-        client.reject("first")
+    client.reject("first")
+
+    assert clock.waited_in_vain == [2]
+    source.may_answer.set()
+    let_requests_end()
+    assert client.get().version == "second"
+    assert reported(source) == [None, "first"]
 
 
-def test_a_new_rejection_does_not_wait_for_what_failed_before_it(
+def test_a_new_rejection_does_not_wait_for_what_failed_before_it_as_other_callers_do(
     source: ScriptedSource, client: TokenClient, clock: Clock
 ) -> None:
     source.gives("first", cache_seconds=300)
     client.get()
     clock.now += 301
     source.fails(TokenUnavailable("later", retry_after=900))
-    assert client.get().version == "first"
+    assert [client.get().version for _ in range(5)] == ["first"] * 5
+    assert len(source.requests) == 2
     source.gives("second")
 
     client.reject("first")
 
     assert client.get().version == "second"
-
-
-def test_a_version_the_vending_side_vouches_for_is_served_again(
-    source: ScriptedSource, client: TokenClient
-) -> None:
-    source.gives("first")
-    client.get()
-    source.gives("first")
-
-    client.reject("first")
-
-    assert client.get().version == "first"
-    assert reported(source) == [None, "first"]
 
 
 def test_a_refused_version_from_a_stale_container_is_recognised_and_asked_past(
@@ -121,14 +99,91 @@ def test_a_refused_version_from_a_stale_container_is_recognised_and_asked_past(
     assert reported(source) == [None, "first", None, "first"]
 
 
-def test_min_seconds_goes_with_every_request(source: ScriptedSource, clock: Clock) -> None:
-    client = timed(clock, source, min_seconds=600)
-    source.gives("first")
+def test_a_rejection_is_not_satisfied_by_a_renewal_that_did_not_know_of_it(
+    source: ScriptedSource, client: TokenClient, clock: Clock
+) -> None:
+    source.gives("first", cache_seconds=300)
     client.get()
-    source.gives("second")
+    clock.now += 299
+    source.gives("first")  # what the renewal, asked before the 401, brings back
+    source.gives("second")  # the answer to the report
+    source.may_answer.clear()
+    client.get()
+    clock.while_waiting = source.may_answer.set
+
     client.reject("first")
 
-    assert [request.payload() for request in source.requests] == [
-        {"min_seconds": 600},
-        {"rejected_version": "first", "min_seconds": 600},
-    ]
+    assert client.get().version == "second"
+    assert reported(source) == [None, None, "first"]
+
+
+@pytest.fixture
+def refuse(client: TokenClient) -> Callable[..., list[str]]:
+    """Send a request to an API that refuses every token, and tell with which versions it was sent."""
+
+    def send(*, repeatable: bool = True) -> list[str]:
+        attempt = Attempt(client._cache, "https://api.example/x", wait_seconds=20, repeatable=repeatable)
+        sent = []
+        token: Token | None = client._time.run(attempt.first())
+        while token is not None:
+            sent.append(token.version)
+            client._time.sleep(60)  # the API takes its time
+            token = client._time.run(attempt.after(401, carried=True))
+        return sent
+
+    return send
+
+
+def test_a_second_report_that_fails_leaves_the_answer_as_it_is(
+    source: ScriptedSource, refuse: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    source.gives("first")
+    source.gives("second")
+    source.fails(CallerNotAllowed("no longer"))
+
+    assert refuse() == ["first", "second"]
+    assert "version second could not be reported: no longer" in caplog.text
+
+
+def test_a_token_that_was_vouched_for_and_is_refused_again_is_not_reported_twice(
+    source: ScriptedSource, refuse: Callable[..., list[str]]
+) -> None:
+    source.gives("first")
+    source.gives("first")
+
+    assert refuse() == ["first", "first"]
+    assert reported(source) == [None, "first"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(CallerNotAllowed("no"), CallerNotAllowed), (None, RequestNotRepeatable)]
+)
+def test_a_request_that_cannot_be_repeated_reports_all_the_same_and_an_error_for_good_is_raised(
+    source: ScriptedSource,
+    refuse: Callable[..., list[str]],
+    error: CallerNotAllowed | None,
+    kind: type[Exception],
+) -> None:
+    source.gives("first")
+    if error:
+        source.fails(error)
+    else:
+        source.gives("second")
+
+    with pytest.raises(kind):
+        refuse(repeatable=False)
+
+    assert reported(source) == [None, "first"]
+
+
+def test_only_waiting_for_tokens_counts_against_the_deadline(
+    source: ScriptedSource, refuse: Callable[..., list[str]]
+) -> None:
+    source.fails(TokenUnavailable("minting", retry_after=5))
+    source.gives("first")
+    source.fails(*[TokenUnavailable("minting", retry_after=5)] * 4)
+
+    with pytest.raises(TokenUnavailable):
+        refuse()
+
+    assert reported(source) == [None, None, "first", "first", "first"]

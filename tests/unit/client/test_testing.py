@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-import token_client
 from token_client import TokenClient, TokenUnavailable
 from token_client._flights import replaced_source
 from token_client.testing import FakeTokenSource, timed_client
 
 pytest_plugins = ["token_client.pytest_plugin"]
-
-made_at_import = TokenClient("nobody-calls-this")
-
-
-def test_a_killed_token_is_replaced_when_it_is_reported() -> None:
-    source = FakeTokenSource()
-    client = TokenClient(source=source)
-    first = client.get()
-
-    source.kill()
-    assert not source.accepts(client.auth_header()["Authorization"])
-    client.reject(first.version)
-
-    assert client.get().version == "version-2"
-    assert source.accepts(client.auth_header()["Authorization"])
+made_at_import = TokenClient()
 
 
-def test_failures_come_in_order_and_once() -> None:
-    source = FakeTokenSource()
-    source.fail_with(TokenUnavailable("minting", retry_after=0), TokenUnavailable("minting", retry_after=0))
-    client = TokenClient(source=source)
-
-    assert client.get().version == "version-1"
-    assert len(source.requests) == 3
+@pytest.mark.parametrize("test", ["first", "next, for which nothing is left of the first"])
+def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource, test: str) -> None:
+    header = made_at_import.auth_header()["Authorization"]
+    assert header == f"Bearer {personr_tokens.access_token}", test
+    assert made_at_import.get().version == TokenClient().get().version == "version-1"
+    assert len(personr_tokens.requests) == 2
+    personr_tokens.replace()
 
 
 def test_a_clock_of_the_callers_ages_the_token() -> None:
@@ -48,57 +29,6 @@ def test_a_clock_of_the_callers_ages_the_token() -> None:
     now[0] += 3601
 
     assert client.get().version == "version-2"
-
-
-def test_the_fixture_serves_every_client_of_the_process(personr_tokens: FakeTokenSource) -> None:
-    assert made_at_import.get().access_token() == personr_tokens.access_token
-    assert TokenClient().get().version == "version-1"
-
-
-USERS_PROJECT = {
-    "app.py": """
-from token_client import TokenClient
-
-personr = TokenClient()
-
-
-def handler(event, context):
-    return personr.get().version
-""",
-    "conftest.py": 'pytest_plugins = ["token_client.pytest_plugin"]\n',
-    "test_app.py": """
-from app import handler
-
-
-def test_the_handler(personr_tokens):
-    assert handler({}, None) == "version-1"
-    personr_tokens.replace()
-""",
-}
-
-
-def test_a_users_project_whose_client_is_made_when_pytest_collects(tmp_path: Path) -> None:
-    for name, text in USERS_PROJECT.items():
-        (tmp_path / name).write_text(text)
-    environment = {"PYTHONPATH": str(Path(token_client.__file__).parents[1]), "HOME": str(tmp_path)}
-
-    finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert finished.returncode == 0, finished.stdout
-    assert "1 passed" in finished.stdout
-
-
-def test_nothing_of_one_test_is_left_for_the_next(personr_tokens: FakeTokenSource) -> None:
-    assert made_at_import.get().version == "version-1"
-    assert len(personr_tokens.requests) == 1
 
 
 def test_what_a_client_held_or_suffered_before_the_fixture_does_not_reach_into_it() -> None:
