@@ -18,7 +18,7 @@ from tests.kit.runtime.function_url import CALLER
 from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable, _aws
 from token_client._process import Time
 
-from .surroundings import ELSEWHERE, STRANGER, keys
+from .surroundings import STRANGER, keys
 from .ways import EVERY_WAY
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ class Ahead(Time):
 @pytest.fixture
 def clients(world: Stage, url: FunctionUrl, monkeypatch: pytest.MonkeyPatch) -> dict[str, TokenClient]:
     """One for each door."""
-    for name, value in (keys() | {"AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}).items():
-        monkeypatch.setenv(name, value)
-    for name in ELSEWHERE:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", world.lambda_service.url)
     monkeypatch.setattr(TokenClient, "_time", Ahead(world))
     # Long, since it is the real functions that are waited for, and shorter than the least age of a token.
     options: Any = {"min_seconds": MIN_AGE_SECONDS, "wait_seconds": MIN_AGE_SECONDS / 2}
