@@ -65,13 +65,6 @@ def vendor(source: FakeTokenSource) -> Iterator[Vendor]:
         yield server
 
 
-@pytest.fixture
-def elsewhere(source: FakeTokenSource) -> Iterator[Vendor]:
-    """Another host (another port is one), to which redirects lead."""
-    with Vendor(source) as server:
-        yield server
-
-
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """It checks itself for leaks when the module's tests are over."""

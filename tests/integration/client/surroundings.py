@@ -81,7 +81,8 @@ def template() -> Any:
 
 
 def break_the_token(world: Stage) -> None:
-    """Nothing that could be one is stored any more, and the vend function has none in memory."""
+    """Once no refresh is under way: what is stored is no token any more, and the vend function has none in memory."""
+    world.lambda_service.settle()
     world.secrets.rewrite("token", str(world.version), lambda _token: {"edited": "by hand"})
     world.vend.go_cold()
 

@@ -143,7 +143,6 @@ def test_our_connections_are_opened_anew_after_a_long_pause_and_the_callers_kept
     assert vendor.seen[0].headers["user-agent"].startswith("orders/" if is_own else "token-client/")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_connections_of_its_own(client: TokenClient, vendor: Vendor) -> None:
     http = client.http
     http.request("GET", f"{vendor.url}/whoami")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -164,12 +165,7 @@ def connection(personr_tokens: FakeTokenSource, monkeypatch: pytest.MonkeyPatch)
         key = {"ApiKeyAuthParameters": {"ApiKeyName": "Authorization", "ApiKeyValue": "Bearer none-yet"}}
         events = boto3.client("events")
         events.create_connection(Name="personr", AuthorizationType="API_KEY", AuthParameters=key)
-        spec = importlib.util.spec_from_file_location("follow", EXAMPLES / "connection" / "src" / "app.py")
-        assert spec is not None
-        assert spec.loader is not None
-        app = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(app)
-        yield app
+        yield SimpleNamespace(**runpy.run_path(str(EXAMPLES / "connection" / "src" / "app.py")))
 
 
 def held(app: Any) -> str:
