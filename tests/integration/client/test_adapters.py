@@ -173,6 +173,7 @@ def test_only_requests_to_the_origin_carry_the_token_of_the_aiohttp_middleware(
     async def handler(_request: aiohttp.ClientRequest) -> Any:
         return SimpleNamespace(status=200)
 
-    asyncio.run(client.aiohttp_middleware(origin)(request, handler))
+    sending: Any = client.aiohttp_middleware(origin)(request, handler)
+    asyncio.run(sending)
 
     assert ("Authorization" in headers) == sent
