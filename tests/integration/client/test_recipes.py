@@ -136,14 +136,7 @@ def test_the_workflow_heals_a_killed_token_and_masks_both_and_says_why_there_is_
     needs("aws", "jq", "curl")
     workflow = yaml.safe_load((EXAMPLES / "github-actions" / "personr.yml").read_text())
     (tmp_path / "step.sh").write_text(workflow["jobs"]["call"]["steps"][-1]["run"])
-    as_github_does: list[str | Path] = [
-        "bash",
-        "--noprofile",
-        "--norc",
-        "-eo",
-        "pipefail",
-        tmp_path / "step.sh",
-    ]
+    as_github_does = f"bash --noprofile --norc -eo pipefail {tmp_path}/step.sh".split()
     world.age_token(MIN_AGE_SECONDS + 60)
     killed = world.stored_token
     world.vendor.mint_elsewhere()
