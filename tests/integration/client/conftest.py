@@ -26,9 +26,13 @@ AWS_DESCRIPTIONS = botocore.loaders.create_loader()
 
 @pytest.fixture(autouse=True)
 def _identity_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has an environment, and so AWS credentials, of its own; a process has one session. What botocore reads
-    from its files is the same for all.
+    """Each test has an environment of its own, with a caller's keys, and one session. What botocore reads from
+    its files is the same for all.
     """
+    for name, value in keys().items():
+        monkeypatch.setenv(name, value)
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
 
     def get_session() -> botocore.session.Session:
         session = botocore.session.Session()
@@ -57,13 +61,6 @@ def client(source: FakeTokenSource) -> TokenClient:
 
 @pytest.fixture
 def vendor(source: FakeTokenSource) -> Iterator[Vendor]:
-    with Vendor(source) as server:
-        yield server
-
-
-@pytest.fixture
-def elsewhere(source: FakeTokenSource) -> Iterator[Vendor]:
-    """Another host (another port is one), to which redirects lead."""
     with Vendor(source) as server:
         yield server
 
@@ -109,5 +106,3 @@ def environment(world: Stage, url: FunctionUrl) -> dict[str, str]:
 def in_process(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in environment.keys() - {"PATH", "HOME", "PYENV_ROOT"}:
         monkeypatch.setenv(name, environment[name])
-    for name in ELSEWHERE:
-        monkeypatch.delenv(name, raising=False)

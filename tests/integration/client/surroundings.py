@@ -17,13 +17,18 @@ from tests.kit.secrets_manager.server import ACCOUNT_ID, REGION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.integration.world import Stage
+
 ROOT = Path(__file__).parents[3]
 VEND_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:vend:live"
 STRANGER = Principal(
     "AKIASTRANGER00000000", "strangers-secret", f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/stranger/session"
 )
 # They shadow what a test says, were they set where the tests run.
-ELSEWHERE = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+ELSEWHERE = (
+    *("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 
 
 def keys(principal: Principal = CALLER) -> dict[str, str]:
@@ -73,6 +78,13 @@ def template() -> Any:
 
     Tags.add_multi_constructor("!", lambda _loader, _tag, node: getattr(node, "value", None))
     return yaml.load((ROOT / "template.yaml").read_text(), Tags)  # noqa: S506 - a SafeLoader
+
+
+def break_the_token(world: Stage) -> None:
+    """Once no refresh is under way: what is stored is no token any more, and the vend function has none in memory."""
+    world.lambda_service.settle()
+    world.secrets.rewrite("token", str(world.version), lambda _token: {"edited": "by hand"})
+    world.vend.go_cold()
 
 
 def works(body: Any) -> bool:

@@ -7,7 +7,6 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, override
 
 import pytest
@@ -18,7 +17,7 @@ from tests.kit.runtime.function_url import CALLER
 from token_client import CallerNotAllowed, InvalidRequest, TokenClient, TokenUnavailable, _aws
 from token_client._process import Time
 
-from .surroundings import ELSEWHERE, STRANGER, keys
+from .surroundings import STRANGER, keys
 from .ways import EVERY_WAY
 
 if TYPE_CHECKING:
@@ -52,10 +51,7 @@ class Ahead(Time):
 @pytest.fixture
 def clients(world: Stage, url: FunctionUrl, monkeypatch: pytest.MonkeyPatch) -> dict[str, TokenClient]:
     """One for each door."""
-    for name, value in (keys() | {"AWS_ENDPOINT_URL_LAMBDA": world.lambda_service.url}).items():
-        monkeypatch.setenv(name, value)
-    for name in ELSEWHERE:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", world.lambda_service.url)
     monkeypatch.setattr(TokenClient, "_time", Ahead(world))
     # Long, since it is the real functions that are waited for, and shorter than the least age of a token.
     options: Any = {"min_seconds": MIN_AGE_SECONDS, "wait_seconds": MIN_AGE_SECONDS / 2}
@@ -76,13 +72,6 @@ def all_at_once[T](work: Callable[[], T]) -> set[T]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         return {future.result() for future in [pool.submit(run) for _ in range(THREADS)]}
-
-
-def expire(client: TokenClient) -> None:
-    """Let what the client holds be an expired token."""
-    holding = client._cache.holding
-    assert holding._held is not None
-    holding._held, holding._fresh = replace(holding._held, expires_at=time.time() - 1), None
 
 
 def test_many_threads_meet_no_token_a_killed_one_a_replaced_one_and_one_too_young(
@@ -115,26 +104,6 @@ def test_many_threads_meet_no_token_a_killed_one_a_replaced_one_and_one_too_youn
     assert caught.value.retry_after is not None
     assert caught.value.retry_after > MIN_AGE_SECONDS / 2, "or it would have waited"
     assert mints() == 5
-
-
-def test_64_threads_cold_and_expired_make_one_invocation_each(
-    client: TokenClient, world: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    version = world.mint_first()
-    invocations: list[object] = []
-    invoke = world.vend.invoke
-
-    def counted(*args: Any, **options: Any) -> Any:
-        invocations.append(args)
-        return invoke(*args, **options)
-
-    monkeypatch.setattr(world.vend, "invoke", counted)
-
-    assert all_at_once(lambda: client.get().version) == {version}
-    assert len(invocations) == 1
-    expire(client)
-    assert all_at_once(lambda: client.get().version) == {version}
-    assert len(invocations) == 2
 
 
 def test_what_the_function_does_not_take_or_give_is_named(

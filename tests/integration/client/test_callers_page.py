@@ -17,7 +17,7 @@ from token_client._client import (
     DEFAULT_WAIT_SECONDS,
 )
 
-from .surroundings import ROOT, needs, run, template, works
+from .surroundings import ROOT, break_the_token, needs, run, template, works
 
 if TYPE_CHECKING:
     import subprocess
@@ -38,12 +38,6 @@ def run_python(name: str) -> dict[str, Any]:
 @pytest.fixture
 def run_bash(environment: dict[str, str]) -> Callable[[str], subprocess.CompletedProcess[str]]:
     return lambda name: run(["bash", "-c", SNIPPETS[name]], environment)
-
-
-@pytest.fixture
-def broken(world: Stage, environment: dict[str, str]) -> None:
-    """The stored token is none."""
-    world.secrets.rewrite("token", str(world.version), lambda _token: {"edited": "by hand"})
 
 
 def test_every_snippet_has_a_test() -> None:
@@ -83,12 +77,9 @@ def test_the_snippet_that_heals_by_hand_survives_a_dead_token(world: Stage) -> N
     assert works(json.loads(call(b"{}")))
 
 
-def test_the_pages_example_of_a_callers_own_tests_passes() -> None:
+def test_the_pages_example_of_a_callers_own_tests_passes_and_another_accounts_function_is_named() -> None:
     run_python("testing")
-
-
-def test_the_page_names_another_accounts_function_by_its_alias() -> None:
-    assert ":live" in repr(run_python("another-account")["personr"])
+    assert ":live" in repr(run_python("another-account")["personr"]), "by its alias"
 
 
 def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
@@ -106,26 +97,22 @@ def test_the_policy_allows_what_the_stacks_own_policies_allow() -> None:
     assert [s["Resource"].rpartition(":")[2] for s in policy["Statement"]] == ["live", "url", "url"]
 
 
-def test_the_pages_aws_cli_recipe_works(run_bash: Any) -> None:
+def test_the_pages_aws_cli_recipe_works_and_says_why_there_is_no_token(world: Stage, run_bash: Any) -> None:
     needs("aws", "jq", "curl")
-
     finished = run_bash("aws-cli")
-
     assert finished.returncode == 0, finished.stderr
     assert works(json.loads(finished.stdout))
 
-
-@pytest.mark.usefixtures("broken")
-def test_the_aws_cli_recipe_says_why_there_is_no_token(run_bash: Any) -> None:
-    needs("aws", "jq", "curl")
-
+    break_the_token(world)
     finished = run_bash("aws-cli")
 
     assert finished.returncode == 1
     assert json.loads(finished.stderr)["error"] == "ConfigurationError"
 
 
-def test_the_pages_curl_recipe_works_and_reports_a_dead_token_and_fails(world: Stage, run_bash: Any) -> None:
+def test_the_pages_curl_recipe_works_reports_a_dead_token_and_says_why_there_is_none(
+    world: Stage, run_bash: Any
+) -> None:
     needs("curl", "jq")
     finished = run_bash("curl")
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
@@ -137,11 +124,7 @@ def test_the_pages_curl_recipe_works_and_reports_a_dead_token_and_fails(world: S
     assert finished.returncode == 1
     assert '"error": "TokenUnavailable"' in finished.stderr
 
-
-@pytest.mark.usefixtures("broken")
-def test_the_curl_recipe_says_why_there_is_no_token(run_bash: Any) -> None:
-    needs("curl", "jq")
-
+    break_the_token(world)
     finished = run_bash("curl")
 
     assert (finished.returncode, finished.stdout) == (1, "")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import socket
 import ssl
-import threading
 import traceback
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 
 from tests.kit.runtime import FunctionUrl
-from tests.kit.runtime.function_url import CALLER
-from tests.kit.secrets_manager.server import REGION
-from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
+from tests.kit.stand_ins.loopback import Response
 from token_client import ConfigurationError, TokenClient, TokenClientError, VendingUnavailable, __version__
 from token_client.testing import timed_client
 
-from .test_doors import ANSWER, NAME, SECRET, Door, Function, Outcome
+from .test_doors import ANSWER, NAME, SECRET, Door, Function, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,41 +25,17 @@ GOOD = Response.of_json(ANSWER)
 UNUSED = "http://127.0.0.1:9"
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", CALLER.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CALLER.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(scope="module")
-def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "authority.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
-
-
-class TlsDoor(Door):
-    """The same by https, with a certificate of an authority that nobody knows."""
-
-    def __init__(self, authority: trustme.CA) -> None:
-        super().__init__(GOOD)
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(self._tls)
-
-
 @pytest.fixture
 def tls_door(authority: trustme.CA) -> Iterator[Door]:
-    with TlsDoor(authority) as door:
+    """By https, with a certificate of an authority that nobody knows."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with Door(GOOD, tls=tls) as door:
         yield door
 
 
@@ -72,23 +45,17 @@ def failure(client: TokenClient) -> TokenClientError:
     return caught.value
 
 
-def test_a_proxy_of_the_environment_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Door(GOOD) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-
-        assert TokenClient(url=UNUSED).get().version == "v1"
-
-    assert proxy.seen[0].target == f"{UNUSED}/token"
-
-
-def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_gone_through_and_no_proxy_is_honoured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with Door(GOOD) as proxy, Door(GOOD) as door:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert TokenClient(url=UNUSED).get().version == "v1"
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
         assert TokenClient(url=door.url).get().version == "v1"
 
-    assert (len(proxy.seen), len(door.seen)) == (0, 1)
+    assert [request.target for request in proxy.seen] == [f"{UNUSED}/token"]
+    assert len(door.seen) == 1
 
 
 def test_a_proxy_that_lets_nobody_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,19 +69,16 @@ def test_a_proxy_that_lets_nobody_through_is_named(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
-def test_an_authority_of_the_environment_is_trusted(
-    tls_door: Door, bundle: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+def test_a_certificate_is_trusted_by_an_authority_of_the_environment_alone(
+    tls_door: Door, authority: trustme.CA, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, str(bundle))
+    error = failure(TokenClient(url=tls_door.url))
+    assert isinstance(error, ConfigurationError), "no failure that passes with time"
+    assert "AWS_CA_BUNDLE" in str(error)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv(variable, str(tmp_path / "authority.pem"))
 
     assert TokenClient(url=tls_door.url).get().version == "v1"
-
-
-def test_a_certificate_that_is_not_trusted_is_no_failure_that_time_mends(tls_door: Door) -> None:
-    error = failure(TokenClient(url=tls_door.url))
-
-    assert isinstance(error, ConfigurationError)
-    assert "AWS_CA_BUNDLE" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -134,37 +98,16 @@ def test_a_door_that_is_not_reached_says_why_in_a_few_lines(url: str, words: str
 
 
 def test_a_door_that_does_not_answer_in_time_says_so() -> None:
-    class Silent(LoopbackServer):
-        stopped = threading.Event()
-
-        @override
-        def handle(self, request: Request) -> Response | None:
-            self.stopped.wait(20)
-            request.connection.close()
-            return None
-
-        @override
-        def on_stop(self) -> None:
-            self.stopped.set()
-
-    with Silent() as door:
-        error = failure(TokenClient(url=door.url, call_timeout_seconds=0.05))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        error = failure(TokenClient(url=url, call_timeout_seconds=0.05))
 
     assert isinstance(error, VendingUnavailable)
     assert "timeout while waiting for the answer" in str(error)
 
 
 def test_a_broken_connection_is_tried_once_more_at_once() -> None:
-    class Flaky(Door):
-        @override
-        def handle(self, request: Request) -> Response | None:
-            answer = super().handle(request)
-            if len(self.seen) == 1:
-                request.connection.reset()
-                return None
-            return answer
-
-    with Flaky(GOOD) as door:
+    with Door(None, GOOD) as door:
         assert TokenClient(url=door.url).get(wait_seconds=0).version == "v1", "within one attempt"
 
     assert len(door.seen) == 2
@@ -184,13 +127,8 @@ def test_the_user_agent_names_the_client_and_its_version(
 
 def test_a_renewal_asks_only_whether_there_is_another_token() -> None:
     now = [1_800_000_000.0]
-    function = Function()
-    good = {"statusCode": 200, "body": json.dumps(ANSWER), "headers": {"ETag": '"v1"'}}
-    function.outcomes = [
-        Outcome(good),
-        Outcome({"statusCode": 304, "headers": {"ETag": '"v1"'}}),
-        Outcome(good),
-    ]
+    good = http(ANSWER, ETag='"v1"')
+    function = Function([good, http({}, 304, ETag='"v1"'), good])
     with FunctionUrl(function.run) as url:
         client = timed_client(None, lambda: now[0], url=url.url)
         token = client.get()
@@ -198,8 +136,10 @@ def test_a_renewal_asks_only_whether_there_is_another_token() -> None:
         assert client.get() == token
         now[0] += ANSWER["cache_seconds"] / 2  # kept for as long again
         assert client.get() == token
+        before = set(url._started.open)
         now[0] = 1_800_000_000.0 + ANSWER["expires_in"]
         client.get()
+        assert not before & url._started.open, "after a freeze connections are opened anew"
 
     asked = [event["headers"].get("if-none-match") for event in function.events]
     assert asked == [None, '"v1"', None], "an expired token is asked for anew"

@@ -20,6 +20,7 @@ from tests.kit.runtime.artefacts import build_of_the_sources
 
 from .surroundings import ROOT, STRANGER, VEND_ARN, keys, needs, run, works
 from .test_callers_page import IN_NODE, SNIPPETS
+from .test_doors import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,11 @@ def packages() -> Path:
     """A node_modules with what the package's own package.json names for its development; fetched once."""
     folder = INSTALLED / "node_modules"
     wanted: dict[str, str] = json.loads((SOURCE / "package.json").read_text())["devDependencies"]
-    if any(_version_of(folder / name) != version for name, version in wanted.items()):
+    descriptions = {name: folder / name / "package.json" for name in wanted}
+    found = {
+        name: json.loads(path.read_text())["version"] for name, path in descriptions.items() if path.exists()
+    }
+    if found != wanted:
         needs("npm")
         INSTALLED.mkdir(parents=True, exist_ok=True)
         (INSTALLED / "package.json").write_text(json.dumps({"private": True, "dependencies": wanted}))
@@ -56,28 +61,23 @@ def packages() -> Path:
     return folder
 
 
-def _version_of(package: Path) -> str | None:
-    description = package / "package.json"
-    return str(json.loads(description.read_text())["version"]) if description.exists() else None
-
-
-def run_tests(node: str, files: list[Path], packages: Path | None = None) -> None:
-    """Run these files' tests in one process; none may be skipped."""
+@pytest.mark.parametrize("with_packages", [False, True], ids=["its own", "with axios"])
+def test_the_packages_own_tests_pass(
+    node: str, request: pytest.FixtureRequest, *, with_packages: bool
+) -> None:
+    """In one process, and none skipped; all but axios's where no package is installed."""
+    path = request.getfixturevalue("packages") if with_packages else ""
+    files = [
+        file for file in SOURCE.glob("test/*.test.js") if (file.name == "axios.test.js") == with_packages
+    ]
     imports = "".join(f"await import({json.dumps(file.as_uri())});" for file in files)
-    environment = {"PATH": "", "NODE_PATH": str(packages or "")}
     command = [node, "--test-reporter=tap", "--input-type=module", "--eval", imports]
-    finished = run(command, environment)
+
+    finished = run(command, {"PATH": "", "NODE_PATH": str(path)})
+
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    counts = dict(re.findall(r"^# (tests|pass|skipped) (\d+)$", finished.stdout, re.MULTILINE))
+    counts = dict(re.findall(r"^# (tests|pass) (\d+)$", finished.stdout, re.MULTILINE))
     assert counts["tests"] == counts["pass"] != "0", finished.stdout
-
-
-def test_the_packages_own_tests_pass(node: str) -> None:
-    run_tests(node, [file for file in SOURCE.glob("test/*.test.js") if file.name != "axios.test.js"])
-
-
-def test_the_axios_interceptor_passes_its_tests(node: str, packages: Path) -> None:
-    run_tests(node, [SOURCE / "test" / "axios.test.js"], packages)
 
 
 def test_the_declarations_compile_and_refuse_misuse(node: str, packages: Path, tmp_path: Path) -> None:
@@ -85,16 +85,9 @@ def test_the_declarations_compile_and_refuse_misuse(node: str, packages: Path, t
     (tmp_path / "node_modules" / "@token-vending" / "client").symlink_to(SOURCE)
     (tmp_path / "node_modules" / "axios").symlink_to(packages / "axios")
     shutil.copy(SOURCE / "test" / "types.ts", tmp_path)
-    options = ["--noEmit", "--strict", "--preserveSymlinks", "--module", "nodenext"]
-    command: list[str | Path] = [
-        packages / ".bin" / "tsc",
-        *options,
-        "--lib",
-        "es2023,dom,dom.iterable",
-        "types.ts",
-    ]
+    options = "--noEmit --strict --preserveSymlinks --module nodenext --lib es2023,dom,dom.iterable types.ts"
 
-    compiled = run(command, os.environ, tmp_path)
+    compiled = run([packages / ".bin" / "tsc", *options.split()], os.environ, tmp_path)
 
     assert (compiled.returncode, compiled.stdout) == (0, "")
 
@@ -107,13 +100,6 @@ class Door:
     options: dict[str, Any]
     variables: dict[str, str]
     url: FunctionUrl | None = None
-
-    def serve(self, run: Any) -> None:
-        """Let this be behind the door instead of the function."""
-        if self.url is None:
-            self.world.lambda_service.wire("vend", run)
-        else:
-            self.url._run = run
 
     @property
     def asked(self) -> int:
@@ -227,48 +213,10 @@ def test_64_promises_meet_no_token_a_killed_one_a_replaced_one_and_one_too_young
         assert "min_seconds" in error["message"]
 
 
-def test_a_function_that_hangs_takes_no_good_token_away(node: str, door: Door, world: Stage) -> None:
-    world.mint_first()
-    released = threading.Event()
-    hangs = threading.Event()
-
-    def may_hang(event: Any, request_id: str, qualifier: str | None) -> Any:
-        outcome = world.vend.run(event, request_id, qualifier)
-        if outcome.error is None and hangs.is_set():
-            released.wait(60)
-        # Kept for no time, the token is stale at once.
-        return _with_cache_seconds(outcome, 0)
-
-    door.serve(may_hang)
-    with Driver(node, door, callTimeoutSeconds=5) as calls:
-        assert calls(1) == [200]
-        hangs.set()
-        assert calls(PROMISES) == [200] * PROMISES, "while the one request hangs"
-        assert not released.is_set()
-        assert door.asked == 2
-        released.set()
-
-
-@dataclass
-class Answered:
-    """What a function came to."""
-
-    payload: Any
-    error: dict[str, Any] | None = None
-
-
-def _with_cache_seconds(outcome: Any, seconds: int) -> Any:
-    payload = dict(outcome.payload)
-    if "body" in payload:
-        payload["body"] = json.dumps({**json.loads(payload["body"]), "cache_seconds": seconds})
-    else:
-        payload["cache_seconds"] = seconds
-    return Answered(payload)
-
-
 def test_after_a_hanging_request_a_timeout_and_a_crash_the_function_is_asked_again(
-    node: str, door: Door, world: Stage
+    node: str, direct: Door, world: Stage
 ) -> None:
+    """The door by URL: url_door.test.js and wire.test.js."""
     world.mint_first()
     released = threading.Event()
     first = threading.Lock()
@@ -280,33 +228,28 @@ def test_after_a_hanging_request_a_timeout_and_a_crash_the_function_is_asked_aga
     def flaky(event: Any, request_id: str, qualifier: str | None) -> Any:
         if first.acquire(blocking=False):
             released.wait(60)
-        return Answered(None, falls.pop(0)) if falls else world.vend.run(event, request_id, qualifier)
+        return Outcome(error=falls.pop(0)) if falls else world.vend.run(event, request_id, qualifier)
 
-    door.serve(flaky)
-    with Driver(node, door, callTimeoutSeconds=2) as calls:
+    world.lambda_service.wire("vend", flaky)
+    with Driver(node, direct, callTimeoutSeconds=2) as calls:
         assert calls(PROMISES) == [200] * PROMISES
         assert not released.is_set(), "the one that hangs was given up"
         released.set()
-    assert door.asked >= 4
+    assert direct.asked >= 4
 
 
 def test_what_lambda_refuses_is_named(node: str, direct: Door, world: Stage) -> None:
-    named = {
-        ("AccessDeniedException", 403): "CallerNotAllowed",
-        ("TooManyRequestsException", 429): "VendingUnavailable",
-        ("ServiceException", 500): "VendingUnavailable",
-        ("UnrecognizedClientException", 403): "ConfigurationError",
-        ("ResourceNotFoundException", 404): "ConfigurationError",
-    }
-    seen = {}
     with Driver(node, direct) as calls:
-        for refusal, name in named.items():
-            world.lambda_service.refuse(*refusal)
-            (error,) = calls(0, client={"waitSeconds": 5} if name == "VendingUnavailable" else {})
-            assert error["retryable"] == (error["name"] == "VendingUnavailable")
-            seen[refusal] = error["name"]
-
-    assert seen == named
+        for code, status, name in (
+            ("AccessDeniedException", 403, "CallerNotAllowed"),
+            ("TooManyRequestsException", 429, "VendingUnavailable"),
+            ("ServiceException", 500, "VendingUnavailable"),
+            ("UnrecognizedClientException", 403, "ConfigurationError"),
+            ("ResourceNotFoundException", 404, "ConfigurationError"),
+        ):
+            world.lambda_service.refuse(code, status)
+            (error,) = calls(0, client={"waitSeconds": 5})
+            assert (error["name"], error["retryable"]) == (name, name == "VendingUnavailable"), code
 
 
 def test_who_is_refused_over_http_is_told_why(node: str, http: Door, world: Stage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, override
 
@@ -49,8 +48,3 @@ class Vendor(LoopbackServer):
     def authorizations(self) -> list[str | None]:
         """Of all requests, in order."""
         return [request.headers.get("authorization") for request in self.seen]
-
-    @property
-    def json_bodies(self) -> list[object]:
-        """Of all requests, in order."""
-        return [json.loads(body) for body in self.bodies]
