@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.pages import ROOT, put, table
+from bench.report import PAGE
+from scripts.pages import put, table
 
-PAGE = ROOT / "docs" / "evidence" / "performance.md"
 PRICES: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
 
 SECONDS_A_MONTH = 730 * 3600

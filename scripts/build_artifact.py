@@ -82,7 +82,7 @@ def build_vending_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_vending and the locked packages, and no native code."""
     python = _emptied(folder / "python")
     _install_locked(python, lambda name: name not in SDK)
-    _prune_botocore(python / "botocore" / "data")
+    prune_botocore(python / "botocore" / "data")
     # A page for browsers, and time zones by name: nothing here asks for them.
     for asset in (python / "aws_lambda_powertools" / "event_handler" / "openapi" / "swagger_ui").glob(
         "*.[!p]*"
@@ -96,14 +96,14 @@ def build_vending_layer(folder: Path) -> None:
     write_aws_roots(
         python / "botocore" / "cacert.pem", python / "token_vending" / "adapters" / "aws-roots.pem"
     )
-    _finish(folder, python, LAYER_PREFIX)
+    finish(folder, python, LAYER_PREFIX)
 
 
 def build_client_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_client alone: boto3 and urllib3 are the caller's runtime's."""
     python = _emptied(folder / "python")
     _copy(ROOT / "layers" / "token_client" / "token_client", python / "token_client")
-    _finish(folder, python, LAYER_PREFIX)
+    finish(folder, python, LAYER_PREFIX)
 
 
 def build_node_client_layer(folder: Path) -> None:
@@ -113,7 +113,7 @@ def build_node_client_layer(folder: Path) -> None:
     _copy(source / "src", package / "src")
     for name in ("package.json", "index.d.ts", "testing.d.ts"):
         shutil.copy(source / name, package)
-    _finish(folder, package, LAYER_PREFIX)
+    finish(folder, package, LAYER_PREFIX)
 
 
 def build_function(name: str, folder: Path) -> None:
@@ -136,7 +136,7 @@ def build_function(name: str, folder: Path) -> None:
     (folder / "template.sha256").write_text(
         hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(), encoding="ascii"
     )
-    _finish(folder, folder, FUNCTION_PREFIX)
+    finish(folder, folder, FUNCTION_PREFIX)
 
 
 def _install_locked(folder: Path, wanted: Callable[[str], bool]) -> None:
@@ -157,7 +157,7 @@ def _install_locked(folder: Path, wanted: Callable[[str], bool]) -> None:
     _refuse_native_code(folder)
 
 
-def _prune_botocore(data: Path) -> None:
+def prune_botocore(data: Path) -> None:
     """Leaves the descriptions of our services, and in the older table of endpoints theirs, in every partition.
 
     The endpoints themselves are made by rules that lie with each service, of partitions.json.
@@ -209,7 +209,8 @@ def _refuse_native_code(python: Path) -> None:
         sys.exit(f"the layer must be pure Python, but has {', '.join(native)}")
 
 
-def _finish(folder: Path, code: Path, prefix: str) -> None:
+def finish(folder: Path, code: Path, prefix: str) -> None:
+    """Compiles the code under its path on Lambda, and fixes modes and times."""
     # In a process of its own: the seed is read when Python starts.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

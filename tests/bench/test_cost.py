@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cost
+from bench import cost, report
 from bench.cost import Scenario
 from scripts import template as cloudformation
 from token_client import _freshness
@@ -122,4 +122,4 @@ def test_every_price_is_used_and_has_its_source_and_all_have_a_date() -> None:
 
 
 def test_the_page_shows_what_the_model_says() -> None:
-    assert cost.page() in cost.PAGE.read_text(encoding="utf-8"), "run: make cost-page"
+    assert cost.page() in report.PAGE.read_text(encoding="utf-8"), "run: make cost-page"

@@ -3,24 +3,20 @@
 `make bench` measures the times. Both sides are the same on every run and every machine of one Python.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from bench.aws import Aws
-from bench.variants import Variants
+from bench.variants import Variants, prepared
 from bench.work import Work, work
-from scripts import build
 
 pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def variants() -> Iterator[Variants]:
-    with tempfile.TemporaryDirectory() as folder, Aws(Path(folder)) as aws:
-        yield Variants(build.build(), aws)
+    with prepared() as variants:
+        yield variants
 
 
 @pytest.fixture(scope="module")
