@@ -59,23 +59,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("vending-layer").add_argument("folder", type=Path)
-    kinds.add_parser("client-layer").add_argument("folder", type=Path)
-    kinds.add_parser("node-client-layer").add_argument("folder", type=Path)
-    function_arguments = kinds.add_parser("function")
-    function_arguments.add_argument("name")
-    function_arguments.add_argument("folder", type=Path)
+    layers = {
+        "vending-layer": build_vending_layer,
+        "client-layer": build_client_layer,
+        "node-client-layer": build_node_client_layer,
+    }
+    parser.add_argument("kind", choices=(*layers, "function"))
+    parser.add_argument("name", nargs="?", help="of the function")
+    parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
-    if arguments.kind == "vending-layer":
-        build_vending_layer(folder)
-    elif arguments.kind == "client-layer":
-        build_client_layer(folder)
-    elif arguments.kind == "node-client-layer":
-        build_node_client_layer(folder)
+    if arguments.kind == "function":
+        build_function(str(arguments.name), folder)
     else:
-        build_function(arguments.name, folder)
+        layers[arguments.kind](folder)
 
 
 def build_vending_layer(folder: Path) -> None:
@@ -200,13 +197,10 @@ def _prune_metadata(python: Path) -> None:
 
 
 def _refuse_native_code(python: Path) -> None:
-    native = sorted(
-        str(file.relative_to(python))
-        for pattern in ("*.so", "*.so.*", "*.pyd")
-        for file in python.rglob(pattern)
-    )
+    native = [file for pattern in ("*.so", "*.so.*", "*.pyd") for file in python.rglob(pattern)]
     if native:
-        sys.exit(f"the layer must be pure Python, but has {', '.join(native)}")
+        names = sorted(str(file.relative_to(python)) for file in native)
+        sys.exit(f"the layer must be pure Python, but has {', '.join(names)}")
 
 
 def finish(folder: Path, code: Path, prefix: str) -> None:
