@@ -20,7 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,18 +284,15 @@ def _cheaper() -> str:
 
 def main() -> int:
     """Prints one scenario, or writes the standing ones into docs/evidence/performance.md."""
-    usual = Scenario()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--callers", type=_amount, default=usual.callers)
-    parser.add_argument("--calls-per-hour", type=_amount, default=usual.calls_per_hour, help="of each caller")
-    for side in ("client", "vend"):
-        name = f"{side}_cache_seconds"
-        parser.add_argument(f"--{side}-cache", dest=name, type=_amount, default=getattr(usual, name))
-    parser.add_argument("--provisioned", type=_amount, default=0, help="environments kept ready")
-    parser.add_argument("--snap-start", action="store_true", help="with SnapStart, without its restores")
-    parser.add_argument("--shared", action="store_true", help="another stack's key, and no dashboard")
+    for name, value in asdict(Scenario()).items():
+        option = f"--{name.removesuffix('_seconds').replace('_', '-')}"
+        if isinstance(value, bool):
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, dest=name, type=_amount, default=value, help=f"{value:g} by default")
     parser.add_argument("--page", action="store_true", help="write the page; the other options do not count")
     chosen = vars(parser.parse_args())
     if chosen.pop("page"):
