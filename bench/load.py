@@ -14,7 +14,7 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench import cost
 from bench.aws import token_secret
@@ -35,46 +35,40 @@ ENVIRONMENTS = 2
 SIZES = (1, 4, 16, 64)
 
 
-@dataclass
-class Run:
+class Run(NamedTuple):
     """One size's outcome."""
 
     callers: int
-    seconds: float = 0.0
-    calls: int = 0
-    hand_outs: int = 0
-    secret_reads: int = 0
-    hand_out_seconds: list[float] = field(default_factory=list)
+    seconds: float
+    calls: int
+    secret_reads: int
+    hand_out_seconds: list[float]
+
+    @property
+    def hand_outs(self) -> int:
+        """How many."""
+        return len(self.hand_out_seconds)
 
 
 class _Door:
     """The vend function as the client's source: at most ENVIRONMENTS of it at once."""
 
-    def __init__(self, function: LambdaFunction, run: Run) -> None:
+    def __init__(self, function: LambdaFunction) -> None:
         self._function = function
-        self._run = run
         self._free = threading.BoundedSemaphore(ENVIRONMENTS)
-        self._lock = threading.Lock()
-
-    def start_counting(self) -> None:
-        with self._lock:
-            self._run.hand_outs = 0
-            self._run.hand_out_seconds.clear()
+        self.seconds: list[float] = []
 
     def fetch(self, request: TokenRequest) -> Answer:
         with self._free:
             result = self._function.invoke(request.payload())
         if not result.ok:
             raise VendingUnavailable(result.error_message)
-        with self._lock:
-            self._run.hand_outs += 1
-            self._run.hand_out_seconds.append(result.seconds)
+        self.seconds.append(result.seconds)
         return parse_answer(json.dumps(result.payload))
 
 
 def run_with(callers: int, seconds: float = RUN_SECONDS) -> Run:
     """That many callers, each a client of its own, calling at random times at the same mean rate."""
-    outcome = Run(callers)
     with SecretsManager() as secrets:
         secrets.create("token", token_secret())
         variables = {
@@ -84,7 +78,7 @@ def run_with(callers: int, seconds: float = RUN_SECONDS) -> Run:
             "CACHE_SECONDS": str(CACHE_SECONDS),
         }
         with LambdaFunction(Artefact.current(VEND), variables) as function:
-            door = _Door(function, outcome)
+            door = _Door(function)
             # All environments are started, so that the run measures none of their starts.
             with ThreadPoolExecutor(ENVIRONMENTS) as pool:
                 for warm in [pool.submit(function.invoke, {}) for _ in range(ENVIRONMENTS)]:
@@ -95,16 +89,14 @@ def run_with(callers: int, seconds: float = RUN_SECONDS) -> Run:
                 calling = [pool.submit(_call, door, until, counts, number) for number in range(callers)]
                 time.sleep(SETTLING_SECONDS)
                 begun = time.monotonic()
-                door.start_counting()
+                door.seconds.clear()
                 secrets.calls.clear()
                 before = sum(counts)
                 for each in calling:
                     each.result()
             # Not until the last has ended, who may have been waiting for a call after the end.
-            outcome.seconds = until - begun
-            outcome.calls = sum(counts) - before
-            outcome.secret_reads = secrets.counts()["GetSecretValue"]
-    return outcome
+            reads = secrets.counts()["GetSecretValue"]
+            return Run(callers, until - begun, sum(counts) - before, reads, door.seconds)
 
 
 def _call(door: _Door, until: float, counts: list[int], number: int) -> None:
