@@ -68,7 +68,7 @@ def _over_tls(server: LoopbackServer, context: ssl.SSLContext) -> str:
     return f"https://localhost:{server.port}"
 
 
-def token_secret(credentials_version: str | None = None) -> dict[str, Any]:
+def token_secret(credentials_version: str | None = "1") -> dict[str, Any]:
     """A token in the middle of its life."""
     now = dt.datetime.now(dt.UTC)
     return {
