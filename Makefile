@@ -235,4 +235,4 @@ cost: setup  ## what callers cost a month, and where AWS's limits bite (ARGS='--
 
 .PHONY: cost-page
 cost-page: setup
-	@$(RUN) -m bench.cost_page
+	@$(RUN) -m bench.cost --page

@@ -10,16 +10,13 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from bench import crowd, load, report
-from bench.aws import Aws
-from bench.measure import cold, percentile, say, sizes, warm
-from bench.variants import Variants
-from scripts import build, pages
+from bench.measure import cold, percentile, say, sizes, summary, warm
+from bench.variants import Variant, prepared
+from scripts import pages
 from tests.kit.runtime.artefacts import REFRESH, VEND
 
 ROUNDS = 20
@@ -49,9 +46,10 @@ def main() -> int:
         from bench import plots  # noqa: PLC0415  a second to import
 
         plots.plot(results, report.FOLDER)
-        pages.put(report.PAGE, "measurements", f"{text}\n")
-        load.main()
-        crowd.main()
+        pages.put(report.PAGE, "measurements", text)
+        for name, measured in (("load", load), ("crowd", crowd)):
+            print(part := measured.page())
+            pages.put(report.PAGE, name, part)
     return 0
 
 
@@ -67,31 +65,11 @@ def not_for_the_page(rounds: int, changed: Sequence[str]) -> str | None:
 def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
     """Everything the report shows."""
     load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder, Aws(Path(folder)) as aws:
-        variants = Variants(build.build(), aws)
-        starts = cold(variants, [variant.name for variant in variants.all], rounds, say)
-        rows = [
-            (name, name, variants[name].event)
-            for name in ("empty", "textbook", "boto3", "botocore", "urllib3", "floor")
-        ]
-        rows.insert(1, ("empty-http", "empty", variants["vend-http"].event))
-        rows += [
-            (name, "vend-http" if name == "vend-304" else name.removesuffix("-rejected"), event)
-            for name, event in variants.warm_events.items()
-        ]
-        times = warm(variants, rows, invocations, say)
-        labels = {variant.name: variant.label for variant in variants.all}
-        labels |= {
-            "empty-http": "an empty function, given the HTTP event",
-            "vend": "**vend**, direct, from the copy",
-            "vend-http": "**vend**, HTTP, from the copy",
-            "vend-304": "**vend**, HTTP, 304",
-            "vend-rejected": "**vend**, a version reported: asks the store",
-        }
-        cold_labels = {variant.name: variant.label for variant in variants.all}
+    with prepared() as variants:
+        starts, times = cold(variants, rounds), warm(variants, invocations)
         return {
             "taken": {
-                "when": report.now(),
+                "when": report.today(),
                 "machine": report.machine(),
                 "commit": report.commit(),
                 "rounds": rounds,
@@ -99,18 +77,14 @@ def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
                 "load_before": load_before,
                 "load_after": os.getloadavg()[0],
             },
-            "cold": {
-                name: {"label": cold_labels[name], "ours": _ours(name), **measured.summary()}
-                for name, measured in starts.items()
-            },
+            "cold": {each.name: {**_row(each), **summary(starts[each.name])} for each in variants.all},
             "warm": {
-                name: {
-                    "label": labels[name],
-                    "ours": _ours(name),
-                    "warm_p50_us": 1e6 * percentile(taken, 50),
-                    "warm_p99_us": 1e6 * percentile(taken, 99),
+                each.name: {
+                    **_row(each),
+                    "warm_p50_us": 1e6 * percentile(times[each.name], 50),
+                    "warm_p99_us": 1e6 * percentile(times[each.name], 99),
                 }
-                for name, taken in times.items()
+                for each in variants.warm
             },
             "sizes": {
                 name: sizes(variants.build / name)
@@ -119,8 +93,8 @@ def measure_all(rounds: int, invocations: int) -> dict[str, Any]:
         }
 
 
-def _ours(name: str) -> bool:
-    return name.startswith(("vend", "refresh"))
+def _row(variant: Variant) -> dict[str, Any]:
+    return {"label": variant.label, "ours": variant.name.startswith(("vend", "refresh"))}
 
 
 if __name__ == "__main__":

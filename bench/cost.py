@@ -15,13 +15,17 @@ what callers pay for their own side, and of SnapStart the restores.
 """
 
 import argparse
+import bisect
 import json
 import math
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from bench.report import PAGE
+from scripts.pages import put, table
 
 PRICES: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
 
@@ -40,8 +44,7 @@ MEMORY_GB = 0.5
 LOG_BYTES = 1300
 
 
-@dataclass(frozen=True)
-class Watching:
+class Watching(NamedTuple):
     """What watches: metrics of our own, alarms, composite alarms, dashboards."""
 
     metrics: int
@@ -51,12 +54,8 @@ class Watching:
 
     def monthly(self) -> float:
         """Dollars, as if every metric had a value in every hour."""
-        return (
-            self.metrics * price("metric_month")
-            + self.alarms * price("alarm_month")
-            + self.composites * price("composite_alarm_month")
-            + self.dashboards * price("dashboard_month")
-        )
+        kinds = ("metric_month", "alarm_month", "composite_alarm_month", "dashboard_month")
+        return sum(number * price(kind) for number, kind in zip(self, kinds, strict=True))
 
 
 # As template.yaml has them (a test counts). The refresh's part is what the alternatives need too.
@@ -80,7 +79,7 @@ KMS_REQUESTS_A_SECOND = 10_000
 class Scenario:
     """Who asks how often, and who keeps the token how long."""
 
-    callers: int = 50
+    callers: float = 50
     calls_per_hour: float = 600
     client_cache_seconds: float = 300
     vend_cache_seconds: float = 300
@@ -90,8 +89,21 @@ class Scenario:
     """The key is another stack's (KmsKeyArn), and there is no dashboard (DashboardEnabled=false)."""
 
 
-@dataclass(frozen=True)
-class Load:
+STANDING = {
+    "5 callers, a call a minute": Scenario(5, 60),
+    "50 callers, 10 calls a minute": Scenario(50, 600),
+    "50 callers that keep nothing": Scenario(50, 600, client_cache_seconds=0),
+    "1,000 callers, 1 call a second": Scenario(1_000, 3600),
+    "1,000 callers that keep nothing": Scenario(1_000, 3600, client_cache_seconds=0),
+    "20,000 callers, 1 call a second": Scenario(20_000, 3600),
+}
+HEADS = (
+    "callers | calls/s | hand-outs/s | kept by callers | secret reads/s | kept by the function | environments | "
+    "$ a month | such callers until a limit"
+)
+
+
+class Load(NamedTuple):
     """Rates in calls a second; concurrency in environments."""
 
     calls: float
@@ -126,20 +138,13 @@ def load(scenario: Scenario) -> Load:
 
 def environments_for(vends: float) -> int:
     """Environments of the vend function for so many hand-outs a second."""
-    if not vends:
-        return 0
     busy = 1 + math.ceil(2 * vends * VEND_SECONDS)
-    return max(busy, math.ceil(vends / REQUESTS_A_SECOND_PER_ENVIRONMENT))
+    return max(busy, math.ceil(vends / REQUESTS_A_SECOND_PER_ENVIRONMENT)) if vends else 0
 
 
 def price(name: str) -> float:
     """Dollars."""
     return float(PRICES["prices"][name]["dollars"])
-
-
-def watching(scenario: Scenario) -> Watching:
-    """What watches the scenario's stack."""
-    return replace(WATCHING, dashboards=0) if scenario.shared else WATCHING
 
 
 def monthly(scenario: Scenario) -> dict[str, float]:
@@ -148,25 +153,19 @@ def monthly(scenario: Scenario) -> dict[str, float]:
     vends = rates.vends * SECONDS_A_MONTH
     # A tick that finds nothing due makes three calls, two of which decrypt.
     secret_calls = rates.secret_reads * SECONDS_A_MONTH + 3 * TICKS_A_MONTH
-    decryptions = rates.secret_reads * SECONDS_A_MONTH + 2 * TICKS_A_MONTH
-    seconds = vends * VEND_SECONDS + TICKS_A_MONTH * TICK_SECONDS
+    key = 0 if scenario.shared else price("kms_key_month")
+    gb_seconds = (vends * VEND_SECONDS + TICKS_A_MONTH * TICK_SECONDS) * MEMORY_GB
+    requests = (vends + TICKS_A_MONTH) * price("lambda_request")
+    kept = MEMORY_GB * SECONDS_A_MONTH
     return {
-        "the hand-out and the ticks (Lambda)": (vends + TICKS_A_MONTH) * price("lambda_request")
-        + seconds * MEMORY_GB * price("lambda_gb_second"),
+        "the hand-out and the ticks (Lambda)": requests + gb_seconds * price("lambda_gb_second"),
         "two secrets and their calls": 2 * price("secret_month") + secret_calls * price("secret_call"),
-        "the key and its calls": (not scenario.shared) * price("kms_key_month")
-        + decryptions * price("kms_request"),
+        "the key and its calls": key + (secret_calls - TICKS_A_MONTH) * price("kms_request"),
         "audit lines and logs": (vends + TICKS_A_MONTH) * LOG_BYTES / 1e9 * price("log_gb"),
-        "metrics, alarms, the dashboard": watching(scenario).monthly(),
+        "metrics, alarms, the dashboard": WATCHING._replace(dashboards=int(not scenario.shared)).monthly(),
         "the schedule": TICKS_A_MONTH * price("scheduler_tick"),
-        "provisioned concurrency": scenario.provisioned
-        * MEMORY_GB
-        * SECONDS_A_MONTH
-        * price("lambda_provisioned_gb_second"),
-        "SnapStart's snapshot of one version": scenario.snap_start
-        * MEMORY_GB
-        * SECONDS_A_MONTH
-        * price("snap_start_gb_second"),
+        "provisioned concurrency": scenario.provisioned * kept * price("lambda_provisioned_gb_second"),
+        "SnapStart's snapshot of one version": scenario.snap_start * kept * price("snap_start_gb_second"),
     }
 
 
@@ -176,21 +175,17 @@ def alternatives(scenario: Scenario) -> dict[str, float]:
     Each still needs something that mints: the same refresh with its own metrics and alarms, whose cost is in every
     line. Nothing of the hand-out's is: neither its metrics and alarms nor the dashboard.
     """
-    refresh_only = (
-        sum(monthly(Scenario(callers=0)).values()) - WATCHING.monthly() + WATCHING_THE_REFRESH.monthly()
-    )
+    refresh_only = _sum(Scenario(callers=0)) - WATCHING.monthly() + WATCHING_THE_REFRESH.monthly()
     one_call = price("secret_call") + price("kms_request")
     calls = scenario.callers * scenario.calls_per_hour / 3600 * SECONDS_A_MONTH
     cached = scenario.callers * fetches(scenario.calls_per_hour / 3600, 300) * SECONDS_A_MONTH
-    hours = SECONDS_A_MONTH / 3600
+    cluster = (3 * price("server_hour") + price("load_balancer_hour")) * SECONDS_A_MONTH / 3600
     return {
-        "this product": sum(monthly(scenario).values()),
+        "this product": _sum(scenario),
         "every caller reads the secret at every call": refresh_only + calls * one_call,
         "every caller reads the secret and keeps it for 300 s (AWS's extension, a library)": refresh_only
         + cached * one_call,
-        "a Vault cluster of three nodes": refresh_only
-        + 3 * hours * price("server_hour")
-        + hours * price("load_balancer_hour"),
+        "a Vault cluster of three nodes": refresh_only + cluster,
     }
 
 
@@ -210,77 +205,112 @@ def limits(scenario: Scenario) -> list[tuple[str, float, float, str]]:
 
 def callers_until_a_limit(scenario: Scenario) -> int:
     """How many such callers it takes to use up the first limit."""
-    low, high = 0, 1
-    while _fits(replace(scenario, callers=high)):
-        low, high = high, high * 2
-        if high > 10**9:
-            return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _fits(replace(scenario, callers=middle)) else (low, middle)
-    return low
+
+    def too_many(callers: int) -> bool:
+        return any(used > size for _, used, size, _ in limits(replace(scenario, callers=callers)))
+
+    return bisect.bisect_left(range(10**9), True, key=too_many) - 1  # noqa: FBT003
 
 
-def _fits(scenario: Scenario) -> bool:
-    return all(used <= size for _, used, size, _ in limits(scenario))
+def tables(scenarios: Mapping[str, Scenario]) -> list[str]:
+    """Rates and sums, the alternatives' sums, and the limits for whom the function has most to do."""
+    greedy = max(scenarios.values(), key=lambda scenario: load(scenario).vends)
+    sums = [
+        [name, *(f"{dollars:,.2f}" for dollars in alternatives(scenario).values())]
+        for name, scenario in scenarios.items()
+    ]
+    used = [(name, f"{used:,.2f}", f"{size:,}", turn) for name, used, size, turn in limits(greedy)]
+    return [
+        table(HEADS.split(" | "), [_row(name, scenario) for name, scenario in scenarios.items()]),
+        table(["$ a month", *alternatives(greedy)], sums),
+        table(("limit", "used", "of", "what to turn"), used),
+    ]
 
 
-def _print(scenario: Scenario) -> None:
+def _row(name: str, scenario: Scenario) -> list[str]:
     rates = load(scenario)
-    print(f"{scenario.callers:,} callers, {scenario.calls_per_hour:g} calls an hour each")
-    print(f"  calls with the token     {rates.calls:12,.2f} a second")
-    print(
-        f"  hand-outs                {rates.vends:12,.3f} a second ({rates.client_hit_ratio:.1%} kept by callers)"
-    )
-    print(
-        f"  reads of the secret      {rates.secret_reads:12,.3f} a second ({rates.vend_hit_ratio:.1%} kept)"
-    )
-    print(f"  environments             {rates.environments:12d}")
-    print(f"\nDollars a month ({PRICES['region']}, {PRICES['as_of']}, no free tier)")
-    _print_sums(monthly(scenario).items())
-    print("\nInstead (each with the same refresh)")
-    _print_sums(alternatives(scenario).items())
-    print("\nLimits")
-    for limit, used, size, turn in limits(scenario):
-        print(f"  {used / size:8.2%}  {limit} ({used:,.2f} of {size:,}): {turn}")
-    print(f"  the first is used up by {callers_until_a_limit(scenario):,} such callers")
+    return [
+        name,
+        *(f"{rates.calls:,.1f}", f"{rates.vends:,.2f}", f"{rates.client_hit_ratio:.1%}"),
+        *(f"{rates.secret_reads:.3f}", f"{rates.vend_hit_ratio:.1%}", f"{rates.environments}"),
+        *(f"{_sum(scenario):,.2f}", f"{callers_until_a_limit(scenario):,}"),
+    ]
 
 
-def _print_sums(sums: Iterable[tuple[str, float]]) -> None:
-    for name, dollars in sums:
-        print(f"  {dollars:12,.2f}  {name}")
+def _sum(scenario: Scenario) -> float:
+    return sum(monthly(scenario).values())
+
+
+def page() -> str:
+    """The standing scenarios, as docs/evidence/performance.md shows them."""
+    load_table, sums, used = tables(STANDING)
+    first = next(iter(STANDING.values()))
+    further = _sum(replace(first, shared=True))
+    of_the_hand_out = WATCHING.monthly() - WATCHING_THE_REFRESH.monthly()
+    return f"""\
+Written by `make cost-page`. Prices: {PRICES["region"]}, {PRICES["as_of"]}, from `bench/prices.json` (each with its \
+source), without free tiers. What the model assumes stands at the top of `bench/cost.py`.
+
+{load_table}
+With it, an environment of provisioned concurrency is ${_sum(replace(first, provisioned=1)) - _sum(first):.2f} a month \
+more (`--provisioned N`), SnapStart ${_sum(replace(first, snap_start=True)) - _sum(first):.2f} for each published \
+version that is kept (`--snap-start`) and ${MEMORY_GB * price("snap_start_restored_gb"):.6f} for each restore, of \
+which the model knows no number.
+
+A further stack that uses the first one's key (`KmsKeyArn`) and has no dashboard (`DashboardEnabled=false`) costs \
+${_sum(first) - further:.2f} less (`--shared`): ${further:.2f} a month with five callers.
+
+{sums}
+{_cheaper()} Every sum holds the same refresh with its metrics and alarms; the hand-out's own and the dashboard \
+(${of_the_hand_out:.2f} a month) are charged to this product alone.
+
+Limits, for 1,000 callers that keep nothing (Lambda adds at most {NEW_ENVIRONMENTS_IN_TEN_SECONDS:,} environments to a \
+function in ten seconds):
+
+{used}"""
+
+
+def _cheaper() -> str:
+    """Which standing scenarios would be cheaper otherwise, and how."""
+    found: dict[str, list[str]] = {}
+    for name, scenario in STANDING.items():
+        sums = alternatives(scenario)
+        best = min(sums, key=sums.__getitem__)
+        if best != "this product":
+            found.setdefault(best, []).append(f"{name} (${sums['this product'] - sums[best]:,.2f} less)")
+    ways = (f'by "{best}" for {"; ".join(names)}' for best, names in found.items())
+    return f"This product is undercut {'; and '.join(ways)}."
 
 
 def main() -> int:
-    """Prints one scenario."""
-    usual = Scenario()
+    """Prints one scenario, or writes the standing ones into docs/evidence/performance.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--callers", type=_count, default=usual.callers)
-    parser.add_argument("--calls-per-hour", type=_amount, default=usual.calls_per_hour, help="of each caller")
-    for side in ("client", "vend"):
-        name = f"{side}_cache_seconds"
-        parser.add_argument(f"--{side}-cache", dest=name, type=_amount, default=getattr(usual, name))
-    parser.add_argument("--provisioned", type=_count, default=0, help="environments kept ready")
-    parser.add_argument("--snap-start", action="store_true", help="with SnapStart, without its restores")
-    parser.add_argument("--shared", action="store_true", help="another stack's key, and no dashboard")
-    _print(Scenario(**vars(parser.parse_args())))
+    for name, value in asdict(Scenario()).items():
+        option = f"--{name.removesuffix('_seconds').replace('_', '-')}"
+        if isinstance(value, bool):
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, dest=name, type=_amount, default=value, help=f"{value:g} by default")
+    parser.add_argument("--page", action="store_true", help="write the page; the other options do not count")
+    chosen = vars(parser.parse_args())
+    if chosen.pop("page"):
+        put(PAGE, "cost", page())
+        return 0
+    scenario = Scenario(**chosen)
+    sums = [(name, f"{dollars:,.2f}") for name, dollars in monthly(scenario).items()]
+    of_what = f"$ a month ({PRICES['region']}, {PRICES['as_of']})"
+    print(
+        *tables({f"{scenario.callers:,.0f} callers": scenario}), table((of_what, ""), sums), sep="\n", end=""
+    )
     return 0
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("cannot be negative")
-    return number
-
-
 def _amount(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
+    if not 0 <= float(text) < math.inf:
         raise argparse.ArgumentTypeError("must be a number of at least 0")
-    return number
+    return float(text)
 
 
 if __name__ == "__main__":

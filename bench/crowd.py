@@ -1,37 +1,35 @@
 """64 threads that want the token at once: the client beside two libraries that keep secrets in memory.
 
-    python -m bench.crowd     runs it and writes its table into docs/evidence/performance.md
-
 *Cold*: nothing was asked yet. *Expired*: what is kept is too old, and a new version has been stored. The libraries
 read the secret themselves; the client asks the vending function. Lambda and Secrets Manager are stand-ins in a
 process of their own, that take the same time for each request.
 """
 
-import contextlib
 import datetime as dt
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, override
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any, NamedTuple, override
 
 import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 from botocore.config import Config
 
-from bench import report
-from scripts import pages
+from bench.aws import ACCESS_TOKEN, served
+from bench.report import today
+from scripts.pages import table
 from tests.kit.secrets_manager.server import REGION, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
-from tests.kit.stand_ins.loopback import Request, Response
+from tests.kit.stand_ins.loopback import LoopbackServer, Request, Response
 from token_client import TokenClient
 from token_client._direct import DirectInvoke
 
@@ -43,72 +41,42 @@ ROUND_TRIP_SECONDS = 0.03
 KEPT_SECONDS = 2
 EXPIRED_AFTER_SECONDS = 2.2
 
-ROOT = Path(__file__).resolve().parents[1]
 
-
-class _SlowSecretsManager(SecretsManager):
+class _Slow(LoopbackServer):
     @override
     def handle(self, request: Request) -> Response | None:
         time.sleep(ROUND_TRIP_SECONDS)
         return super().handle(request)
 
 
-class _SlowLambda(LambdaService):
-    @override
-    def handle(self, request: Request) -> Response | None:
-        time.sleep(ROUND_TRIP_SECONDS)
-        return super().handle(request)
+class _SlowSecretsManager(_Slow, SecretsManager):
+    pass
 
 
-@dataclass
-class _Vended:
-    """What the vending function answers."""
-
-    payload: Any
-    error: dict[str, Any] | None = None
+class _SlowLambda(_Slow, LambdaService):
+    pass
 
 
-def _vend(_event: Any, request_id: str, _qualifier: str | None) -> _Vended:
+def _vend(_event: Any, request_id: str, _qualifier: str | None) -> Any:
     expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=KEPT_SECONDS)
-    return _Vended(
-        {
-            "access_token": "bus|" + "1234567890abcdef" * 4,
-            "token_type": "Bearer",
-            "expires_in": KEPT_SECONDS,
-            "expires_at": expires_at.isoformat(),
-            "version": request_id,
-            "cache_seconds": KEPT_SECONDS,
-        }
-    )
+    answer = {
+        "access_token": ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": KEPT_SECONDS,
+        "expires_at": expires_at.isoformat(),
+        "version": request_id,
+        "cache_seconds": KEPT_SECONDS,
+    }
+    return SimpleNamespace(payload=answer, error=None)
 
 
-def serve() -> None:
-    """The stand-ins, until SIGTERM; their addresses on one line."""
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+def serve(user: Connection) -> None:
+    """Sends the stand-ins' addresses, by service."""
     with _SlowSecretsManager() as secrets, _SlowLambda() as functions:
         functions.wire("vend", _vend)
-        secrets.create("token", {"access_token": "bus|" + "1234567890abcdef" * 4})
-        print(json.dumps({"secretsmanager": secrets.url, "lambda": functions.url}), flush=True)
-        ended.wait()
-
-
-@contextlib.contextmanager
-def served() -> Iterator[dict[str, str]]:
-    """The stand-ins in a process of their own, by service."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench.crowd", "serve"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
-            process.wait(10)
+        secrets.create("token", {"access_token": ACCESS_TOKEN})
+        user.send({"secretsmanager": secrets.url, "lambda": functions.url})
+        user.poll(None)
 
 
 class Sdk:
@@ -161,46 +129,30 @@ LIBRARIES: dict[str, Callable[[Sdk], Callable[[], object]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Rush:
-    """What 64 threads at once cost.
-
-    Attributes:
-        requests: to Lambda or Secrets Manager.
-        seconds: until the last thread had the token.
-    """
+class Rush(NamedTuple):
+    """What 64 threads at once cost."""
 
     requests: int
+    """To Lambda or Secrets Manager."""
     seconds: float
+    """Until the last thread had the token."""
 
 
 def rush(ask: Callable[[], object], sdk: Sdk) -> Rush:
-    """All threads at once.
-
-    Raises:
-        Exception: whatever the first thread that failed was told.
-    """
+    """All threads at once. Raises what the first of them that failed was told."""
     ready = threading.Barrier(THREADS + 1)
-    failures: list[Exception] = []
 
     def run() -> None:
         ready.wait(30)
-        try:
-            ask()
-        except Exception as error:  # noqa: BLE001 - shown by the caller
-            failures.append(error)
+        ask()
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    before = sdk.requests
-    begun = time.perf_counter()
-    ready.wait(30)
-    for thread in threads:
-        thread.join(30)
-    if failures:
-        raise failures[0]
-    return Rush(sdk.requests - before, time.perf_counter() - begun)
+    with ThreadPoolExecutor(THREADS) as pool:
+        asking = [pool.submit(run) for _ in range(THREADS)]
+        before, begun = sdk.requests, time.perf_counter()
+        ready.wait(30)
+        for each in asking:
+            each.result(30)
+        return Rush(sdk.requests - before, time.perf_counter() - begun)
 
 
 def one_round(urls: dict[str, str]) -> dict[str, tuple[Rush, Rush]]:
@@ -212,13 +164,6 @@ def one_round(urls: dict[str, str]) -> dict[str, tuple[Rush, Rush]]:
     new = json.dumps({"access_token": f"bus|{time.time_ns()}"})
     Sdk(urls).client("secretsmanager").put_secret_value(SecretId="token", SecretString=new)
     return {library: (cold[library], rush(ask, sdks[library])) for library, ask in asks.items()}
-
-
-def measure(rounds: int = ROUNDS) -> dict[str, list[tuple[Rush, Rush]]]:
-    """All libraries, in turn."""
-    with served() as urls:
-        taken = [one_round(urls) for _ in range(rounds)]
-    return {library: [each[library] for each in taken] for library in LIBRARIES}
 
 
 _ALONE = """
@@ -247,44 +192,28 @@ def alone() -> str:
     return f"TokenClient alone: imported in {imported:.0f} ms, without botocore; a token from memory in {each:.1f} µs."
 
 
-def table(found: dict[str, list[tuple[Rush, Rush]]]) -> str:
-    """As docs/evidence/performance.md shows it."""
-    rounds = len(next(iter(found.values())))
-    lines = [
-        (
-            f"Taken by `bench/crowd.py`, a part of `make bench`, on {report.now()[:10]}: {THREADS} threads, "
-            f"{ROUND_TRIP_SECONDS * 1000:g} ms a request, the most requests and the median time of {rounds} rounds, "
-            f"all in turn; load average {os.getloadavg()[0]:.1f}."
-        ),
-        "",
-        "| | requests, cold | requests, expired | ms, cold | to TokenClient | ms, expired | to TokenClient |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    first = [_median(found, "**TokenClient**", place) for place in (0, 1)]
+def page() -> str:
+    """Runs it; the result as docs/evidence/performance.md shows it."""
+    with served(serve) as urls:
+        rounds = [one_round(urls) for _ in range(ROUNDS)]
+    rows = []
+    # By library: for cold and for expired the most requests, and the median time.
+    found = {
+        library: [
+            (max(each.requests for each in rushes), statistics.median(each.seconds for each in rushes))
+            for rushes in zip(*(taken[library] for taken in rounds), strict=True)
+        ]
+        for library in LIBRARIES
+    }
     for library, taken in found.items():
-        requests = [max(pair[place].requests for pair in taken) for place in (0, 1)]
-        seconds = [_median(found, library, place) for place in (0, 1)]
-        cells = [library, *map(str, requests)]
-        for mine, its in zip(first, seconds, strict=True):
-            cells += [f"{1000 * its:.0f}", f"{its / mine:.1f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", alone()])
-
-
-def _median(found: dict[str, list[tuple[Rush, Rush]]], library: str, place: int) -> float:
-    return statistics.median(pair[place].seconds for pair in found[library])
-
-
-def main() -> int:
-    """Runs it and writes the page."""
-    if sys.argv[1:] == ["serve"]:
-        serve()
-        return 0
-    text = table(measure())
-    print(text)
-    pages.put(report.PAGE, "crowd", f"{text}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        times = []
+        for (_, seconds), (_, ours) in zip(taken, found["**TokenClient**"], strict=True):
+            times += [f"{1000 * seconds:.0f}", f"{seconds / ours:.1f}"]
+        rows.append([library, *(requests for requests, _ in taken), *times])
+    heads = "requests, cold | requests, expired | ms, cold | to TokenClient | ms, expired | to TokenClient"
+    return (
+        f"Taken by `bench/crowd.py`, a part of `make bench`, on {today()}: {THREADS} threads, "
+        f"{ROUND_TRIP_SECONDS * 1000:g} ms a request, the most requests and the median time of {ROUNDS} rounds, "
+        f"all in turn; load average {os.getloadavg()[0]:.1f}.\n\n"
+        f"{table(['', *heads.split(' | ')], rows)}\n{alone()}\n"
+    )

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import tempfile
@@ -17,7 +16,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -71,15 +69,8 @@ class Door:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Kill the process and close everything."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
         self._process.wait(10)
         self._selector.close()
         for open_socket in (self._listener, *self._buffers):
@@ -188,17 +179,14 @@ class Door:
                 connection = key.fileobj
                 assert isinstance(connection, socket.socket)
                 if connection is self._listener:
-                    self._accept()
+                    accepted, _ = self._listener.accept()
+                    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._buffers[accepted] = b""
+                    self._selector.register(accepted, selectors.EVENT_READ)
                     continue
                 request = self._receive(connection)
                 if request is not None:
                     return request
-
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffers[connection] = b""
-        self._selector.register(connection, selectors.EVENT_READ)
 
     def _receive(self, connection: socket.socket) -> tuple[str, socket.socket, bytes] | None:
         received = connection.recv(1 << 20)

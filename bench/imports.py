@@ -3,18 +3,12 @@
 python -m bench.imports     writes the list anew (after a change that was meant)
 """
 
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import textwrap
 from pathlib import Path
 
-from bench.aws import Aws
-from bench.variants import Variants
-from scripts import build
-from tests.kit.runtime.artefacts import VEND, interpreter
+from bench.variants import prepared
+from tests.kit.runtime.artefacts import VEND
 
 PINNED = Path(__file__).with_name("vend_imports.txt")
 _LINE = re.compile(r"import time:\s+(?P<own>\d+) \|\s+(?P<all>\d+) \|\s*(?P<name>\S+)")
@@ -31,24 +25,10 @@ for event in {events}: app.handler(event, Context("url" if event else "live"))
 
 def vend_imports() -> dict[str, int]:
     """Module → microseconds, itself alone; through init, a direct hand-out and one over HTTP."""
-    with tempfile.TemporaryDirectory() as folder, Aws(Path(folder)) as aws:
-        variants = Variants(build.build(), aws)
+    with prepared() as variants:
         variant = variants["vend-http"]
-        paths = (variant.task_root, *variant.import_paths, variants.runtime_client)
-        finished = subprocess.run(
-            [interpreter(), "-S", "-X", "importtime", "-c", _PROGRAM.format(events=[{}, variant.event])],
-            cwd=variant.task_root,
-            env={
-                **variants.environment_of(variant),
-                "AWS_LAMBDA_FUNCTION_NAME": VEND,
-                "PYTHONPATH": os.pathsep.join(map(str, paths)),
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        program = _PROGRAM.format(events=[{}, variant.event])
+        finished = variants.run(variant, "-X", "importtime", "-c", program, AWS_LAMBDA_FUNCTION_NAME=VEND)
     said = finished.stderr.partition("the function\n")[2]
     found = {match["name"]: int(match["own"]) for match in map(_LINE.match, said.splitlines()) if match}
     # What was tried and is not there (another system's, an optional package) is named too, at no cost to speak of.
@@ -63,4 +43,3 @@ def pinned() -> set[str]:
 
 if __name__ == "__main__":
     PINNED.write_text(textwrap.fill(" ".join(vend_imports()), 110) + "\n", encoding="ascii")
-    sys.exit(0)

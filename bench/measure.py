@@ -4,65 +4,62 @@ import json
 import statistics
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import NamedTuple
 
 from bench.door import Door
 from bench.variants import Variant, Variants
+from tests.kit.runtime.artefacts import runtime_client_folder
 
 ARN = "arn:aws:lambda:eu-west-1:111122223333:function:measured:live"
 
 
-@dataclass
-class Cold:
-    """One variant's cold starts, in seconds and bytes."""
+class Start(NamedTuple):
+    """One cold start, in seconds and bytes."""
 
-    init: list[float] = field(default_factory=list)
-    first_answer: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
+    init: float
+    first_answer: float
+    processor: float
+    memory: int
 
-    def summary(self) -> dict[str, float]:
-        """Medians: milliseconds and megabytes."""
-        quartiles = statistics.quantiles(self.first_answer, n=4) if len(self.first_answer) > 1 else [0, 0, 0]
-        return {
-            "init_ms": 1e3 * statistics.median(self.init),
-            "cold_ms": 1e3 * statistics.median(self.first_answer),
-            "cold_q1_ms": 1e3 * quartiles[0],
-            "cold_q3_ms": 1e3 * quartiles[2],
-            "processor_ms": 1e3 * statistics.median(self.processor),
-            "memory_mb": statistics.median(self.memory) / 2**20,
-            "starts": len(self.first_answer),
-        }
+
+def summary(starts: Sequence[Start]) -> dict[str, float]:
+    """Medians: milliseconds and megabytes."""
+    init, first_answer, processor, memory = map(statistics.median, zip(*starts, strict=True))
+    quartiles = statistics.quantiles([start.first_answer for start in starts], n=4)
+    return {
+        "init_ms": 1e3 * init,
+        "cold_ms": 1e3 * first_answer,
+        "cold_q1_ms": 1e3 * quartiles[0],
+        "cold_q3_ms": 1e3 * quartiles[2],
+        "processor_ms": 1e3 * processor,
+        "memory_mb": memory / 2**20,
+    }
 
 
 def open_door(variants: Variants, variant: Variant) -> Door:
     """A new process of it."""
-    paths = (*variant.import_paths, variants.runtime_client)
+    paths = (*variant.import_paths, runtime_client_folder())
     return Door(variant.task_root, paths, variants.environment_of(variant), arn=ARN)
 
 
-def cold(
-    variants: Variants, names: Sequence[str], rounds: int, tell: Callable[[str], None]
-) -> dict[str, Cold]:
+def cold(variants: Variants, rounds: int) -> dict[str, list[Start]]:
     """`rounds` fresh processes of each, one after the other in turn, so that a busy moment hits all alike."""
-    measured = {name: Cold() for name in names}
+    measured: dict[str, list[Start]] = {variant.name: [] for variant in variants.all}
     for turn in range(rounds + 1):
-        tell(f"cold starts: round {turn} of {rounds}")
-        for name in names:
-            variant = variants[name]
+        say(f"cold starts: round {turn} of {rounds}")
+        for variant in variants.all:
             with open_door(variants, variant) as door:
                 init = door.wait_ready()
                 payload, seconds = door.invoke(variant.event)
-                _must_be_an_answer(name, payload)
+                if variant.name != "empty" and (payload.get("statusCode", 200) != 200 or not payload):
+                    raise RuntimeError(f"{variant.name} answered {json.dumps(payload)[:200]}")
                 if turn:  # The first round warms the page cache.
-                    measured[name].init.append(init)
-                    measured[name].first_answer.append(init + seconds)
-                    measured[name].processor.append(door.processor_seconds)
-                    measured[name].memory.append(door.peak_memory_bytes)
+                    start = Start(init, init + seconds, door.processor_seconds, door.peak_memory_bytes)
+                    measured[variant.name].append(start)
     return measured
 
 
@@ -70,29 +67,17 @@ TURN = 10
 """Invocations of one variant in a row: a few milliseconds, so that a busy moment of the machine hits all of them."""
 
 
-def warm(
-    variants: Variants, events: Iterable[tuple[str, str, Any]], invocations: int, tell: Callable[[str], None]
-) -> dict[str, list[float]]:
-    """Seconds of each warm invocation. `events` are (row, variant, event); taken in turns of `TURN`."""
-    doors: dict[str, Door] = {}
-    times: dict[str, list[float]] = {}
-    rows = list(events)
-    try:
-        for row, name, event in rows:
-            doors[row] = open_door(variants, variants[name])
-            doors[row].invoke(variants[name].event)
-            for _ in range(50):
-                doors[row].invoke(event)
-            times[row] = []
-        for turn in range(0, invocations, TURN):
-            tell(f"warm invocations: {turn} of {invocations}")
-            for row, _, event in rows:
-                for _ in range(TURN):
-                    _, seconds = doors[row].invoke(event)
-                    times[row].append(seconds)
-    finally:
-        for door in doors.values():
-            door.close()
+def warm(variants: Variants, invocations: int) -> dict[str, list[float]]:
+    """Seconds of each warm invocation, taken in turns of `TURN`."""
+    times: dict[str, list[float]] = {variant.name: [] for variant in variants.warm}
+    with ExitStack() as closing:
+        doors = {each.name: closing.enter_context(open_door(variants, each)) for each in variants.warm}
+        for turn in range(-50, invocations, TURN):
+            say(f"warm invocations: {turn} of {invocations}")
+            for variant in variants.warm:
+                taken = [doors[variant.name].invoke(variant.event)[1] for _ in range(TURN)]
+                if turn >= 0:
+                    times[variant.name] += taken
     return times
 
 
@@ -110,13 +95,6 @@ def sizes(folder: Path) -> dict[str, float]:
                 archive.write(path, path.relative_to(folder))
         zipped = file.seek(0, 2)
     return {"unzipped_mb": sum(path.stat().st_size for path in files) / 2**20, "zipped_mb": zipped / 2**20}
-
-
-def _must_be_an_answer(name: str, payload: Any) -> None:
-    if name == "empty":
-        return
-    if payload.get("statusCode", 200) != 200 or not payload:
-        raise RuntimeError(f"{name} answered {json.dumps(payload)[:200]}")
 
 
 def say(line: str) -> None:

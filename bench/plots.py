@@ -1,7 +1,7 @@
 """The measurements as pictures. Apart from the tables, since matplotlib takes a second to import."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,17 @@ mpl.rcParams.update(
 def plot(results: Mapping[str, Any], folder: Path) -> None:
     """cold.svg, warm.svg, and the three bars of the README."""
     folder.mkdir(parents=True, exist_ok=True)
-    _plot_cold(results, folder / "cold.svg")
-    _plot_warm(results, folder / "warm.svg")
+    cold, warm = ([*results[name].values()][::-1] for name in ("cold", "warm"))
+    axes = _bars(
+        cold, "cold_ms", "ms from process start to first answer (light: first invocation)", height=4.6
+    )
+    init = [row["init_ms"] for row in cold]
+    first = [row["cold_ms"] - row["init_ms"] for row in cold]
+    light = [FIRST if row["ours"] else "#dcdcdc" for row in cold]
+    axes.barh([_plain(row) for row in cold], first, left=init, color=light)
+    save(axes.figure, folder / "cold.svg")
+    axes = _bars(warm, "warm_p50_us", "µs at the runtime's door (p50)", height=3.6)
+    save(axes.figure, folder / "warm.svg")
     _plot_three(results["cold"], folder / "readme.svg")
 
 
@@ -43,9 +52,7 @@ def _plot_three(cold: Mapping[str, Any], file: Path) -> None:
     rows = [cold[name] for name in IN_THE_README][::-1]
     times = [row["cold_ms"] for row in rows]
     figure, axes = plt.subplots(figsize=(8, 1.8))
-    bars = axes.barh(
-        [*IN_THE_README.values()][::-1], times, color=[OURS if row["ours"] else THEIRS for row in rows]
-    )
+    bars = axes.barh([*IN_THE_README.values()][::-1], times, color=_colours(rows))
     axes.bar_label(bars, [f"{time:.0f} ms" for time in times], padding=4)
     axes.set_title(
         "Cold start to the first answer, beside stand-ins on one machine (not on Lambda)",
@@ -57,33 +64,22 @@ def _plot_three(cold: Mapping[str, Any], file: Path) -> None:
     save(figure, file)
 
 
-def _plot_cold(results: Mapping[str, Any], file: Path) -> None:
-    rows = list(results["cold"].values())[::-1]
-    labels = [_plain(row["label"]) for row in rows]
-    init = [row["init_ms"] for row in rows]
-    first = [row["cold_ms"] - row["init_ms"] for row in rows]
-    colours = [OURS if row["ours"] else THEIRS for row in rows]
-    figure, axes = plt.subplots(figsize=(9, 4.6))
-    axes.barh(labels, init, color=colours)
-    axes.barh(labels, first, left=init, color=[FIRST if row["ours"] else "#dcdcdc" for row in rows])
+def _bars(rows: Sequence[Mapping[str, Any]], measure: str, what: str, *, height: float) -> Any:
+    _, axes = plt.subplots(figsize=(9, height))
+    axes.barh(
+        [_plain(row) for row in rows],
+        [row.get("init_ms", row[measure]) for row in rows],
+        color=_colours(rows),
+    )
     for place, row in enumerate(rows):
-        axes.text(row["cold_ms"], place, f" {row['cold_ms']:.0f}", va="center")
-    axes.set_xlabel("ms from process start to first answer (light: first invocation)", loc="right")
+        axes.text(row[measure], place, f" {row[measure]:.0f}", va="center")
+    axes.set_xlabel(what, loc="right")
     axes.margins(x=0.08)
-    save(figure, file)
+    return axes
 
 
-def _plot_warm(results: Mapping[str, Any], file: Path) -> None:
-    rows = list(results["warm"].values())[::-1]
-    labels = [_plain(row["label"]) for row in rows]
-    p50 = [row["warm_p50_us"] for row in rows]
-    figure, axes = plt.subplots(figsize=(9, 3.6))
-    axes.barh(labels, p50, color=[OURS if row["ours"] else THEIRS for row in rows])
-    for place, row in enumerate(rows):
-        axes.text(row["warm_p50_us"], place, f" {row['warm_p50_us']:.0f}", va="center")
-    axes.set_xlabel("µs at the runtime's door (p50)", loc="right")
-    axes.margins(x=0.08)
-    save(figure, file)
+def _colours(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [OURS if row["ours"] else THEIRS for row in rows]
 
 
 def save(figure: Any, file: Path) -> None:
@@ -96,5 +92,5 @@ def save(figure: Any, file: Path) -> None:
     file.write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
 
-def _plain(label: str) -> str:
-    return label.replace("**", "").replace("`", "")
+def _plain(row: Mapping[str, Any]) -> str:
+    return str(row["label"]).replace("**", "").replace("`", "")

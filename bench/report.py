@@ -1,19 +1,19 @@
-"""The measurements as tables, plots and JSON: everything in docs/evidence/performance.md between its markers."""
+"""The measurements as tables, for docs/evidence/performance.md between its markers."""
 
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.pages import ROOT, table
+
 PAGE = ROOT / "docs" / "evidence" / "performance.md"
-FOLDER = ROOT / "docs" / "evidence" / "performance"
-COMMAND = "make bench"
+FOLDER = PAGE.with_suffix("")
+PLAIN = "AWS over plain HTTP"
 MEASURED = (
     "functions",
     "layers",
@@ -28,60 +28,24 @@ MEASURED = (
 )
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """One ambition: `part` over `whole` in the same run, at most `most`."""
-
-    what: str
-    measure: str
-    part: str
-    whole: str
-    most: float
-
-
+# What, which measure, of whom, to whose, and the ambition for what comes out.
 RATIOS = (
-    Ratio("hand-out, cold, to the textbook", "cold_ms", "vend-http", "textbook", 0.42),
-    Ratio("hand-out, cold, to Logger + Metrics + boto3", "cold_ms", "vend", "boto3", 0.52),
-    Ratio(
-        "hand-out, cold, to the textbook, AWS over plain HTTP",
-        "cold_ms",
-        "vend-http-plain",
-        "textbook-plain",
-        0.42,
-    ),
-    Ratio(
-        "hand-out, cold, to Logger + Metrics + boto3, AWS over plain HTTP",
-        "cold_ms",
-        "vend-plain",
-        "boto3-plain",
-        0.52,
-    ),
-    Ratio("the same, boto3 without bytecode", "cold_ms", "vend", "boto3-no-bytecode", 0.27),
-    Ratio("hand-out, memory, to the textbook", "memory_mb", "vend-http", "textbook", 0.63),
-    Ratio("hand-out from the copy, warm p50, to an empty function", "warm_p50_us", "vend", "empty", 1.5),
-    Ratio(
+    ("hand-out, cold, to the textbook", "cold_ms", "vend-http", "textbook", 0.42),
+    ("hand-out, cold, to Logger + Metrics + boto3", "cold_ms", "vend", "boto3", 0.52),
+    (f"hand-out, cold, to the textbook, {PLAIN}", "cold_ms", "vend-http-plain", "textbook-plain", 0.42),
+    (f"hand-out, cold, to Logger + Metrics + boto3, {PLAIN}", "cold_ms", "vend-plain", "boto3-plain", 0.52),
+    ("the same, boto3 without bytecode", "cold_ms", "vend", "boto3-no-bytecode", 0.27),
+    ("hand-out, memory, to the textbook", "memory_mb", "vend-http", "textbook", 0.63),
+    ("hand-out from the copy, warm p50, to an empty function", "warm_p50_us", "vend", "empty", 1.5),
+    (
         "the same over HTTP, to an empty function with that event",
         "warm_p50_us",
         "vend-http",
         "empty-http",
         1.5,
     ),
-    Ratio("refresh with nothing due, cold, to Logger + Metrics + boto3", "cold_ms", "refresh", "boto3", 1.1),
+    ("refresh with nothing due, cold, to Logger + Metrics + boto3", "cold_ms", "refresh", "boto3", 1.1),
 )
-
-
-def ratio_of(ratio: Ratio, results: Mapping[str, Any]) -> float:
-    """What was reached."""
-    table = results["warm"] if ratio.measure.startswith("warm") else results["cold"]
-    return float(table[ratio.part][ratio.measure] / table[ratio.whole][ratio.measure])
-
-
-def processor_ratio_of(ratio: Ratio, results: Mapping[str, Any]) -> float | None:
-    """The same of the processor's time, which a busy machine stretches less; None where the clock's is not meant."""
-    if ratio.measure != "cold_ms":
-        return None
-    table = results["cold"]
-    return float(table[ratio.part]["processor_ms"] / table[ratio.whole]["processor_ms"])
 
 
 def machine() -> str:
@@ -108,60 +72,57 @@ def _git(*arguments: str) -> str:
 
 def tables(results: Mapping[str, Any]) -> str:
     """The generated part of the page."""
-    taken = results["taken"]
-    lines = [
+    taken, cold, warm = results["taken"], results["cold"], results["warm"]
+    ratios = [_ratio(results, ratio) for ratio in RATIOS]
+    starts = [
         (
-            f"Taken by `{COMMAND}` on {taken['when'][:10]}: {taken['machine']}; commit {taken['commit']}; medians of "
-            f"{taken['rounds']} cold starts and {taken['invocations']} warm invocations of each, all in turn; load "
-            f"average {taken['load_before']:.1f} before and {taken['load_after']:.1f} after."
-        ),
-        "",
-        "| ratio | ambition | reached | of CPU time | |",
-        "|---|---|---|---|---|",
-    ]
-    for ratio in RATIOS:
-        reached = ratio_of(ratio, results)
-        processor = processor_ratio_of(ratio, results)
-        beside = "" if processor is None else f"{processor:.2f}"
-        verdict = "yes" if max(reached, processor or 0) <= ratio.most else "**no**"
-        lines.append(f"| {ratio.what} | ≤ {ratio.most:.2f} | {reached:.2f} | {beside} | {verdict} |")
-    lines += ["", "![Cold starts](performance/cold.svg)", "", *_cold_table(results)]
-    lines += ["", "![Warm invocations](performance/warm.svg)", "", *_warm_table(results)]
-    lines += ["", *_size_table(results)]
-    return "\n".join(lines)
-
-
-def _cold_table(results: Mapping[str, Any]) -> list[str]:
-    base = results["cold"]["empty"]["cold_ms"]
-    lines = [
-        "| cold start | ms | quartiles | of it init | first answer | to empty | CPU ms | memory MB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in results["cold"].values():
-        cold, init = row["cold_ms"], row["init_ms"]
-        lines.append(
-            f"| {row['label']} | {cold:.0f} | {row['cold_q1_ms']:.0f}-{row['cold_q3_ms']:.0f} | {init:.0f} | "
-            f"{cold - init:.0f} | {cold / base:.1f} | {row['processor_ms']:.0f} | {row['memory_mb']:.0f} |"
+            *(row["label"], f"{row['cold_ms']:.0f}", f"{row['cold_q1_ms']:.0f}-{row['cold_q3_ms']:.0f}"),
+            *(f"{row['init_ms']:.0f}", f"{row['cold_ms'] - row['init_ms']:.0f}"),
+            *(f"{row['cold_ms'] / cold['empty']['cold_ms']:.1f}", f"{row['processor_ms']:.0f}"),
+            f"{row['memory_mb']:.0f}",
         )
-    return lines
+        for row in cold.values()
+    ]
+    base = warm["empty"]["warm_p50_us"]
+    times = [
+        (row["label"], f"{p50:.0f}", f"{row['warm_p99_us']:.0f}", f"{p50 / base:.2f}")
+        for row in warm.values()
+        for p50 in [row["warm_p50_us"]]
+    ]
+    sizes = [
+        (name, f"{row['zipped_mb']:.2f}", f"{row['unzipped_mb']:.2f}")
+        for name, row in results["sizes"].items()
+    ]
+    return f"""\
+Taken by `make bench` on {taken["when"][:10]}: {taken["machine"]}; commit {taken["commit"]}; medians of \
+{taken["rounds"]} cold starts and {taken["invocations"]} warm invocations of each, all in turn; load average \
+{taken["load_before"]:.1f} before and {taken["load_after"]:.1f} after.
+
+{_table("ratio | ambition | reached | of CPU time | ", ratios)}
+![Cold starts](performance/cold.svg)
+
+{_table("cold start | ms | quartiles | of it init | first answer | to empty | CPU ms | memory MB", starts)}
+![Warm invocations](performance/warm.svg)
+
+{_table("warm invocation | p50 µs | p99 µs | to empty", times)}
+{_table("deployed | zipped MB | unzipped MB", sizes)}"""
 
 
-def _warm_table(results: Mapping[str, Any]) -> list[str]:
-    base = results["warm"]["empty"]["warm_p50_us"]
-    lines = ["| warm invocation | p50 µs | p99 µs | to empty |", "|---|---|---|---|"]
-    for row in results["warm"].values():
-        p50 = row["warm_p50_us"]
-        lines.append(f"| {row['label']} | {p50:.0f} | {row['warm_p99_us']:.0f} | {p50 / base:.2f} |")
-    return lines
+def _ratio(results: Mapping[str, Any], ratio: tuple[str, str, str, str, float]) -> list[str]:
+    """Reached by the clock and, for cold starts, by the processor's time, which a busy machine stretches less."""
+    what, measure, part, whole, most = ratio
+    of = results["warm" if measure == "warm_p50_us" else "cold"]
+    measures = [measure, "processor_ms"] if measure == "cold_ms" else [measure]
+    reached = [of[part][name] / of[whole][name] for name in measures]
+    beside = f"{reached[1]:.2f}" if reached[1:] else ""
+    verdict = "yes" if max(reached) <= most else "**no**"
+    return [what, f"≤ {most:.2f}", f"{reached[0]:.2f}", beside, verdict]
 
 
-def _size_table(results: Mapping[str, Any]) -> list[str]:
-    lines = ["| deployed | zipped MB | unzipped MB |", "|---|---|---|"]
-    for name, row in results["sizes"].items():
-        lines.append(f"| {name} | {row['zipped_mb']:.2f} | {row['unzipped_mb']:.2f} |")
-    return lines
+def _table(heads: str, rows: Iterable[Sequence[object]]) -> str:
+    return table(heads.split(" | "), rows)
 
 
-def now() -> str:
-    """For the record."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def today() -> str:
+    """The date, for the page."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"

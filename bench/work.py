@@ -5,12 +5,9 @@ process of its own, after the runtime client is imported. A start that is counte
 """
 
 import json
-import os
-import subprocess
 from typing import NamedTuple
 
 from bench.variants import Variant, Variants
-from tests.kit.runtime.artefacts import interpreter
 
 WARM = 20
 """Invocations after the first few; their number of instructions differs by a few, since hash tables differ."""
@@ -70,21 +67,7 @@ class Work(NamedTuple):
 
 def work(variants: Variants, variant: Variant) -> Work:
     """Runs it and counts."""
-    paths = (variant.task_root, *variant.import_paths, variants.runtime_client)
     program = _PROGRAM.replace("WARM", str(WARM))
     alias = "url" if "requestContext" in variant.event else "live"
-    finished = subprocess.run(
-        [interpreter(), "-S", "-c", program, json.dumps(variant.event), alias],
-        cwd=variant.task_root,
-        env={
-            **variants.environment_of(variant),
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONHASHSEED": "0",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-    )
+    finished = variants.run(variant, "-c", program, json.dumps(variant.event), alias, PYTHONHASHSEED="0")
     return Work(**json.loads(finished.stdout.splitlines()[-1]))

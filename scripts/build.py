@@ -93,16 +93,10 @@ def fingerprint() -> str:
 
 def _sam_build(folder: Path) -> None:
     sam = BUILD / "sam" / "bin" / "sam"
-    environment = {
-        **os.environ,
-        "SAM_CLI_TELEMETRY": "0",
-        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-    }
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ, "SAM_CLI_TELEMETRY": "0"}
+    template = ROOT / "template.yaml"
     finished = subprocess.run(
-        [
-            *(str(sam), "build", "--parallel"),
-            *("--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)),
-        ],
+        [str(sam), "build", "--parallel", "--template", str(template), "--build-dir", str(folder)],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -59,30 +59,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("vending-layer").add_argument("folder", type=Path)
-    kinds.add_parser("client-layer").add_argument("folder", type=Path)
-    kinds.add_parser("node-client-layer").add_argument("folder", type=Path)
-    function_arguments = kinds.add_parser("function")
-    function_arguments.add_argument("name")
-    function_arguments.add_argument("folder", type=Path)
+    layers = {
+        "vending-layer": build_vending_layer,
+        "client-layer": build_client_layer,
+        "node-client-layer": build_node_client_layer,
+    }
+    parser.add_argument("kind", choices=(*layers, "function"))
+    parser.add_argument("name", nargs="?", help="of the function")
+    parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
-    if arguments.kind == "vending-layer":
-        build_vending_layer(folder)
-    elif arguments.kind == "client-layer":
-        build_client_layer(folder)
-    elif arguments.kind == "node-client-layer":
-        build_node_client_layer(folder)
+    if arguments.kind == "function":
+        build_function(str(arguments.name), folder)
     else:
-        build_function(arguments.name, folder)
+        layers[arguments.kind](folder)
 
 
 def build_vending_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_vending and the locked packages, and no native code."""
     python = _emptied(folder / "python")
     _install_locked(python, lambda name: name not in SDK)
-    _prune_botocore(python / "botocore" / "data")
+    prune_botocore(python / "botocore" / "data")
     # A page for browsers, and time zones by name: nothing here asks for them.
     for asset in (python / "aws_lambda_powertools" / "event_handler" / "openapi" / "swagger_ui").glob(
         "*.[!p]*"
@@ -96,14 +93,14 @@ def build_vending_layer(folder: Path) -> None:
     write_aws_roots(
         python / "botocore" / "cacert.pem", python / "token_vending" / "adapters" / "aws-roots.pem"
     )
-    _finish(folder, python, LAYER_PREFIX)
+    finish(folder, python, LAYER_PREFIX)
 
 
 def build_client_layer(folder: Path) -> None:
     """Afterwards folder/python holds token_client alone: boto3 and urllib3 are the caller's runtime's."""
     python = _emptied(folder / "python")
     _copy(ROOT / "layers" / "token_client" / "token_client", python / "token_client")
-    _finish(folder, python, LAYER_PREFIX)
+    finish(folder, python, LAYER_PREFIX)
 
 
 def build_node_client_layer(folder: Path) -> None:
@@ -113,7 +110,7 @@ def build_node_client_layer(folder: Path) -> None:
     _copy(source / "src", package / "src")
     for name in ("package.json", "index.d.ts", "testing.d.ts"):
         shutil.copy(source / name, package)
-    _finish(folder, package, LAYER_PREFIX)
+    finish(folder, package, LAYER_PREFIX)
 
 
 def build_function(name: str, folder: Path) -> None:
@@ -136,7 +133,7 @@ def build_function(name: str, folder: Path) -> None:
     (folder / "template.sha256").write_text(
         hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(), encoding="ascii"
     )
-    _finish(folder, folder, FUNCTION_PREFIX)
+    finish(folder, folder, FUNCTION_PREFIX)
 
 
 def _install_locked(folder: Path, wanted: Callable[[str], bool]) -> None:
@@ -157,7 +154,7 @@ def _install_locked(folder: Path, wanted: Callable[[str], bool]) -> None:
     _refuse_native_code(folder)
 
 
-def _prune_botocore(data: Path) -> None:
+def prune_botocore(data: Path) -> None:
     """Leaves the descriptions of our services, and in the older table of endpoints theirs, in every partition.
 
     The endpoints themselves are made by rules that lie with each service, of partitions.json.
@@ -200,16 +197,14 @@ def _prune_metadata(python: Path) -> None:
 
 
 def _refuse_native_code(python: Path) -> None:
-    native = sorted(
-        str(file.relative_to(python))
-        for pattern in ("*.so", "*.so.*", "*.pyd")
-        for file in python.rglob(pattern)
-    )
+    native = [file for pattern in ("*.so", "*.so.*", "*.pyd") for file in python.rglob(pattern)]
     if native:
-        sys.exit(f"the layer must be pure Python, but has {', '.join(native)}")
+        names = sorted(str(file.relative_to(python)) for file in native)
+        sys.exit(f"the layer must be pure Python, but has {', '.join(names)}")
 
 
-def _finish(folder: Path, code: Path, prefix: str) -> None:
+def finish(folder: Path, code: Path, prefix: str) -> None:
+    """Compiles the code under its path on Lambda, and fixes modes and times."""
     # In a process of its own: the seed is read when Python starts.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +38,7 @@ class Story:
     """Writes the steps with the time since the start and the time each took."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True)
         self._started = time.monotonic()
 
     @property
@@ -48,33 +48,23 @@ class Story:
 
     def chapter(self, title: str) -> None:
         """A heading."""
-        self._console.print(f"\n[bold]{title}[/bold]")
+        self.console.print(f"\n[bold]{title}[/bold]")
 
     def line(self, text: str, seconds: float | None = None) -> None:
         """One thing that has happened."""
         took = "" if seconds is None else f" [dim]({seconds:.1f} s)[/dim]"
-        self._console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {text}{took}")
-
-    def table(self, table: Table) -> None:
-        """A table, as wide as the terminal."""
-        self._console.print(table)
+        self.console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {text}{took}")
 
     @contextmanager
     def waiting(self, for_what: str) -> Iterator[None]:
         """A spinner in a terminal; in a pipe, one line that says what is awaited."""
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             self.line(f"... {for_what}")
-            yield
-            return
-        with self._console.status(f"{for_what}"):
+        with self.console.status(for_what) if self.console.is_terminal else nullcontext():
             yield
 
     def held(self, claim: str, *, is_so: bool, seconds: float | None = None) -> None:
-        """Writes the claim if it is so.
-
-        Raises:
-            DidNotHold: if not.
-        """
+        """Writes the claim if it is so; else raises DidNotHold."""
         if not is_so:
             raise DidNotHold(claim)
         self.line(f"[green]✓[/green] {claim}", seconds)
@@ -201,7 +191,7 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
     for audit in audits:
         cells = (audit.get(name) or "" for name in ("outcome", "version", "fingerprint", "rejected_version"))
         table.add_row(*(cell[:12] for cell in cells))
-    story.table(table)
+    story.console.print(table)
     versions = stack.versions()
     table = Table(
         "version", "created", "labels", "holds", f"alive at {_name(stack)}", title="the token secret"
@@ -210,7 +200,7 @@ def _what_is_on_record(story: Story, stack: EmbeddedStack) -> None:
         alive = {True: "yes", False: "no"}[version.alive] if version.kind == "token" else ""
         created = f"{version.created:%H:%M:%S}"
         table.add_row(version.version_id[:SHORT], created, " ".join(version.labels), version.kind, alive)
-    story.table(table)
+    story.console.print(table)
     handed_out = sum(audit.get("outcome") == "handed_out" for audit in audits)
     story.held(f"the audit lines show all {HAND_OUTS} hand-outs", is_so=handed_out == HAND_OUTS)
     current = [version.alive for version in versions if "AWSCURRENT" in version.labels]

@@ -21,10 +21,7 @@ from scripts.pages import table
 ROOT = pages.ROOT
 PAGE = ROOT / "docs" / "evidence" / "reliability.md"
 REPORT = ROOT / ".build" / "reliability.xml"
-TESTS = [
-    f"tests/integration/{name}.py"
-    for name in ("test_crash_matrix", "test_races", "test_faults", "test_vendor_tls")
-]
+TESTS = [f"tests/integration/test_{name}.py" for name in ("crash_matrix", "races", "faults", "vendor_tls")]
 TESTS.append("tests/simulation/test_callers.py")
 PREFIX = "reliability:"
 

@@ -28,10 +28,11 @@ from token_vending.settings import base_url_of
 from token_vending.token import fingerprint
 
 LONGEST_PARAMETER = 2500
+# What it means, and what must come of it.
 MEANINGS = {
-    "refused": "the credentials are refused until they change",
-    "not_taken_on": "nothing happened; tried again",
-    "misconfigured": "nothing happened; a person must correct a setting",
+    "refused": ("the credentials are refused until they change", "CredentialsRefused"),
+    "not_taken_on": ("nothing happened; tried again", "VendorUnavailable"),
+    "misconfigured": ("nothing happened; a person must correct a setting", "ConfigurationError"),
 }
 LATE_SECONDS = 1.0
 LIVE_SECONDS = 20.0
@@ -109,29 +110,21 @@ def _play(console: Console, description: Description) -> bool:
             table.add_row(name, told, _effect(outcome, description))
     console.print()
     console.print(table)
-    console.print(
-        "it holds"
-        if held
-        else "it does not hold: a success gave no token, or a named answer was read otherwise"
-    )
+    failed = "it does not hold: a success gave no token, or a named answer was read otherwise"
+    console.print("it holds" if held else failed)
     return held
 
 
 def _scenarios(description: Description) -> Iterator[tuple[str, Scenario | None, str | None]]:
     """What the stand-in does, and the type of what must come of it."""
     yield "a success", None, "Minted"
-    wanted = {
-        "refused": "CredentialsRefused",
-        "not_taken_on": "VendorUnavailable",
-        "misconfigured": "ConfigurationError",
-    }
-    for meaning, text in MEANINGS.items():
+    for meaning, (text, wanted) in MEANINGS.items():
         for condition in getattr(description, meaning):
             answer = answer_of(description, condition)
             statuses = ", ".join(sorted(condition.statuses))
             reasons = " ".join(sorted(condition.reasons))
             name = f"{statuses} {reasons}".strip() + f": {text}"
-            yield name, Scenario(status=answer.status, body=answer.body.decode()), wanted[meaning]
+            yield name, Scenario(status=answer.status, body=answer.body.decode()), wanted
     yield "500", scenarios.maintenance(500), None
     yield "302", scenarios.redirect("https://elsewhere.example.com/"), None
     yield "200 without a token", Scenario(status=200, body="{}"), None
@@ -145,9 +138,8 @@ def _live(console: Console, description: Description) -> bool:
         credentials = read_credentials("live", json.dumps(given), wanted=description.fields)
     except ConfigurationError:
         needed = [f"CREDENTIAL_{field.name.upper()}" for field in description.fields if not field.optional]
-        raise ConfigurationError(
-            f"set {', '.join(needed)} in the environment, each to what can be sent"
-        ) from None
+        message = f"set {', '.join(needed)} in the environment, each to what can be sent"
+        raise ConfigurationError(message) from None
     url, address = base_url_of(os.environ, description)
     issuer = DescribedIssuer(description, url, address=address)
     console.print("\nlogging in once at the real endpoint ...")

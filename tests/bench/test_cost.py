@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cost, cost_page, report
+from bench import cost, report
 from bench.cost import Scenario
 from scripts import template as cloudformation
 from token_client import _freshness
@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused(argument: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_price_is_used_and_has_its_source_and_all_have_a_date() -> None:
-    program = "".join(Path(str(m.__file__)).read_text(encoding="utf-8") for m in (cost, cost_page))
+    program = Path(str(cost.__file__)).read_text(encoding="utf-8")
     assert cost.PRICES["as_of"]
     for name, entry in cost.PRICES["prices"].items():
         assert f'"{name}"' in program.replace("'", '"')
@@ -101,4 +101,4 @@ def test_every_price_is_used_and_has_its_source_and_all_have_a_date() -> None:
 
 
 def test_the_page_shows_what_the_model_says() -> None:
-    assert cost_page.page() in report.PAGE.read_text(encoding="utf-8"), "run: make cost-page"
+    assert cost.page() in report.PAGE.read_text(encoding="utf-8"), "run: make cost-page"

@@ -1,13 +1,14 @@
 import pytest
 
-from bench.crowd import LIBRARIES, THREADS, one_round, served
+from bench.aws import served
+from bench.crowd import LIBRARIES, THREADS, one_round, serve
 
 CLIENT, POWERTOOLS, CACHING = LIBRARIES
 pytestmark = [pytest.mark.slow]
 
 
 def test_of_64_threads_only_the_clients_ask_once_cold_and_once_expired() -> None:
-    with served() as urls:
+    with served(serve) as urls:
         asked = {library: [rush.requests for rush in pair] for library, pair in one_round(urls).items()}
 
     assert asked[CLIENT] == [1, 1]

@@ -3,15 +3,10 @@
 `make bench` measures the times. Both sides are the same on every run and every machine of one Python.
 """
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
-from bench.aws import Aws
-from bench.variants import Variants
+from bench.variants import prepared
 from bench.work import Work, work
-from scripts import build
 
 pytestmark = [pytest.mark.slow]
 
@@ -19,8 +14,7 @@ pytestmark = [pytest.mark.slow]
 @pytest.fixture(scope="module")
 def done() -> dict[str, Work]:
     names = ("textbook", "boto3", "vend", "vend-http", "refresh")
-    with tempfile.TemporaryDirectory() as folder, Aws(Path(folder)) as aws:
-        variants = Variants(build.build(), aws)
+    with prepared() as variants:
         return {name: work(variants, variants[name]) for name in names}
 
 
