@@ -57,9 +57,7 @@ class Stage:
         self,
         *,
         environment: Mapping[str, str] | None = None,
-        credentials: object | None = None,
         artefact: Callable[[str], Artefact] = Artefact.current,
-        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
         standby: bool = False,
         vendor: PersonrServer | None = None,
     ) -> None:
@@ -67,20 +65,17 @@ class Stage:
         self._stack = contextlib.ExitStack()
         self._environment = dict(environment or {})
         self._artefact = artefact
-        self._refresh_timeout_seconds = refresh_timeout_seconds
         self.secrets = SecretsManager()
         self.vendor = vendor or PersonrServer()
         self.lambda_service = LambdaService()
         self._minted: tuple[Mapping[str, Any], float] | None = None
-        self._credentials = self.vendor.secret_value if credentials is None else credentials
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             for server in (self.secrets, self.vendor, self.lambda_service):
                 stack.enter_context(server)
             self.credentials_arn = self.secrets.create(CREDENTIALS)
-            if self._credentials != "":
-                self.secrets.put(CREDENTIALS, self._credentials)
+            self.secrets.put(CREDENTIALS, self.vendor.secret_value)
             self.token_arn = self.secrets.create(TOKEN)
             self._set_standby()
             upstreams = {
@@ -112,7 +107,7 @@ class Stage:
         assert leaked == [], "secret texts of these numbers are in the logs or the queues"
 
     def _function(self, logical_id: str, name: str, variables: Mapping[str, str]) -> LambdaFunction:
-        seconds = self._refresh_timeout_seconds if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
+        seconds = REFRESH_TIMEOUT_SECONDS if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
         return LambdaFunction(
             self._artefact(logical_id), {**variables, **self._environment}, name=name, timeout_seconds=seconds
         )
@@ -153,7 +148,7 @@ class Stage:
         self.secrets.allow()
         self.secrets.empty(TOKEN)
         self.secrets.empty(CREDENTIALS)
-        self.secrets.put(CREDENTIALS, self._credentials)
+        self.secrets.put(CREDENTIALS, self.vendor.secret_value)
         self.vendor.reset_script()
         self.vendor.set_password(DEFAULT_PASSWORD)
         self.vendor.kill()
