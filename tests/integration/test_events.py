@@ -34,9 +34,9 @@ def shared() -> Iterator[Stage]:
         yield made
 
 
-def check_schedule_tick(world: Stage) -> None:
-    assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "refreshed"
-    assert world.refresh.invoke(event("schedule-tick")).payload["outcome"] == "fresh"
+def check_tick(world: Stage, name: str = "schedule-tick") -> None:
+    for outcome in ("refreshed", "fresh"):
+        assert world.refresh.invoke(event(name)).payload["outcome"] == outcome
     assert world.holds()
 
 
@@ -47,11 +47,6 @@ def check_forced_refresh(world: Stage) -> None:
     for _ in range(2):
         assert world.refresh.invoke(event("forced-refresh")).payload["outcome"] == "refreshed"
     assert world.vendor.mint_count() == mints + 2
-
-
-def check_plain_tick(world: Stage) -> None:
-    assert world.refresh.invoke(event("plain-tick")).payload["outcome"] == "refreshed"
-    assert world.refresh.invoke(event("plain-tick")).payload["outcome"] == "fresh"
 
 
 def check_direct_vend(world: Stage) -> None:
@@ -92,8 +87,8 @@ def check_http_rejection(world: Stage) -> None:
 
 
 CHECKS: dict[str, Callable[[Stage], None]] = {
-    "schedule-tick": check_schedule_tick,
-    "plain-tick": check_plain_tick,
+    "schedule-tick": check_tick,
+    "plain-tick": lambda world: check_tick(world, "plain-tick"),
     "forced-refresh": check_forced_refresh,
     "direct-vend": check_direct_vend,
     "direct-vend-rejected": check_direct_vend_rejected,
@@ -106,10 +101,6 @@ CHECKS: dict[str, Callable[[Stage], None]] = {
 @pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("*.json")))
 def test_the_event_does_what_its_name_says(world: Stage, name: str) -> None:
     CHECKS[name](world)
-
-
-def test_every_event_is_checked() -> None:
-    assert {path.stem for path in EVENTS.glob("*.json")} == set(CHECKS)
 
 
 def test_a_principal_that_is_not_listed_is_refused(world: Stage) -> None:

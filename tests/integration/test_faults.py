@@ -3,6 +3,7 @@
 Each row of docs/evidence/reliability.md's fault tables is one of these tests.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -410,6 +411,15 @@ def test_a_single_fault_is_not_seen_by_the_caller(world: Stage, name: str, recor
     world.lambda_service.settle()
     assert world.holds()
     note(record_property, "hand-out", {"fault": f"{name}, once"}, cold=cold, copy=copy, rejecting=rejecting)
+
+
+def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(world: Stage) -> None:
+    start_vend(world)
+    version, soon = world.mint_first(), dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    world.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": soon.isoformat()})
+    assert world.ask().ok
+    world.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
+    assert world.ask().error_type == "StoreUnavailable"
 
 
 START_FAULTS: dict[str, Callable[[], Fault]] = {

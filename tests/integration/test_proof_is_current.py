@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts import mutants, reliability
-from tests.integration.records import Observed, bounded, note, seen, within
+from tests.integration.records import Observed, bounded, note, seen
 
 
 def is_literal(node: ast.expr) -> bool:
@@ -22,7 +22,7 @@ def is_literal(node: ast.expr) -> bool:
 def test_a_cell_of_the_page_is_no_literal_of_its_test(name: str) -> None:
     tree = ast.parse((reliability.ROOT / name).read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    checks = [call for call in calls if ast.unparse(call.func) in {"seen", "within", "bounded"}]
+    checks = [call for call in calls if ast.unparse(call.func) in {"seen", "bounded"}]
     assert checks
     assert [call.lineno for call in checks if is_literal(call.args[0])] == []
     assert [call.lineno for call in calls if ast.unparse(call.func) == "Observed"] == []
@@ -35,7 +35,7 @@ def test_a_note_takes_no_cell_that_was_not_observed() -> None:
     assert noted == []
 
 
-@pytest.mark.parametrize("check", [lambda: seen(1, 2), lambda: within(5, 0, 4), lambda: bounded(5, 0, 4)])
+@pytest.mark.parametrize("check", [lambda: seen(1, 2), lambda: bounded(5, 0, 4)])
 def test_what_was_not_expected_makes_no_cell(check: Callable[[], Observed]) -> None:
     with pytest.raises(AssertionError):
         check()

@@ -194,12 +194,3 @@ def test_a_connection_that_was_cut_while_frozen_is_opened_anew(
     secrets.start()
     payload, _ = snapshot.invoke({})
     assert payload["access_token"] == ACCESS_TOKEN
-
-
-def test_a_store_that_fails_while_reading_ahead_is_asked_again_by_the_request(
-    secrets: WatchedSecretsManager,
-) -> None:
-    secrets.refuse("GetSecretValue", times=1)
-    with started("on-demand", secrets) as door:
-        payload, _ = door.invoke({})
-    assert payload["access_token"] == ACCESS_TOKEN

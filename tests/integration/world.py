@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.personr import DEFAULT_PASSWORD, MINT_PATH, PersonrServer
-from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
-from tests.kit.runtime.function_url import CALLER
+from tests.kit.runtime import REFRESH, VEND, Artefact, LambdaFunction, Result
 from tests.kit.secret_texts import secret_texts
 from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
@@ -177,12 +176,6 @@ class Stage:
     def request(self, event: Any) -> Result:
         """Give the vend function an event as its URL does: through the alias `url`."""
         return self.vend.invoke(event, qualifier="url")
-
-    @contextlib.contextmanager
-    def function_url(self) -> Any:
-        """A Function URL in front of the vend function."""
-        with FunctionUrl(self.vend.run, [CALLER]) as url:
-            yield url
 
     def mint_first(self) -> str:
         """Mint the first token; return its version. The wire's log starts anew afterwards.
