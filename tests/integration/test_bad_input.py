@@ -10,8 +10,6 @@ import pytest
 from tests.integration.world import CREDENTIALS, TOKEN, Stage
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 
-COLON_EMAIL = "service:account@example.com"
-
 
 @pytest.mark.parametrize(
     ("credentials", "named"),
@@ -19,8 +17,8 @@ COLON_EMAIL = "service:account@example.com"
         ("", "never set"),
         ("{not json", "not valid JSON"),
         ({"email": DEFAULT_EMAIL}, "'password'"),
-        ({"email": COLON_EMAIL, "password": DEFAULT_PASSWORD}, "colon"),
         ({"email": f"{DEFAULT_EMAIL}\n", "password": DEFAULT_PASSWORD}, "control character"),
+        ({"email": "service:account@example.com", "password": DEFAULT_PASSWORD}, "colon"),
     ],
 )
 def test_bad_credentials_are_named_and_mended(world: Stage, credentials: Any, named: str) -> None:

@@ -62,11 +62,6 @@ def test_a_timeout_kills_the_environment(toy: LambdaFunction) -> None:
     assert toy.invoke({}).payload["calls"] == 1
 
 
-def test_a_broken_import_is_an_init_error(toy: LambdaFunction, tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text("import no_such_module")
-    assert toy.invoke({}).error_type == "Runtime.ImportModuleError"
-
-
 def signed(
     url: str, principal: Principal, method: str = "GET", body: str | None = None
 ) -> urllib3.BaseHTTPResponse:
