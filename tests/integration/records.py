@@ -16,7 +16,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True)
 class Observed:
-    """A cell. Made by :func:`seen`, :func:`within` and :func:`bounded`."""
+    """A cell. Made by :func:`seen` and :func:`bounded`."""
 
     value: object
 
@@ -31,17 +31,11 @@ def seen(actual: object, *expected: object) -> Observed:
     return Observed(actual)
 
 
-def within(actual: int, least: int, most: int) -> Observed:
-    """`actual`, which keeps these bounds."""
-    assert least <= actual <= most, f"{actual}, where {least} to {most} were expected"
-    return Observed(actual)
-
-
 def bounded(actual: int, least: int, most: int) -> Observed:
     """The bounds, which `actual` keeps, for what differs from run to run."""
     if least == most:
         return seen(actual, most)
-    within(actual, least, most)
+    assert least <= actual <= most, f"{actual}, where {least} to {most} were expected"
     return Observed(f"{least} to {most}" if least else f"at most {most}")
 
 

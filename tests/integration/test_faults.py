@@ -415,15 +415,11 @@ def test_a_single_fault_is_not_seen_by_the_caller(world: Stage, name: str, recor
 
 def test_an_expired_copy_is_not_handed_out_when_the_store_cannot_be_read(world: Stage) -> None:
     start_vend(world)
-    version = world.mint_first()
-    world.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": _in_seconds(4)})
+    version, soon = world.mint_first(), dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    world.secrets.rewrite(TOKEN, version, lambda token: {**token, "expires_at": soon.isoformat()})
     assert world.ask().ok
     world.wire.inject(hang(), upstream=STORE, times=None)  # waits past the expiry by itself
     assert world.ask().error_type == "StoreUnavailable"
-
-
-def _in_seconds(seconds: float) -> str:
-    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat()
 
 
 START_FAULTS: dict[str, Callable[[], Fault]] = {

@@ -34,14 +34,8 @@ class ContainerCredentials(LoopbackServer):
         if self.fails:
             return Response.of_json({"message": CONTAINER_SECRET}, status=500)
         expiry = (dt.datetime.now(dt.UTC) + self.lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Response.of_json(
-            {
-                "AccessKeyId": CONTAINER_KEY,
-                "SecretAccessKey": CONTAINER_SECRET,
-                "Token": "container-session",
-                "Expiration": expiry,
-            }
-        )
+        keys = {"AccessKeyId": CONTAINER_KEY, "SecretAccessKey": CONTAINER_SECRET}
+        return Response.of_json({**keys, "Token": "container-session", "Expiration": expiry})
 
 
 class WatchedSecretsManager(SecretsManager):
@@ -60,18 +54,9 @@ def secrets() -> Iterator[WatchedSecretsManager]:
     with WatchedSecretsManager() as running:
         running.signed = []
         now = dt.datetime.now(dt.UTC)
-        running.create(
-            "token",
-            {
-                "access_token": ACCESS_TOKEN,
-                "token_type": "Bearer",
-                "issued_at": (now - dt.timedelta(hours=1)).isoformat(),
-                "expires_at": (now + dt.timedelta(days=100)).isoformat(),
-                "credentials_version": "1",
-                "reason": "no_token",
-                "run": "run-1",
-            },
-        )
+        times = {"issued_at": now.isoformat(), "expires_at": (now + dt.timedelta(days=100)).isoformat()}
+        origin = {"token_type": "Bearer", "credentials_version": "1", "reason": "no_token", "run": "run-1"}
+        running.create("token", {"access_token": ACCESS_TOKEN, **times, **origin})
         yield running
 
 
@@ -84,74 +69,57 @@ def container() -> Iterator[ContainerCredentials]:
 @pytest.fixture
 def snapshot(secrets: WatchedSecretsManager, container: ContainerCredentials) -> Iterator[Door]:
     """The vend function, waiting where the snapshot is taken."""
-    keys = {
+    changes = {
+        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{container.url}/credentials",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": "container-authorization",
-    }
-    others = {
         "CACHE_SECONDS": "0",
         "ALLOWED_CALLERS": f"arn:aws:iam::{ACCOUNT_ID}:role/orders-service",
     }
-    with started("snap-start", secrets, keys=keys, **others) as door:
+    with started("snap-start", secrets, **changes) as door:
         door.wait_for_snapshot()
         yield door
 
 
-def started(
-    kind: str, secrets: WatchedSecretsManager, *, keys: dict[str, str] | None = None, **others: str
-) -> Door:
-    """The vend function, started as it says; with an execution role's keys in its environment, or else `keys`."""
-    variables = lambda_variables("vend", 512)
-    if keys is not None:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            del variables[name]
-    variables |= {
+def started(kind: str, secrets: WatchedSecretsManager, **changes: str | None) -> Door:
+    """The vend function, started as it says, with these changes to its environment; None takes a variable away."""
+    variables = {
+        **lambda_variables("vend", 512),
         "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
         "TOKEN_SECRET_ID": "token",
         "REFRESH_FUNCTION_NAME": "refresh",
-        **(keys or {}),
-        **others,
+        **changes,
     }
+    present = {name: value for name, value in variables.items() if value is not None}
     artefact = Artefact.current(VEND)
-    return Door(artefact.task_root, (*artefact.import_paths, runtime_client_folder()), variables, arn=ARN)
+    return Door(artefact.task_root, (*artefact.import_paths, runtime_client_folder()), present, arn=ARN)
 
 
-def test_the_snapshot_holds_no_token_and_no_keys(snapshot: Door, secrets: WatchedSecretsManager) -> None:
+def test_the_snapshot_holds_no_token_no_keys_and_no_connection(
+    snapshot: Door, secrets: WatchedSecretsManager
+) -> None:
     assert not snapshot.memory_holds(ACCESS_TOKEN)
     assert not snapshot.memory_holds(CONTAINER_SECRET)
     assert secrets.signed == []
+    assert snapshot.connections == 0
     snapshot.restore()
     snapshot.invoke({})
     # The search finds what is there.
     assert snapshot.memory_holds(ACCESS_TOKEN)
     assert snapshot.memory_holds(CONTAINER_SECRET)
-
-
-def test_the_snapshot_has_no_open_connection(snapshot: Door) -> None:
-    assert snapshot.connections == 0
-    snapshot.restore()
-    snapshot.invoke({})
     assert snapshot.connections >= 1
 
 
-def test_a_restored_copy_signs_with_the_keys_it_is_given_then(
+def test_a_restored_copy_signs_with_the_keys_it_is_given_then_and_asks_for_them_once(
     snapshot: Door, secrets: WatchedSecretsManager, container: ContainerCredentials
 ) -> None:
     assert container.asked == 0
     snapshot.restore()
-    payload, _ = snapshot.invoke({})
-    assert payload["access_token"] == ACCESS_TOKEN
-    assert f"Credential={CONTAINER_KEY}/" in secrets.signed[-1]
-
-
-def test_the_keys_are_asked_for_once_not_for_every_call(
-    snapshot: Door, secrets: WatchedSecretsManager, container: ContainerCredentials
-) -> None:
-    snapshot.restore()
     for _ in range(3):
-        snapshot.invoke({})
-    assert len(secrets.signed) == 3
+        payload, _ = snapshot.invoke({})
+        assert payload["access_token"] == ACCESS_TOKEN
+    assert [f"Credential={CONTAINER_KEY}/" in signed for signed in secrets.signed] == [True] * 3
     assert container.asked == 1
 
 
@@ -211,6 +179,10 @@ def test_init_reads_the_token_only_if_a_request_has_caused_it(
             door.wait_ready()
         assert len(secrets.signed) == reads
         assert door.memory_holds(ACCESS_TOKEN) == bool(reads)
+        if reads:
+            door.invoke({})
+            assert len(secrets.signed) == reads
+            assert [audit["cache_hit"] for audit in audits_after(door, 0)] == [True]
 
 
 def test_a_connection_that_was_cut_while_frozen_is_opened_anew(
@@ -221,23 +193,4 @@ def test_a_connection_that_was_cut_while_frozen_is_opened_anew(
     secrets.stop()
     secrets.start()
     payload, _ = snapshot.invoke({})
-    assert payload["access_token"] == ACCESS_TOKEN
-
-
-def test_a_start_that_a_request_has_caused_reads_the_token_ahead(secrets: WatchedSecretsManager) -> None:
-    with started("on-demand", secrets) as door:
-        door.wait_ready()
-        assert len(secrets.signed) == 1
-        payload, _ = door.invoke({})
-        assert payload["access_token"] == ACCESS_TOKEN
-        assert len(secrets.signed) == 1
-        assert [audit["cache_hit"] for audit in audits_after(door, 0)] == [True]
-
-
-def test_a_store_that_fails_while_reading_ahead_is_asked_again_by_the_request(
-    secrets: WatchedSecretsManager,
-) -> None:
-    secrets.refuse("GetSecretValue", times=1)
-    with started("on-demand", secrets) as door:
-        payload, _ = door.invoke({})
     assert payload["access_token"] == ACCESS_TOKEN

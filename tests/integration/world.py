@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.personr import DEFAULT_PASSWORD, MINT_PATH, PersonrServer
-from tests.kit.runtime import REFRESH, VEND, Artefact, FunctionUrl, LambdaFunction, Result
-from tests.kit.runtime.function_url import CALLER
+from tests.kit.runtime import REFRESH, VEND, Artefact, LambdaFunction, Result
 from tests.kit.secret_texts import secret_texts
 from tests.kit.secrets_manager.server import ACCOUNT_ID, SecretsManager
 from tests.kit.stand_ins.lambda_service import LambdaService
@@ -57,9 +56,7 @@ class Stage:
         self,
         *,
         environment: Mapping[str, str] | None = None,
-        credentials: object | None = None,
         artefact: Callable[[str], Artefact] = Artefact.current,
-        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
         standby: bool = False,
         vendor: PersonrServer | None = None,
     ) -> None:
@@ -67,20 +64,17 @@ class Stage:
         self._stack = contextlib.ExitStack()
         self._environment = dict(environment or {})
         self._artefact = artefact
-        self._refresh_timeout_seconds = refresh_timeout_seconds
         self.secrets = SecretsManager()
         self.vendor = vendor or PersonrServer()
         self.lambda_service = LambdaService()
         self._minted: tuple[Mapping[str, Any], float] | None = None
-        self._credentials = self.vendor.secret_value if credentials is None else credentials
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             for server in (self.secrets, self.vendor, self.lambda_service):
                 stack.enter_context(server)
             self.credentials_arn = self.secrets.create(CREDENTIALS)
-            if self._credentials != "":
-                self.secrets.put(CREDENTIALS, self._credentials)
+            self.secrets.put(CREDENTIALS, self.vendor.secret_value)
             self.token_arn = self.secrets.create(TOKEN)
             self._set_standby()
             upstreams = {
@@ -112,7 +106,7 @@ class Stage:
         assert leaked == [], "secret texts of these numbers are in the logs or the queues"
 
     def _function(self, logical_id: str, name: str, variables: Mapping[str, str]) -> LambdaFunction:
-        seconds = self._refresh_timeout_seconds if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
+        seconds = REFRESH_TIMEOUT_SECONDS if logical_id == REFRESH else VEND_TIMEOUT_SECONDS
         return LambdaFunction(
             self._artefact(logical_id), {**variables, **self._environment}, name=name, timeout_seconds=seconds
         )
@@ -153,7 +147,7 @@ class Stage:
         self.secrets.allow()
         self.secrets.empty(TOKEN)
         self.secrets.empty(CREDENTIALS)
-        self.secrets.put(CREDENTIALS, self._credentials)
+        self.secrets.put(CREDENTIALS, self.vendor.secret_value)
         self.vendor.reset_script()
         self.vendor.set_password(DEFAULT_PASSWORD)
         self.vendor.kill()
@@ -182,12 +176,6 @@ class Stage:
     def request(self, event: Any) -> Result:
         """Give the vend function an event as its URL does: through the alias `url`."""
         return self.vend.invoke(event, qualifier="url")
-
-    @contextlib.contextmanager
-    def function_url(self) -> Any:
-        """A Function URL in front of the vend function."""
-        with FunctionUrl(self.vend.run, [CALLER]) as url:
-            yield url
 
     def mint_first(self) -> str:
         """Mint the first token; return its version. The wire's log starts anew afterwards.
