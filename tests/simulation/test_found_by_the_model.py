@@ -74,11 +74,6 @@ def test_a_late_redelivery_does_not_mint_beside_what_was_served_since(world: Wor
     assert world.token_works()
 
 
-def test_a_served_force_is_recognised_in_every_delivery(world: World) -> None:
-    world.run(FORCED)
-    assert world.run(FORCED).reason == "already_served"
-
-
 def test_a_refusal_leaves_an_earlier_runs_question_open(world: World) -> None:
     """It released the lock, and the token that the earlier run had killed looked alive."""
     before = world.secrets.holder(CREDENTIALS, "AWSCURRENT")

@@ -127,12 +127,6 @@ def test_a_token_in_its_place_is_taken_from_every_success_and_from_nothing_else(
     assert not isinstance(made_of(description, other, body, **headers), Minted)
 
 
-def test_a_token_in_a_header_is_taken_whatever_the_body() -> None:
-    minted = made_of(BUILT_IN["openstack-keystone-v3"], 201, "<html>", **{"X-Subject-Token": TOKEN})
-    assert isinstance(minted, Minted)
-    assert minted.access_token == TOKEN
-
-
 # Personr's errors ----------------------------------------------------------------------------------------
 
 
