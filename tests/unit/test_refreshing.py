@@ -12,7 +12,6 @@ from tests.simulation import (
     TOKEN,
     Call,
     Fault,
-    Killed,
     Kind,
     RefreshProcess,
     Weather,
@@ -20,7 +19,6 @@ from tests.simulation import (
 )
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from token_vending.credentials import account_of
-from token_vending.due import LEASE
 from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -252,14 +250,6 @@ def test_refreshes_alternate_and_the_token_before_stays_alive(two: World) -> Non
         assert two.personr.works(before.access_token())
         accounts = {account_of(token.credentials_version) for token in (before, two.stored())}
         assert accounts == {"", "standby"}
-
-
-def test_a_crash_after_the_mint_leaves_the_current_token_alive(two: World) -> None:
-    fail(two, Killed, FORCED, MINT, Fault(Kind.CRASH_AFTER))
-    two.clock.advance(LEASE)
-    assert two.token_works()
-    assert two.run(TICK).outcome == "refreshed"
-    assert two.token_works()
 
 
 def test_without_usable_credentials_of_either_account_a_run_fails_and_asks_no_vendor() -> None:
