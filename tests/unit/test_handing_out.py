@@ -202,6 +202,15 @@ def test_one_cause_does_not_make_another_forgotten() -> None:
     assert started_by_rejections(Counter(None), token(), None, token(), None) == 2
 
 
+def test_a_refresh_that_could_not_be_started_is_tried_again_at_once() -> None:
+    counter = Counter(token())
+    counter.shelf.refuses = True
+    with pytest.raises(TokenUnavailable, match="could not be started"):
+        counter.ask(REJECTION)
+    counter.shelf.refuses = False
+    assert started_by_rejections(counter, token()) == 1
+
+
 # No token ------------------------------------------------------------------------------------------------
 
 

@@ -19,12 +19,14 @@ from tests.simulation import (
 )
 from tests.simulation.secrets_manager import MAX_VERSIONS
 from token_vending.credentials import account_of
+from token_vending.due import LEASE
 from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
     StoreUnavailable,
     VendorUnavailable,
 )
+from token_vending.ports import Minted
 
 FORCED = {"id": "forced", "force": True}
 TICK = {"id": "tick"}
@@ -293,4 +295,35 @@ def test_if_the_versions_cannot_be_counted_only_a_quiet_stack_goes_on(world: Wor
     for number in range(12):
         fail(world, VendorUnavailable, {"id": str(number), "force": True}, MINT, Fault(Kind.UNREACHED))
     fail(world, StoreUnavailable, {"id": "x", "force": True}, LIST, Fault(Kind.DENIED))
+    assert world.token_works()
+
+
+# What seldom happens -------------------------------------------------------------------------------------
+
+
+def test_a_standby_that_was_never_set_is_a_warning() -> None:
+    world = World(standby=True)
+    world.set_credentials("right")
+    world.run(TICK)
+    report = world.run(FORCED)
+    assert report.outcome == "refreshed"
+    assert "cannot be used" in report.warnings[0]
+
+
+def test_an_odd_expiry_is_a_warning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = world.refresh_process()
+    odd = Minted(world.personr.mint(EMAIL, "right").token, timedelta(days=365), None, "odd expiry")
+    monkeypatch.setattr(process.wire, "mint", lambda *_, **__: odd)
+    assert world.run(FORCED, process=process).warnings == ("odd expiry",)
+    assert world.token_works()
+
+
+def test_a_label_moved_by_hand_does_not_stop_later_runs(world: World) -> None:
+    first = world.secrets.holder(TOKEN, "INTENT")
+    fail(world, VendorUnavailable, FORCED, MINT, Fault(Kind.UNREACHED))
+    latest = world.secrets.holder(TOKEN, "INTENT")
+    world.secrets.update_secret_version_stage(TOKEN, "INTENT", move_to=first, remove_from=latest)
+    assert world.run({"id": "soon", "force": True}).outcome == "busy"
+    world.clock.advance(LEASE)
+    assert world.run({"id": "later", "force": True}).outcome == "refreshed"
     assert world.token_works()
