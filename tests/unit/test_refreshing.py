@@ -327,3 +327,30 @@ def test_a_label_moved_by_hand_does_not_stop_later_runs(world: World) -> None:
     world.clock.advance(LEASE)
     assert world.run({"id": "later", "force": True}).outcome == "refreshed"
     assert world.token_works()
+
+
+def test_a_run_whose_finished_lock_somebody_took_off_ends_well(world: World) -> None:
+    holder = world.begin(FORCED)
+    while holder.pending != Call(WHOLE_REFRESH.index(LABEL), LABEL):
+        holder.step()
+    world.run(TICK)
+    assert world.lock() is None
+    holder.finish()
+    assert (holder.result.outcome, holder.result.warnings) == ("refreshed", ())
+
+
+def test_a_token_that_could_not_be_stored_is_minted_anew_by_the_next_run(world: World) -> None:
+    def weather(call: Call) -> Fault | None:
+        return (
+            Fault(Kind.THROTTLED)
+            if call.operation == PUT and call.index > WHOLE_REFRESH.index(MINT)
+            else None
+        )
+
+    with pytest.raises(StoreUnavailable, match="could not be stored"):
+        world.run(FORCED, weather=weather)
+    assert not world.token_works()
+    world.clock.advance(LEASE)
+    assert world.run(TICK).reason == "unfinished_intent"
+    assert world.token_works()
+    assert world.stored().suspect(world.clock())

@@ -151,6 +151,12 @@ def lying_on(*versions: str) -> list[Answer]:
     return [{"VersionIdsToStages": {version: ["AWSCURRENT"]}} for version in versions]
 
 
+def test_a_version_that_exists_already_is_ours_if_it_reads_as_ours() -> None:
+    subject, script = existing(write_token(token()), "AWSCURRENT")
+    subject.put_token(token())
+    assert script.calls[-1] == ("get_secret_value", {"SecretId": "the-secret", "VersionId": VERSION})
+
+
 def test_a_version_that_exists_already_gets_the_label_that_it_lacks() -> None:
     subject, script = existing(
         write_token(token()), describe_secret=lying_on("before"), update_secret_version_stage=[{}]
