@@ -153,14 +153,6 @@ def test_a_mint_is_one_post_with_a_multipart_body(personr: PersonrServer, ending
     assert seen.content_type.startswith("multipart/form-data; boundary=")
 
 
-@pytest.mark.parametrize("scenario", [Scenario(hang=True, took_effect=True), Scenario(drip_seconds=30)])
-def test_a_late_answer_may_have_minted(personr: PersonrServer, scenario: Scenario) -> None:
-    personr.script(scenario)
-    error = failure(DescribedIssuer(PERSONR, personr.base_url), RIGHT, timeout=1.0)
-    assert isinstance(error, VendorUnavailable)
-    assert error.ambiguous
-
-
 def test_a_probe_that_answers_neither_way_or_is_not_reached_tells_nothing(personr: PersonrServer) -> None:
     for url in (None, personr.base_url + "/no-such-workflow", unreachable() + "/x"):
         issuer = DescribedIssuer(PERSONR, personr.base_url, probe_url=url)

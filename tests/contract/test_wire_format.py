@@ -247,11 +247,3 @@ def test_a_problem_fits_its_schema_and_the_client_names_it(failure: Failure) -> 
     read = _wire.problem(status, response["body"], header)
     assert (read.remote_error, read.retry_after) == (error, seconds)
     assert [line.error for line in audit] == [error]
-
-
-def test_a_caller_that_is_not_listed_gets_a_problem_that_the_client_names() -> None:
-    event = http_event(caller="arn:aws:sts::111122223333:assumed-role/stranger/session")
-    response = doors.http(event, vendor(token()), ALLOWED, nowhere)
-
-    assert complaints("problem", json.loads(response["body"])) == []
-    assert type(_wire.problem(403, response["body"], None)).__name__ == "CallerNotAllowed"

@@ -121,7 +121,7 @@ class Process:
     def _mint(self, credentials: Credentials, timeout: float) -> Minted:
         fault = self._depart(MINT)
         kind = fault.kind if fault else None
-        email, password = _basic(credentials)
+        email, password = credentials.fields["email"], credentials.fields["password"]
         if kind is Kind.CRASH_BEFORE:
             self.die()
         if kind is Kind.UNREACHED:
@@ -247,7 +247,3 @@ class SteppedRun:
         self.done = True
         self._process.gate = None
         self._stands.release()
-
-
-def _basic(credentials: Credentials) -> tuple[str, str]:
-    return credentials.fields["email"], credentials.fields["password"]

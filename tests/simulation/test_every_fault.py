@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.simulation.faults import AWS_KINDS, MINT, VENDOR_KINDS, Call, Fault, Killed, Kind
-from tests.simulation.world import EMAIL, World
+from tests.simulation.world import World
 from token_vending.due import LEASE, Rules
 from token_vending.errors import TokenVendingError
 
@@ -148,9 +148,3 @@ def test_where_a_mint_kills_nothing_a_mint_that_may_have_landed_makes_no_token_s
     world.run({"id": "tick"}, weather=lambda call: lost.pop() if call.operation == MINT and lost else None)
     assert world.stored().suspect_until is None
     assert len(world.personr.history) == 3
-
-
-def test_where_a_mint_kills_nothing_a_foreign_mint_harms_nobody() -> None:
-    world = expiring()
-    world.personr.mint_elsewhere(EMAIL)
-    assert world.token_works()

@@ -66,19 +66,6 @@ def test_a_redelivery_in_the_window_is_not_taken_for_finished(world: World) -> N
     assert unfinished(world)
 
 
-def test_a_late_redelivery_does_not_mint_beside_what_was_served_since(world: World) -> None:
-    late = begun(world, "PutSecretValue")
-    world.run(FORCED)
-    late.finish()
-    assert late.result.outcome == "busy"
-    assert world.token_works()
-
-
-def test_a_served_force_is_recognised_in_every_delivery(world: World) -> None:
-    world.run(FORCED)
-    assert world.run(FORCED).reason == "already_served"
-
-
 def test_a_refusal_leaves_an_earlier_runs_question_open(world: World) -> None:
     """It released the lock, and the token that the earlier run had killed looked alive."""
     before = world.secrets.holder(CREDENTIALS, "AWSCURRENT")

@@ -102,16 +102,3 @@ def test_the_first_failures_are_retried_as_soon_as_lambda_does_and_a_success_end
     before = outage.mints
     outage.ticks(1)
     assert outage.mints == before + len(RETRIES)
-
-
-def test_waiting_says_for_how_long_and_writes_nothing_and_a_person_need_not() -> None:
-    outage = Outage(Kind.WRONG_ADDRESS)
-    outage.ticks(4)
-    with suppress(TokenVendingError):
-        outage.world.run({"id": "tried"}, weather=outage)
-    written = outage.writes
-    with pytest.raises(VendorUnavailable, match="Nothing was tried") as caught:
-        outage.world.run({"id": "too early"}, weather=outage)
-    assert 0 < (caught.value.retry_after or 0) <= LONGEST_PAUSE.total_seconds()
-    assert outage.writes == written
-    assert outage.world.run({"id": "a person", "force": True}).outcome == "refreshed"

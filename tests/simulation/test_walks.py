@@ -148,8 +148,3 @@ def test_every_walk_ends_well(batch: int, *, standby: bool) -> None:
         if walk.failure() is not None:
             shortest = walk.shortest()
             pytest.fail(f"seed {seed}: {shortest.failure()!r}\n{shortest.story()}")
-
-
-def test_a_walk_is_the_same_whenever_it_is_drawn() -> None:
-    assert Walk.drawn(1, standby=False) == Walk.drawn(1, standby=False)
-    assert Walk.drawn(1, standby=False) != Walk.drawn(2, standby=False)

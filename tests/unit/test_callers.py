@@ -152,16 +152,3 @@ stars = st.text("ab*", max_size=8)
 def test_a_star_stands_for_any_characters_or_none(pattern: str, name: str) -> None:
     expected = re.fullmatch(pattern.replace("*", ".*"), name) is not None
     assert _segment_matches(pattern, name) is expected
-
-
-names = st.text("abcXYZ019+=,.@_-", min_size=1, max_size=12)
-
-
-@given(names, names, names)
-def test_a_name_without_a_star_matches_itself_alone(name: str, asked: str, session: str) -> None:
-    assert allow(ROLE + name, f"{SESSION}{asked}/{session}") == (name == asked)
-
-
-@given(st.text(max_size=60))
-def test_no_text_gets_in_that_is_no_arn_of_the_account(text: str) -> None:
-    assert ACCOUNT in text or not allow(ROLE + "*", text)

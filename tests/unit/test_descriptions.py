@@ -251,15 +251,3 @@ def test_other_credentials_never_go_to_personrs_address() -> None:
 def test_an_address_that_nothing_would_use_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="ISSUER_URL"):
         RefreshSettings.read(ENVIRONMENT | {"ISSUER": changed(), "ISSUER_URL": "https://x.example.com"})
-
-
-@pytest.mark.parametrize(
-    ("probe", "usable"), [("https://login.example.com/me", True), ("https://example.com/me", False)]
-)
-def test_a_probe_is_on_the_issuers_own_host(probe: str, *, usable: bool) -> None:
-    environment = ENVIRONMENT | {"ISSUER": changed(), "PROBE_URL": probe}
-    if usable:
-        assert RefreshSettings.read(environment).probe_url == probe
-        return
-    with pytest.raises(ConfigurationError, match="PROBE_URL"):
-        RefreshSettings.read(environment)

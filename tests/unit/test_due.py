@@ -178,10 +178,6 @@ def test_when_the_lease_of_an_intent_is_over(started_at: datetime | None, over: 
     assert lease_over(intent(started_at=started_at), NOW) is over
 
 
-def test_the_lease_outlives_the_function_and_ends_before_lambdas_retry() -> None:
-    assert timedelta(seconds=45) < LEASE < MINUTE
-
-
 def test_a_token_that_the_probe_proves_dead_need_not_be_old() -> None:
     young = State(aged(SECOND), CREDENTIALS_VERSION)
     assert decide(young, REJECTION, DEFAULTS, NOW, proven_dead=True) is Verdict.REJECTED

@@ -80,12 +80,6 @@ def test_a_caller_may_not_cache_past_expiry_and_seconds_are_never_rounded_up() -
     assert (given.expires_in, given.cache_seconds) == (10, 10)
 
 
-def test_neither_a_hand_out_nor_its_process_shows_the_token() -> None:
-    counter = Counter(token())
-    assert SECRET not in repr(counter.ask())
-    assert SECRET not in repr(counter.vendor)
-
-
 # The cache -----------------------------------------------------------------------------------------------
 
 
@@ -252,13 +246,6 @@ def test_a_shorter_lived_token_is_handed_out_and_a_refresh_started() -> None:
     assert counter.shelf.started == [event]
 
 
-def test_a_short_lived_copy_is_handed_out_while_its_successor_is_made() -> None:
-    counter = Counter(expiring(MINUTE))
-    counter.ask()
-    assert counter.ask(VendRequest(min_seconds=61)).cache_hit
-    assert len(counter.shelf.started) == 1
-
-
 @pytest.mark.parametrize(
     ("held", "seconds", "starts"),
     [
@@ -280,13 +267,6 @@ def test_a_wish_starts_a_mint_only_if_it_would_help_and_the_budget_allows_it(
     given = counter.ask(VendRequest(min_seconds=seconds))
     assert len(counter.shelf.started) == starts
     assert (given.warning is not None) == bool(starts)
-
-
-def test_the_same_wish_in_other_processes_is_the_same_event() -> None:
-    first, second = Counter(expiring(MINUTE)), Counter(expiring(MINUTE))
-    for counter in (first, second):
-        counter.ask(VendRequest(min_seconds=61))
-    assert first.shelf.started == second.shelf.started
 
 
 # The failure table ---------------------------------------------------------------------------------------

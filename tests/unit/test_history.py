@@ -1,6 +1,5 @@
 """The callers' budget, the pause after failures, and the room for versions: pure rules over what records carry."""
 
-import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -66,21 +65,6 @@ def test_without_a_pause_six_an_hour_and_thirty_a_day_still_hold() -> None:
     thirty = spent(*range(1400, 1400 - 30 * 20, -20))
     assert caller_wait(thirty, NOW, NOTHING) == 41 * MINUTE
     assert caller_wait(spent(*[1440] * 30), NOW, NOTHING) == MINUTE
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_no_caller_gets_more_than_six_mints_an_hour_and_thirty_a_day(seed: int) -> None:
-    dice = random.Random(seed)
-    now, taken = NOW, list[datetime]()
-    held = token(issued_at=NOW)
-    while now < NOW + 3 * DAY:
-        if caller_wait(held, now, MINUTE) <= timedelta(0):
-            taken.append(now)
-            held = token(issued_at=now, history=announced(now=now, by_caller=True, before=held))
-        patience = dice.choice((0, 0, 1, 61, 200, 400))
-        now += max(caller_wait(held, now, MINUTE), SECOND) + patience * MINUTE
-    for window, most in ((HOUR, 6), (DAY, 30)):
-        assert max(sum(timedelta(0) <= at - first < window for at in taken) for first in taken) <= most
 
 
 def failed(failures: int, for_minutes: float, ago: timedelta = timedelta(0)) -> Intent:

@@ -154,7 +154,3 @@ def test_with_too_little_time_nothing_is_sent() -> None:
         attempts.go()
     assert attempts.timeouts == []
     assert not attempts.minting.ambiguous
-
-
-def test_a_minted_token_does_not_show_itself() -> None:
-    assert "made up" not in repr(MINTED)

@@ -91,10 +91,6 @@ def test_a_secret_that_is_something_else_is_a_configuration_error(text: str | No
         read_record(VERSION, text)
 
 
-def test_an_empty_text_is_no_token_and_no_mistake() -> None:
-    assert read_record(VERSION, "") is None
-
-
 def test_no_value_of_a_broken_record_is_shown() -> None:
     for text in (stored(issued_at="soon"), SECRET, json.dumps([SECRET]), stored(token_type=SECRET)):
         with pytest.raises(ConfigurationError) as caught:
@@ -117,16 +113,6 @@ def test_a_history_that_cannot_be_read_costs_no_token(changes: dict[str, Any]) -
     read = read_record(VERSION, stored(**changes))
     assert isinstance(read, Token)
     assert read.history == History()
-
-
-@pytest.mark.parametrize(
-    "reason", ["rejected (early deaths: 2026-11-24T02:15:00Z)", "rejected (failures before: 12)"]
-)
-def test_what_the_first_release_wrote_into_the_reason_stays_text(reason: str) -> None:
-    """Its records have no history: the budget and the count of failures begin anew."""
-    read = read_record(VERSION, stored(reason=reason, **dict.fromkeys(HISTORY, REMOVED)))
-    assert isinstance(read, Token)
-    assert (read.reason, read.history) == (reason, History())
 
 
 json_values = st.recursive(
@@ -161,11 +147,6 @@ def test_credentials_are_read_with_email_before_username(text: str, email: str) 
     read = read_credentials("v", text)
     assert (read.version, read.account) == ("v", "")
     assert read.fields == {"email": email, "password": "p:w ä"}
-
-
-def test_another_accounts_version_carries_its_name() -> None:
-    read = read_credentials("v", '{"email": "a", "password": "b"}', account="standby")
-    assert (read.version, read.account) == ("standby:v", "standby")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """The store's adapter where Secrets Manager fails: which errors come out, and what an answer that got lost means."""
 
-import json
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from tests.simulation.secrets_manager import client_error
 from tests.unit.made_up import NOW, SECOND, SECRET, VERSION, intent, token
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.errors import StoreUnavailable
-from token_vending.ports import LabelHeld
 from token_vending.records import write_token
 
 type Answer = dict[str, Any] | Exception
@@ -160,12 +157,6 @@ def test_a_version_that_exists_already_is_ours_if_it_reads_as_ours() -> None:
     assert script.calls[-1] == ("get_secret_value", {"SecretId": "the-secret", "VersionId": VERSION})
 
 
-def test_a_version_that_exists_already_is_not_ours_if_it_reads_otherwise() -> None:
-    subject, _ = existing(json.dumps({}), "AWSCURRENT")
-    with pytest.raises(StoreUnavailable, match="another content"):
-        subject.put_token(token())
-
-
 def test_a_version_that_exists_already_gets_the_label_that_it_lacks() -> None:
     subject, script = existing(
         write_token(token()), describe_secret=lying_on("before"), update_secret_version_stage=[{}]
@@ -197,19 +188,6 @@ def test_a_version_that_cannot_be_read_back_is_unknown(error: ClientError) -> No
 
 
 # A label that is said to lie elsewhere --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("stages", "held"),
-    [({"mine": ["MINTING"]}, False), ({}, True), ({"theirs": ["MINTING"]}, True)],
-    ids=["moved by an earlier attempt", "nowhere", "elsewhere"],
-)
-def test_after_a_conflict_the_place_of_the_label_tells(stages: dict[str, list[str]], *, held: bool) -> None:
-    subject, _ = store(
-        update_secret_version_stage=[CONFLICT], describe_secret=[{"VersionIdsToStages": stages}]
-    )
-    with pytest.raises(LabelHeld) if held else nullcontext():
-        subject.move_label("MINTING", to="mine", expected_on="a third")
 
 
 def test_where_a_label_lies_may_stay_unknown() -> None:
