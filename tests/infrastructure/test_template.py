@@ -51,6 +51,11 @@ CALLER_PATTERNS = [
 ]
 
 
+def allow(sid: str, action: Any, resource: Any, condition: Any = None) -> dict[str, Any]:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
+    return statement if condition is None else {**statement, "Condition": {"StringEquals": condition}}
+
+
 # --------------------------------------------------------------------------------------------- the contract
 
 
@@ -466,52 +471,72 @@ def test_an_edit_of_what_no_version_carries_changes_the_built_code(
 # ---------------------------------------------------------------------------------------------------- roles
 
 
+def of(secret: Any) -> dict[str, Any]:
+    """A condition: only for this secret, and only through Secrets Manager."""
+    return {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret}
+
+
+def refresh_statements(credentials: list[str], decryptable: list[str]) -> list[dict[str, Any]]:
+    token, key = "${TokenSecret.Id}", "${EncryptionKey.Arn}"
+    calls = "GetSecretValue DescribeSecret ListSecretVersionIds PutSecretValue UpdateSecretVersionStage"
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    as_we = {"Condition": {"StringEqualsIfExists": {"events:source": "token-vending"}}}
+    return [
+        allow("ReadCredentials", "secretsmanager:GetSecretValue", credentials),
+        allow("ReadAndWriteToken", [f"secretsmanager:{call}" for call in calls.split()], token),
+        allow("DecryptSecrets", "kms:Decrypt", key, of(decryptable)),
+        allow("EncryptToken", "kms:GenerateDataKey", key, of(token)),
+        allow("AnnounceWhatHappened", "events:PutEvents", bus) | as_we,
+        allow("ReportFailure", "sqs:SendMessage", "${RefreshFailureQueue.Arn}"),
+        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${RefreshLogGroup.Arn}"),
+    ]
+
+
+def test_the_refresh_role_may_do_exactly_this(stack: Stack) -> None:
+    assert list(stack.statements("RefreshRole").values()) == refresh_statements(
+        ["${CredentialsSecret.Id}"], ["${TokenSecret.Id}", "${CredentialsSecret.Id}"]
+    )
+
+
+def test_with_existing_secrets_the_refresh_role_may_decrypt_those_two_and_no_more() -> None:
+    statements = Stack(UNDER["with everything"]).statements("RefreshRole")
+    for sid, region, account, secret in (
+        ("DecryptExistingCredentials", REGION, ACCOUNT, EXISTING),
+        ("DecryptStandbyCredentials", "eu-west-1", "210987654321", STANDBY),
+    ):
+        key = f"arn:aws:kms:{region}:{account}:key/*"
+        assert statements.pop(sid) == allow(sid, "kms:Decrypt", key, of(secret))
+    assert list(statements.values()) == refresh_statements([EXISTING, STANDBY], ["${TokenSecret.Id}"])
+
+
 MAY = {
-    "RefreshRole": "events:PutEvents kms:Decrypt kms:GenerateDataKey logs:CreateLogStream logs:PutLogEvents"
-    " secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:ListSecretVersionIds"
-    " secretsmanager:PutSecretValue secretsmanager:UpdateSecretVersionStage sqs:SendMessage",
-    "VendRole": "kms:Decrypt lambda:InvokeFunction logs:CreateLogStream logs:PutLogEvents"
-    " secretsmanager:GetSecretValue",
-    "ScheduleRole": "lambda:InvokeFunction sqs:SendMessage",
-    "CallerPolicy": "lambda:InvokeFunction",
-    "UrlCallerPolicy": "lambda:InvokeFunction lambda:InvokeFunctionUrl",
+    "VendRole": [
+        allow("ReadToken", "secretsmanager:GetSecretValue", "${TokenSecret.Id}"),
+        allow("DecryptToken", "kms:Decrypt", "${EncryptionKey.Arn}", of("${TokenSecret.Id}")),
+        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
+        allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], "${VendLogGroup.Arn}"),
+    ],
+    "ScheduleRole": [
+        allow("StartRefresh", "lambda:InvokeFunction", "${RefreshFunctionAliaslive}"),
+        allow("KeepLostTick", "sqs:SendMessage", "${ScheduleFailureQueue.Arn}"),
+    ],
+    "CallerPolicy": [allow("Ask", "lambda:InvokeFunction", "${VendFunctionAliaslive}")],
 }
 
 
-@pytest.mark.parametrize("name", MAY)
-def test_a_role_or_policy_allows_these_actions_and_none_on_everything(stack: Stack, name: str) -> None:
-    """What they are allowed on is in tests/integration/test_access.py."""
-    actions: set[str] = set()
-    for statement in stack.statements(name).values():
-        assert statement["Effect"] == "Allow"
-        assert "*" not in str(statement["Resource"])
-        actions |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
-    assert sorted(actions) == MAY[name].split()
+@pytest.mark.parametrize("policy", MAY)
+def test_a_role_or_policy_allows_exactly_this(stack: Stack, policy: str) -> None:
+    assert list(stack.statements(policy).values()) == MAY[policy]
 
 
-def test_the_refresh_function_announces_in_its_own_name_on_the_default_bus_only(stack: Stack) -> None:
-    statement = stack.statements("RefreshRole")["AnnounceWhatHappened"]
-    assert statement["Resource"] == f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
-    assert statement["Condition"] == {"StringEqualsIfExists": {"events:source": "token-vending"}}
-
-
-@pytest.mark.parametrize(
-    ("sid", "secret", "keys"),
-    [
-        ("DecryptExistingCredentials", EXISTING, f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
-        ("DecryptStandbyCredentials", STANDBY, "arn:aws:kms:eu-west-1:210987654321:key/*"),
-    ],
-)
-def test_an_existing_secret_is_decrypted_through_secrets_manager_only_and_no_other_with_it(
-    sid: str, secret: str, keys: str
-) -> None:
-    statements = Stack(UNDER["with everything"]).statements("RefreshRole")
-    assert (statements[sid]["Action"], statements[sid]["Resource"]) == ("kms:Decrypt", keys)
-    only = {"kms:ViaService": VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret}
-    assert statements[sid]["Condition"] == {"StringEquals": only}
-    assert statements["ReadCredentials"]["Resource"] == [EXISTING, STANDBY]
-    ours = statements["DecryptSecrets"]["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"]
-    assert ours == ["${TokenSecret.Id}"]
+def test_a_caller_over_http_gets_both_actions_that_a_url_needs_and_nothing_else(stack: Stack) -> None:
+    alias = "${VendFunctionAliasurl}"
+    auth = {"lambda:FunctionUrlAuthType": "AWS_IAM"}
+    through_the_url = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
+    assert list(stack.statements("UrlCallerPolicy").values()) == [
+        allow("AskOverHttp", "lambda:InvokeFunctionUrl", alias, auth),
+        allow("InvokeThroughTheUrlOnly", "lambda:InvokeFunction", alias) | {"Condition": through_the_url},
+    ]
 
 
 def test_a_role_is_assumed_by_its_service_only_and_brings_no_policy_that_is_not_written_here(

@@ -1,4 +1,7 @@
+import os
 import random
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -159,6 +162,24 @@ def test_no_pause_comes_from_a_generator_with_a_seed(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     for jitter in (signed_aws._jitter, wiring.build_refresher().jitter):
         assert isinstance(getattr(jitter, "__self__", None), random.SystemRandom)
+
+
+def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapshot_only() -> None:
+    program = (
+        "import sys; from token_vending.adapters.signed_aws import SignedAws\n"
+        "for kind in ('on-demand', 'provisioned-concurrency', 'snap-start'):\n"
+        "    SignedAws({'AWS_LAMBDA_INITIALIZATION_TYPE': kind})\n"
+        "    print('botocore.credentials' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert said.stdout.split() == ["False", "False", "True"]
 
 
 class Endpoint(LoopbackServer):
