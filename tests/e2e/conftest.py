@@ -1,6 +1,5 @@
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,18 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def started_stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a line for each stack that this test run has started, on whichever worker."""
-    folder = tmp_path_factory.getbasetemp()
-    # A worker's folder lies in the run's.
-    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "started-stacks"
-
-
-@pytest.fixture(scope="session")
-def stack(started_stacks: Path) -> Iterator[EmbeddedStack]:
+def stack() -> Iterator[EmbeddedStack]:
     """One deployed stack for all end-to-end tests, with the credentials put in."""
-    with started_stacks.open("a") as file:
-        file.write(f"{os.getpid()}\n")
     # A caller's copy and the vend function's are old soon, so that a test need not wait long for it.
     with EmbeddedStack({"CacheSeconds": "1"}) as stack:
         yield stack

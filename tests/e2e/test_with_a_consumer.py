@@ -104,13 +104,6 @@ def let_every_process_call(consumer: Consumer, pool: Executor) -> None:
     pytest.fail(f"in {MOST_ROUNDS} rounds the consumer's processes have not met")
 
 
-def test_a_consumer_gets_its_answer(consumer: Consumer) -> None:
-    error, payload = consumer.call()
-
-    assert (error, payload["status"]) == (None, 200)
-    assert payload["body"]["status"] == "success"
-
-
 def test_two_hundred_calls_while_the_token_is_killed_five_times(consumer: Consumer) -> None:
     stack = consumer.stack
     results: list[tuple[str | None, Any]] = []
