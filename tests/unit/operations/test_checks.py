@@ -251,9 +251,9 @@ def given(
         configs = [config] if destination and name in destination else []
         configured = {"FunctionEventInvokeConfigs": configs}
         functions.append(("list_function_event_invoke_configs", configured, {"FunctionName": name}))
-    stack.configureds("lambda", functions)
+    stack.answers("lambda", functions)
     token_policy = {} if secret is None else {"ResourcePolicy": document(secret)}
-    stack.configureds(
+    stack.answers(
         "secretsmanager",
         [
             ("get_resource_policy", token_policy, {"SecretId": "arn:aws:secretsmanager:::token"}),
