@@ -1,9 +1,10 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.aws_cli import AwsCli
+from tests.e2e.aws_cli import quick_aws
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
 
@@ -41,7 +42,7 @@ def minted(stack: EmbeddedStack) -> EmbeddedStack:
 
 
 @pytest.fixture(scope="session")
-def aws() -> Iterator[AwsCli]:
-    """The AWS CLI, quick to start."""
-    with AwsCli(ROOT / ".build" / "awscli" / "bin" / "python") as cli:
-        yield cli
+def aws() -> Iterator[Path]:
+    """The folder of an AWS CLI that is quick to start."""
+    with quick_aws(ROOT / ".build" / "awscli" / "bin" / "python") as folder:
+        yield folder

@@ -5,10 +5,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.aws_cli import AwsCli
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.timeout(240)
 class Doctor:
     """The doctor, and the commands it gives, as an operator runs them."""
 
-    def __init__(self, stack: EmbeddedStack, aws: AwsCli) -> None:
+    def __init__(self, stack: EmbeddedStack, aws: Path) -> None:
         self.stack = stack
         self._environment = {
             **stack.ministack.environment,
-            "PATH": f"{aws.folder}:{os.environ['PATH']}",
+            "PATH": f"{aws}:{os.environ['PATH']}",
             "PYTHONPATH": f"{ROOT / 'tools'}:{ROOT / 'layers' / 'token_vending'}",
         }
 
@@ -41,7 +41,7 @@ class Doctor:
 
 
 @pytest.fixture(scope="module")
-def doctor(minted: EmbeddedStack, aws: AwsCli) -> Doctor:
+def doctor(minted: EmbeddedStack, aws: Path) -> Doctor:
     return Doctor(minted, aws)
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from scripts import build
-from tests.e2e.aws_cli import AwsCli
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD, PersonrServer
 from tests.kit.stack import MiniStack
 from tests.kit.stack.embedded import ROOT
@@ -67,9 +66,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(clone: Path, aws: AwsCli) -> dict[str, str]:
+def environment(clone: Path, aws: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
-    path = f"{aws.folder}:{clone}/.build/sam/bin:{kept['PATH']}"
+    path = f"{aws}:{clone}/.build/sam/bin:{kept['PATH']}"
     return {**kept, "PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
 
 
