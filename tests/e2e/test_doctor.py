@@ -83,13 +83,12 @@ def add_a_policy(stack: EmbeddedStack) -> None:
     )
 
 
-def change_a_setting(stack: EmbeddedStack) -> None:
-    """One that the alias does not get, and that the function does not read."""
+def set_variables(stack: EmbeddedStack, added: dict[str, str]) -> None:
+    """Of the function, so that its alias differs. It does not read the one that is added."""
     functions, name = stack.client("lambda"), stack.outputs["RefreshFunctionName"]
-    environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(
-        FunctionName=name, Environment={"Variables": {**environment, "ADDED_BY_HAND": "1"}}
-    )
+    live = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables = {key: value for key, value in live.items() if key != "ADDED_BY_HAND"} | added
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 def harm_everything(stack: EmbeddedStack) -> None:
@@ -109,7 +108,7 @@ def harm_everything(stack: EmbeddedStack) -> None:
     grant_to_everybody(stack)
     keep_the_answers(stack)
     add_a_policy(stack)
-    change_a_setting(stack)
+    set_variables(stack, {"ADDED_BY_HAND": "1"})
     stack.client("sqs").send_message(QueueUrl=stack.resource("RefreshFailureQueue"), MessageBody="{}")
     stack.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="a test")
 
@@ -146,6 +145,10 @@ def test_what_is_broken_is_found_and_the_command_under_each_finding_makes_the_st
             (finding,) = [found for found in report["findings"] if saw in found["saw"]]
             assert (finding["severity"], finding["check"]) == (severity, check)
             doctor.mend(finding["mend"])
+            if check == "live version":
+                # Published; else CloudFormation finds drift from now on.
+                set_variables(stack, {})
+                doctor.mend(finding["mend"])
     finally:
         credentials.unlink()
     stack.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="a test")
