@@ -14,7 +14,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parts(stack: DeployedStack, allowed: dict[str, str], *, live_only: bool) -> tuple[list[str], int]:
     looks: dict[str, Callable[[], Seen]] = {
-        "Secrets Manager": lambda: _live(run_tests(LIVE, stack.name, allowed)),
-        "Doors and permissions": lambda: _smoke(run_tests(SMOKE, stack.name, allowed)),
+        "Secrets Manager": lambda: _tests(run_tests(LIVE, stack.name, allowed)),
+        "Doors and permissions": lambda: _tests(run_tests(SMOKE, stack.name, allowed)),
         "Doctor": lambda: _doctor(examine(stack)),
         "Starts and runs of the last day, by Lambda's own reports": lambda: (timings(stack), True),
         "Keys": lambda: (keys(stack), True),
@@ -95,14 +95,6 @@ def _parts(stack: DeployedStack, allowed: dict[str, str], *, live_only: bool) ->
         parts.append(f"## {title}\n\n{text}")
         well = well and as_it_should_be
     return parts, int(not well)
-
-
-def _live(run: TestRun) -> Seen:
-    return f"{_learnt(run.learnt)}\n{_outcomes(run)}", run.code == 0
-
-
-def _smoke(run: TestRun) -> Seen:
-    return _outcomes(run), run.code == 0
 
 
 def _doctor(findings: Sequence[Finding]) -> Seen:
@@ -130,24 +122,21 @@ def run_tests(which: Sequence[str], stack: str, allowed: dict[str, str]) -> Test
 
 
 def _outcome(case: ET.Element) -> str:
-    for name in ("failure", "error"):
-        if case.find(name) is not None:
-            return "FAILED"
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "FAILED"
     skipped = case.find("skipped")
     return "passed" if skipped is None else f"skipped: {skipped.get('message')}"
 
 
-def _outcomes(run: TestRun) -> str:
-    """Every test that did not pass by its name, the others by their number."""
+def _tests(run: TestRun) -> Seen:
+    """What was learnt; every test that did not pass by its name, the others by their number."""
+    rows = [(row["what"], name, value) for row in run.learnt for name, value in row["saw"].items()]
+    learnt = f"{table(('what was tried', 'what', 'AWS'), rows)}\n" if rows else ""
     counts = Counter(outcome.partition(":")[0] for _, outcome in run.outcomes)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "no test ran"
     rest = [(name, outcome) for name, outcome in run.outcomes if outcome != "passed"]
-    return f"{summary}.\n" + (f"\n{table(('test', 'outcome'), rest)}" if rest else "")
-
-
-def _learnt(rows: Iterable[dict[str, Any]]) -> str:
-    lines = [(row["what"], name, value) for row in rows for name, value in row["saw"].items()]
-    return table(("what was tried", "what", "AWS"), lines)
+    others = f"\n{table(('test', 'outcome'), rest)}" if rest else ""
+    return f"{learnt}{summary}.\n{others}", run.code == 0
 
 
 # --- what Lambda, KMS and CloudFormation say --------------------------------------------------------------
@@ -177,16 +166,12 @@ def timings(stack: DeployedStack) -> str:
 
 def _reports(stack: DeployedStack, function: str) -> Iterator[dict[str, Any]]:
     """https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-report"""
-    pages = (
-        stack.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(
-            logGroupName=f"/aws/lambda/{stack.name}/{function}",
-            startTime=int((datetime.now(UTC) - LOOKS_BACK).timestamp() * 1000),
-            filterPattern='{ $.type = "platform.report" }',
-        )
-    )
-    for page in pages:
+    pages = stack.client("logs").get_paginator("filter_log_events")
+    for page in pages.paginate(
+        logGroupName=f"/aws/lambda/{stack.name}/{function}",
+        startTime=int((datetime.now(UTC) - LOOKS_BACK).timestamp() * 1000),
+        filterPattern='{ $.type = "platform.report" }',
+    ):
         for event in page["events"]:
             # The emulator does not look at the pattern.
             if '"platform.report"' in event["message"]:

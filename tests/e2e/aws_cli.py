@@ -1,22 +1,21 @@
 """The AWS CLI without its second of start-up: a process that has it loaded already forks once a command.
 
-`AwsCli` makes a folder with an `aws` in it, to be put first on PATH. Run as a program (by the interpreter that
+`quick_aws` makes a folder with an `aws` in it, to be put first on PATH. Run as a program (by the interpreter that
 has the CLI installed) this file is the process that forks; it takes the socket's path.
 """
 
 import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 READY_WITHIN_SECONDS = 120.0
 _LONGEST_REQUEST = 1 << 20
@@ -30,35 +29,26 @@ sys.exit(int(server.makefile().read() or "255"))
 """
 
 
-class AwsCli:
-    """From `with` to the end of its block, `folder` holds a quick `aws`. `interpreter` has awscli installed."""
-
-    def __init__(self, interpreter: Path) -> None:
-        self._interpreter = interpreter
-        self.folder = Path()
-        self._server: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix="aws-cli-"))
-        address = self.folder / "socket"
-        command: list[str | Path] = [self._interpreter, __file__, address]
-        self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + READY_WITHIN_SECONDS
-        while not address.exists():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise RuntimeError("the AWS CLI did not start")
-            time.sleep(0.02)
-        client = self.folder / "aws"
-        client.write_text(_CLIENT.format(python=self._interpreter, address=str(address)))
+@contextmanager
+def quick_aws(interpreter: Path) -> Iterator[Path]:
+    """A folder that holds a quick `aws`. `interpreter` has awscli installed."""
+    with tempfile.TemporaryDirectory(prefix="aws-cli-") as name:
+        folder = Path(name)
+        address, client = folder / "socket", folder / "aws"
+        client.write_text(_CLIENT.format(python=interpreter, address=str(address)))
         client.chmod(0o755)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.terminate()
-            self._server.wait(10)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        command: list[str | Path] = [interpreter, __file__, address]
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            deadline = time.monotonic() + READY_WITHIN_SECONDS
+            while not address.exists():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the AWS CLI did not start")
+                time.sleep(0.02)
+            yield folder
+        finally:
+            server.terminate()
+            server.wait(10)
 
 
 def serve(address: str) -> None:

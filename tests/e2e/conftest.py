@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.aws_cli import AwsCli
+from tests.e2e.aws_cli import quick_aws
 from tests.kit.stack import EmbeddedStack
 from tests.kit.stack.embedded import ROOT
 
@@ -26,18 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def started_stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a line for each stack that this test run has started, on whichever worker."""
-    folder = tmp_path_factory.getbasetemp()
-    # A worker's folder lies in the run's.
-    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "started-stacks"
-
-
-@pytest.fixture(scope="session")
-def stack(started_stacks: Path) -> Iterator[EmbeddedStack]:
+def stack() -> Iterator[EmbeddedStack]:
     """One deployed stack for all end-to-end tests, with the credentials put in."""
-    with started_stacks.open("a") as file:
-        file.write(f"{os.getpid()}\n")
     # A caller's copy and the vend function's are old soon, so that a test need not wait long for it.
     with EmbeddedStack({"CacheSeconds": "1"}) as stack:
         yield stack
@@ -52,7 +42,7 @@ def minted(stack: EmbeddedStack) -> EmbeddedStack:
 
 
 @pytest.fixture(scope="session")
-def aws() -> Iterator[AwsCli]:
-    """The AWS CLI, quick to start."""
-    with AwsCli(ROOT / ".build" / "awscli" / "bin" / "python") as cli:
-        yield cli
+def aws() -> Iterator[Path]:
+    """The folder of an AWS CLI that is quick to start."""
+    with quick_aws(ROOT / ".build" / "awscli" / "bin" / "python") as folder:
+        yield folder

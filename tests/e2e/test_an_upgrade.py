@@ -90,12 +90,10 @@ class Upgrade:
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        settled = self.stack.wait_for("the stack settles", self._settled, 120)
-        return {output["OutputKey"]: output["OutputValue"] for output in settled.get("Outputs", ())}
-
-    def _settled(self) -> dict[str, Any] | None:
-        described = self.described()
-        return None if described["StackStatus"].endswith("IN_PROGRESS") else described
+        self.stack.wait_for(
+            "the stack settles", lambda: not self.described()["StackStatus"].endswith("IN_PROGRESS"), 120
+        )
+        return {output["OutputKey"]: output["OutputValue"] for output in self.described().get("Outputs", ())}
 
     def _failing(self, parameters: dict[str, str]) -> str:
         """An update that fails when the new versions are published and the aliases moved already."""
@@ -133,17 +131,13 @@ class Upgrade:
         ec2 = self.client("ec2")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
-        group = ec2.create_security_group(GroupName="functions", Description="functions", VpcId=vpc)[
-            "GroupId"
-        ]
+        group = ec2.create_security_group(GroupName="functions", Description="functions", VpcId=vpc)
         everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        boundary = self.client("iam").create_policy(
-            PolicyName="boundary",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [everything]}),
-        )
+        document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        boundary = self.client("iam").create_policy(PolicyName="boundary", PolicyDocument=document)
         return {
             "VpcSubnetIds": subnet,
-            "VpcSecurityGroupIds": group,
+            "VpcSecurityGroupIds": group["GroupId"],
             "PermissionsBoundaryArn": boundary["Policy"]["Arn"],
             "KmsKeyArn": self.client("kms").create_key()["KeyMetadata"]["Arn"],
             "AlarmTopicArn": self.client("sns").create_topic(Name="alarms")["TopicArn"],

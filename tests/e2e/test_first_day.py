@@ -28,15 +28,13 @@ def report_of(
     """Exit code, report, and the stand-in as it was left."""
     report = ROOT / ".build" / f"{verb}.md"
     report.unlink(missing_ok=True)
-    without_make = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "AWS_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "AWS_"))}
     with SecretsManager() as scratch:
         finished = subprocess.run(
             ["make", "--assume-old=setup", verb, "STACK=token-vending", *arguments],
             cwd=ROOT,
             env={
-                **without_make,
+                **kept,
                 **stack.ministack.environment,
                 "SCRATCH_ENDPOINT_URL": scratch.url,
                 "SMOKE_DOOR": stack.ministack.url,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.aws_cli import AwsCli
 from tests.e2e.test_doctor import set_schedule
 from tests.kit.personr import DEFAULT_EMAIL, DEFAULT_PASSWORD
 from tests.kit.stack import EmbeddedStack
@@ -93,13 +92,13 @@ AFTER: dict[str, Callable[[EmbeddedStack], None]] = {
 }
 
 
-def _run(stack: EmbeddedStack, aws: AwsCli, commands: str) -> str:
+def _run(stack: EmbeddedStack, aws: Path, commands: str) -> str:
     finished = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=ROOT,
         env={
             **stack.ministack.environment,
-            "PATH": f"{aws.folder}:{ROOT}/.build/sam/bin:{os.environ['PATH']}",
+            "PATH": f"{aws}:{ROOT}/.build/sam/bin:{os.environ['PATH']}",
             "HOME": os.environ.get("HOME", "/"),
             "AWS_PAGER": "",
         },
@@ -120,7 +119,7 @@ def test_the_page_has_the_sections_that_need_a_hand() -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: AwsCli, title: str) -> None:
+def test_the_commands_of_a_section_work(minted: EmbeddedStack, aws: Path, title: str) -> None:
     BEFORE.get(title, lambda _stack: None)(minted)
     # `make smoke` would start this suite again; that it passes here is shown by test_first_day.py.
     commands = SECTIONS[title].replace('make smoke STACK="$STACK"', "true")

@@ -1,4 +1,4 @@
-"""Who may do what on the deployed template: for each allowed path a forbidden one."""
+"""Who may do what on the deployed template. Strangers, and who does not sign: test_smoke.py, by test_first_day.py."""
 
 import json
 
@@ -20,22 +20,12 @@ def over_http(minted: EmbeddedStack) -> User:
     return minted.create_user("UrlCallerPolicyArn")
 
 
-@pytest.fixture(scope="module")
-def stranger(minted: EmbeddedStack) -> User:
-    return minted.create_user()
-
-
-def test_a_user_with_the_caller_policy_gets_the_token(minted: EmbeddedStack, allowed: User) -> None:
-    assert minted.vend(session=allowed.session).payload["token_type"] == "Bearer"
-
-
 VEND, REFRESH = "VendFunctionName", "RefreshFunctionName"
 
 
 @pytest.mark.parametrize(
     ("who", "output", "qualifier"),
     [
-        ("stranger", VEND, ":live"),
         ("allowed", REFRESH, ":live"),
         ("allowed", VEND, ""),
         ("allowed", VEND, ":url"),
@@ -51,8 +41,8 @@ def test_a_user_without_this_grant_may_not_invoke(
         minted.client("lambda", session).invoke(FunctionName=minted.outputs[output] + qualifier)
 
 
-def test_a_caller_without_a_grant_is_told_what_is_missing(minted: EmbeddedStack, stranger: User) -> None:
-    with minted.caller(stranger) as caller:
+def test_a_caller_without_a_grant_is_told_what_is_missing(minted: EmbeddedStack) -> None:
+    with minted.caller(minted.create_user()) as caller:
         answer = caller.ask("get")
     assert answer["error"] == "CallerNotAllowed"
     assert "caller policy" in answer["detail"]
@@ -64,21 +54,10 @@ def test_the_caller_policy_opens_no_secret(minted: EmbeddedStack, allowed: User,
         minted.client("secretsmanager", allowed.session).get_secret_value(SecretId=minted.outputs[secret])
 
 
-@pytest.mark.parametrize("who", [None, "stranger", "allowed"])
-def test_the_url_refuses_whoever_does_not_sign_or_has_no_grant_for_it(
-    minted: EmbeddedStack, request: pytest.FixtureRequest, who: str | None
-) -> None:
-    status, body = minted.http("GET", "/token", request.getfixturevalue(who) if who else None)
+def test_the_url_refuses_a_user_with_the_direct_caller_policy(minted: EmbeddedStack, allowed: User) -> None:
+    status, body = minted.http("GET", "/token", allowed)
     assert status == 403
     assert b"access_token" not in body
-
-
-def test_a_listed_user_with_the_url_caller_policy_gets_the_token_over_http(
-    minted: EmbeddedStack, over_http: User
-) -> None:
-    status, body = minted.http("GET", "/token", over_http)
-    assert status == 200
-    assert json.loads(body)["version"] == minted.current_version()
 
 
 def test_the_client_gets_the_token_over_http(minted: EmbeddedStack, over_http: User) -> None:

@@ -34,14 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         deployed = DeployedStack(chosen.stack, boto3.Session(region_name=chosen.region))
-        code: int = chosen.run(deployed, chosen)
+        return int(chosen.run(deployed, chosen))
     except NoSuchStackError as error:
         sys.stderr.write(f"{error}\n")
-        return COULD_NOT_LOOK
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"AWS does not answer: {error}\n")
-        return COULD_NOT_LOOK
-    return code
+    return COULD_NOT_LOOK
 
 
 def _doctor(stack: DeployedStack, chosen: argparse.Namespace) -> int:

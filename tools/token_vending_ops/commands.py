@@ -43,10 +43,8 @@ def move_alias(function: str, alias: str) -> str:
 
 def close_url(function: str, alias: str) -> str:
     """Signed requests only."""
-    return (
-        f"aws lambda update-function-url-config --function-name {function} --qualifier {alias} "
-        "--auth-type AWS_IAM"
-    )
+    which = f"--function-name {function} --qualifier {alias}"
+    return f"aws lambda update-function-url-config {which} --auth-type AWS_IAM"
 
 
 def remove_url(function_arn: str) -> str:

@@ -39,8 +39,7 @@ def examine(stack: DeployedStack, now: datetime | None = None) -> list[Finding]:
             findings.append(Finding(name, CRITICAL, saw, commands.events(stack)))
         except Exception as error:  # noqa: BLE001  the other checks are needed, whatever this one met
             # Its text may hold what was read.
-            saw = f"could not be examined: {type(error).__name__}"
-            findings.append(Finding(name, UNKNOWN, saw))
+            findings.append(Finding(name, UNKNOWN, f"could not be examined: {type(error).__name__}"))
     return findings
 
 
@@ -67,12 +66,8 @@ def _refusal(name: str, error: ClientError, stack: DeployedStack) -> Finding:
 def stack_status(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     """CloudFormation's last operation ended well."""
     healthy = stack.status.endswith("_COMPLETE") and "ROLLBACK" not in stack.status
-    yield Finding(
-        "stack",
-        OK if healthy else WARNING,
-        f"its status is {stack.status}",
-        "" if healthy else commands.events(stack),
-    )
+    command = "" if healthy else commands.events(stack)
+    yield Finding("stack", OK if healthy else WARNING, f"its status is {stack.status}", command)
 
 
 CHECKS: dict[str, Check] = {

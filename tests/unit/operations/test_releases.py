@@ -35,10 +35,8 @@ FAILED = (
     ("stack", "UPDATE_ROLLBACK_IN_PROGRESS"),
     ("refresh:1", "UPDATE_COMPLETE"),
     ("stack", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"),
-    ("stack", "UPDATE_ROLLBACK_COMPLETE"),
 )
 UPDATED = (
-    ("stack", "UPDATE_IN_PROGRESS"),
     ("vend:3", "CREATE_COMPLETE"),
     ("stack", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
     ("vend:1", "DELETE_SKIPPED"),

@@ -136,12 +136,9 @@ def _destinations(stack: DeployedStack) -> Iterator[Finding]:
                 continue
             hands_out = output == "VendFunctionName"
             what = "its answers, each with the token," if hands_out else "its reports"
-            yield Finding(
-                "grants",
-                CRITICAL if hands_out else WARNING,
-                f"{name}: {what} are sent to {target} (OnSuccess)",
-                commands.remove_destination(config["FunctionArn"]),
-            )
+            saw = f"{name}: {what} are sent to {target} (OnSuccess)"
+            severity = CRITICAL if hands_out else WARNING
+            yield Finding("grants", severity, saw, commands.remove_destination(config["FunctionArn"]))
 
 
 def _resource_policy(stack: DeployedStack, function: str, qualifier: str | None) -> list[Grant]:
@@ -170,26 +167,21 @@ def roles(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         name = stack.resources[role]
         attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
         inline = iam.list_role_policies(RoleName=name)["PolicyNames"]
-        for policy in attached:
-            yield Finding(
-                "roles",
-                CRITICAL,
-                f"{role} has a policy that is not ours: {policy['PolicyName']}",
-                f"aws iam detach-role-policy --role-name {name} --policy-arn {policy['PolicyArn']}",
+        foreign = [
+            (
+                policy["PolicyName"],
+                f"detach-role-policy --role-name {name} --policy-arn {policy['PolicyArn']}",
             )
-        for policy_name in sorted(set(inline) - {own_policy}):
-            yield Finding(
-                "roles",
-                CRITICAL,
-                f"{role} has a policy that is not ours: {policy_name}",
-                f"aws iam delete-role-policy --role-name {name} --policy-name {policy_name}",
-            )
+            for policy in attached
+        ] + [
+            (policy, f"delete-role-policy --role-name {name} --policy-name {policy}")
+            for policy in sorted(set(inline) - {own_policy})
+        ]
+        for policy, command in foreign:
+            saw = f"{role} has a policy that is not ours: {policy}"
+            yield Finding("roles", CRITICAL, saw, f"aws iam {command}")
         drift = formation.detect_stack_resource_drift(StackName=stack.name, LogicalResourceId=role)
         status = drift["StackResourceDrift"]["StackResourceDriftStatus"]
         in_sync = status == "IN_SYNC"
-        yield Finding(
-            "roles",
-            OK if in_sync else CRITICAL,
-            f"{role} is as deployed" if in_sync else f"{role} is {status}",
-            "" if in_sync else commands.drift(stack),
-        )
+        saw = f"{role} is as deployed" if in_sync else f"{role} is {status}"
+        yield Finding("roles", OK if in_sync else CRITICAL, saw, "" if in_sync else commands.drift(stack))

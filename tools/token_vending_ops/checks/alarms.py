@@ -40,9 +40,8 @@ def _subscribers(stack: DeployedStack) -> Finding:
     if confirmed:
         return Finding("alarm topic", OK, f"{len(confirmed)} confirmed subscriptions")
     waiting = " (one waits for its confirmation)" if subscriptions else ""
-    return Finding(
-        "alarm topic",
-        WARNING,
-        f"nobody is subscribed{waiting}: alarms reach no one",
-        f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint you@example.com",
+    saw = f"nobody is subscribed{waiting}: alarms reach no one"
+    command = (
+        f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint you@example.com"
     )
+    return Finding("alarm topic", WARNING, saw, command)

@@ -17,9 +17,8 @@ def schedule(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     if schedule.get("State", "ENABLED") != "ENABLED":
         yield Finding("schedule", CRITICAL, "disabled: nothing renews the token", commands.enable(name))
     elif not schedule["Target"]["Arn"].endswith(f":{stack.outputs['RefreshFunctionName']}:live"):
-        yield Finding(
-            "schedule", CRITICAL, "its target is not the refresh function's alias", commands.drift(stack)
-        )
+        saw = "its target is not the refresh function's alias"
+        yield Finding("schedule", CRITICAL, saw, commands.drift(stack))
     else:
         yield Finding("schedule", OK, f"enabled, {schedule['ScheduleExpression']}")
     yield last_tick(stack, now)
@@ -53,9 +52,5 @@ def dead_letters(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         url = stack.resources[name]
         attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
         count = int(attributes["Attributes"]["ApproximateNumberOfMessages"])
-        yield Finding(
-            "dead letters",
-            WARNING if count else OK,
-            f"{count} in {name}",
-            f"aws sqs receive-message --queue-url {url}" if count else "",
-        )
+        command = f"aws sqs receive-message --queue-url {url}" if count else ""
+        yield Finding("dead letters", WARNING if count else OK, f"{count} in {name}", command)

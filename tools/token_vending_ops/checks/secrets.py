@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from token_vending.due import lease_over
 from token_vending.errors import ConfigurationError
@@ -20,11 +21,8 @@ def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
     """They are set, can be used, and were not refused."""
     arn = stack.outputs["CredentialsSecretArn"]
     command = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://credentials.json"
-    manager = stack.client("secretsmanager")
-    try:
-        answer = manager.get_secret_value(SecretId=arn)
-    except manager.exceptions.ResourceNotFoundException:
-        labels_of(stack, arn)  # says so if it is the secret itself that is not there
+    answer = _current(stack, arn)
+    if answer is None:
         yield Finding("credentials", CRITICAL, "not set", command)
         return
     fault = credentials_fault(answer.get("SecretString"), stack.parameters.get("Issuer") or PERSONR)
@@ -36,6 +34,17 @@ def credentials(stack: DeployedStack, _now: datetime) -> Iterator[Finding]:
         yield Finding("credentials", CRITICAL, "the vendor refused them; they are not sent again", command)
         return
     yield Finding("credentials", OK, "set and well-formed, not refused")
+
+
+def _current(stack: DeployedStack, arn: str) -> Mapping[str, Any] | None:
+    """The current version; None if there is none. Raises if it is the secret itself that is not there."""
+    manager = stack.client("secretsmanager")
+    try:
+        found: Mapping[str, Any] = manager.get_secret_value(SecretId=arn)
+    except manager.exceptions.ResourceNotFoundException:
+        labels_of(stack, arn)
+        return None
+    return found
 
 
 def credentials_fault(text: str | None, issuer: str = PERSONR) -> str:
@@ -50,11 +59,8 @@ def credentials_fault(text: str | None, issuer: str = PERSONR) -> str:
 def token(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     """There is one, and it does not expire soon."""
     arn = stack.outputs["TokenSecretArn"]
-    manager = stack.client("secretsmanager")
-    try:
-        answer = manager.get_secret_value(SecretId=arn)
-    except manager.exceptions.ResourceNotFoundException:
-        labels_of(stack, arn)  # says so if it is the secret itself that is not there
+    answer = _current(stack, arn)
+    if answer is None:
         yield Finding("token", CRITICAL, "there is none yet", commands.tick(stack))
         return
     soon = timedelta(seconds=int(stack.parameters.get("ExpiryAlarmSeconds") or EXPIRES_SOON.total_seconds()))
@@ -90,10 +96,8 @@ def lock(stack: DeployedStack, now: datetime) -> Iterator[Finding]:
     else:
         yield _judge_lock(stack, arn, holder, labels, now)
     refused = sorted(label.removeprefix("REFUSED-") for label in labels if label.startswith("REFUSED-"))
-    if refused:
-        yield Finding("latch", OK, f"set for the credentials versions {', '.join(refused)}")
-    else:
-        yield Finding("latch", OK, "not set")
+    latched = f"set for the credentials versions {', '.join(refused)}" if refused else "not set"
+    yield Finding("latch", OK, latched)
 
 
 def _judge_lock(
@@ -101,12 +105,8 @@ def _judge_lock(
 ) -> Finding:
     intent = _record(stack, arn, holder)
     if not isinstance(intent, Intent):
-        return Finding(
-            "lock",
-            WARNING,
-            "is on a version that is no intent of ours; the next tick takes it over",
-            commands.tick(stack),
-        )
+        saw = "is on a version that is no intent of ours; the next tick takes it over"
+        return Finding("lock", WARNING, saw, commands.tick(stack))
     current = labels.get("AWSCURRENT")
     token = _record(stack, arn, current) if current is not None else None
     if isinstance(token, Token) and token.run == intent.run:
@@ -114,12 +114,8 @@ def _judge_lock(
     began = f" {ago(now - intent.started_at)} ago" if intent.started_at else ""
     if not lease_over(intent, now):
         return Finding("lock", OK, f"held by a run that began{began}")
-    return Finding(
-        "lock",
-        WARNING,
-        f"left by a run that died{began} and may have minted; the next tick takes it over",
-        commands.tick(stack),
-    )
+    saw = f"left by a run that died{began} and may have minted; the next tick takes it over"
+    return Finding("lock", WARNING, saw, commands.tick(stack))
 
 
 def _record(stack: DeployedStack, arn: str, version: str) -> Token | Intent | None:
