@@ -97,7 +97,7 @@ class Variants:
         )
         small, full = self._certificates(with_bytecode)
         self.environment = {
-            **lambda_variables("measured", 512),
+            **lambda_variables("measured"),
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "TOKEN_SECRET_ID": aws.addresses["token"],

@@ -101,7 +101,7 @@ def started(
     kind: str, secrets: WatchedSecretsManager, *, keys: dict[str, str] | None = None, **others: str
 ) -> Door:
     """The vend function, started as it says; with an execution role's keys in its environment, or else `keys`."""
-    variables = lambda_variables("vend", 512)
+    variables = lambda_variables("vend")
     if keys is not None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             del variables[name]

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.runtime import processes
@@ -158,12 +157,11 @@ class LambdaFunction:
         *,
         name: str | None = None,
         timeout_seconds: float = 45.0,
-        memory_mb: int = 512,
     ) -> None:
         self.name = name or artefact.logical_id
         self.arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.name}"
         self.timeout_seconds = timeout_seconds
-        self.environment = {**lambda_variables(self.name, memory_mb), **environment}
+        self.environment = {**lambda_variables(self.name), **environment}
         self._artefact = artefact
         self._folder = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
         self._numbers = itertools.count()
@@ -175,9 +173,7 @@ class LambdaFunction:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -288,7 +284,7 @@ def bytecode_variables(folder: Path | None) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "1"} if folder is None else {"PYTHONPYCACHEPREFIX": str(folder)}
 
 
-def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
+def lambda_variables(name: str) -> dict[str, str]:
     """The variables that Lambda itself sets, nothing of this process's environment but PATH.
 
     Without AWS_LAMBDA_INITIALIZATION_TYPE: where it says "on-demand", the hand-out reads the token while it
@@ -307,7 +303,7 @@ def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[1]0123456789abcdef",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
