@@ -74,7 +74,6 @@ class Controls(LoopbackServer):
         self._always = scenario
 
     def reset_script(self) -> None:
-        """Forget all scenarios."""
         with self._lock:
             self._scripted.clear()
             self._always = None
@@ -95,12 +94,10 @@ class Controls(LoopbackServer):
             self._rules.set_password(email, password)
 
     def live_token(self, email: str = DEFAULT_EMAIL) -> str | None:
-        """Return the account's live token."""
         with self._lock:
             return self._rules.live_token(email)
 
     def is_live(self, token: str | None) -> bool:
-        """Whether a token works now."""
         with self._lock:
             return token is not None and self._rules.works(token)
 
@@ -110,7 +107,6 @@ class Controls(LoopbackServer):
 
     @property
     def seen(self) -> list[Seen]:
-        """Every request so far, controls excluded."""
         return list(self._seen)
 
     @property

@@ -8,8 +8,6 @@ from typing import Any
 
 
 class Reset(StrEnum):
-    """When the connection breaks."""
-
     BEFORE = "before"
     AFTER = "after"
 
@@ -67,7 +65,6 @@ def workflow_error(status: int = 400, reason: str = "WORKFLOW_DISABLED") -> Scen
 
 
 def redirect(location: str, status: int = 302) -> Scenario:
-    """A redirect that must not be followed."""
     return Scenario(status=status, body="", headers={"Location": location})
 
 

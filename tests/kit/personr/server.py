@@ -57,7 +57,6 @@ class PersonrServer(Controls):
 
     @property
     def mint_path(self) -> str:
-        """Where it mints."""
         return MINT_PATH
 
     @property

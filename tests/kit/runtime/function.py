@@ -39,7 +39,6 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the function returned."""
         return self.error is None
 
     @property
@@ -52,18 +51,8 @@ class Result:
         """The exception's text as Lambda passes it on; empty if there was none."""
         return "" if self.error is None else str(self.error.get("errorMessage"))
 
-    @property
-    def problem(self) -> dict[str, Any]:
-        """The JSON object that the product's errors carry in their message."""
-        parsed = json.loads(self.error_message)
-        if not isinstance(parsed, dict):
-            raise TypeError(f"not an object: {self.error_message}")
-        return parsed
-
 
 class Environment:
-    """One execution environment: a Runtime API and the process that polls it."""
-
     def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
         self.api = RuntimeApi().start()
         settings = coverage_settings(artefact.logical_id)
@@ -81,12 +70,10 @@ class Environment:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
         return not self._process.ended()
 
     def wait_ready(self) -> dict[str, Any] | None:
@@ -100,12 +87,10 @@ class Environment:
         return self.api.init_error
 
     def kill(self) -> None:
-        """SIGKILL, and wait until the process is gone."""
         self._process.send(signal.SIGKILL)
         assert self._process.ended(60)
 
     def close(self) -> None:
-        """End the process and stop its API."""
         self._process.send(self._end)
         self._process.ended(SAVES_WITHIN_SECONDS)
         self.kill()
@@ -119,8 +104,6 @@ def platform_error(error_type: str, message: str) -> dict[str, Any]:
 
 @dataclass
 class Pending:
-    """An invocation under way."""
-
     environment: Environment
     invocation: Invocation
     started: float
@@ -233,7 +216,6 @@ class LambdaFunction:
 
     @property
     def log_records(self) -> list[dict[str, Any]]:
-        """The log lines that are JSON objects."""
         records = []
         for line in self.logs.splitlines():
             with contextlib.suppress(ValueError):

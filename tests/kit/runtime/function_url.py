@@ -47,7 +47,6 @@ class Principal:
 
     @property
     def account_id(self) -> str:
-        """The account in the ARN."""
         return self.user_arn.split(":")[4]
 
 
@@ -97,7 +96,9 @@ class FunctionUrl(LoopbackServer):
         if principal is None or not _is_recent(request.headers.get("x-amz-date", "")):
             return None
         signed = match["headers"].split(";")
-        if "host" not in signed or not _body_matches(request):
+        declared = request.headers.get("x-amz-content-sha256")
+        of_body = hashlib.sha256(request.body).hexdigest()
+        if "host" not in signed or declared not in (None, "UNSIGNED-PAYLOAD", of_body):
             return None
         right = hmac.compare_digest(_signature(request, principal, match), match["signature"])
         return principal if right else None
@@ -109,11 +110,6 @@ def _is_recent(stamp: str) -> bool:
     except ValueError:
         return False
     return abs(dt.datetime.now(dt.UTC) - then) <= MAX_SKEW
-
-
-def _body_matches(request: Request) -> bool:
-    declared = request.headers.get("x-amz-content-sha256")
-    return declared in (None, "UNSIGNED-PAYLOAD", hashlib.sha256(request.body).hexdigest())
 
 
 def _signature(request: Request, principal: Principal, match: re.Match[str]) -> str:
@@ -136,7 +132,6 @@ def _signature(request: Request, principal: Principal, match: re.Match[str]) -> 
 
 
 def http_event(request: Request, principal: Principal = CALLER) -> dict[str, Any]:
-    """The payload-2.0 event of a request."""
     parts = urlsplit(request.target)
     is_text = not request.body or request.headers.get("content-type", "").startswith(TEXT_TYPES)
     event: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))

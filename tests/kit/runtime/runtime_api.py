@@ -54,7 +54,6 @@ class RuntimeApi(LoopbackServer):
         self.answer_held = threading.Event()
 
     def submit(self, invocation: Invocation) -> None:
-        """Queue an event."""
         self._queue.put(invocation)
 
     @override

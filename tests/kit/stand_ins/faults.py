@@ -60,8 +60,6 @@ class Hold:
 
 
 def delay(seconds: float) -> Fault:
-    """Forward late."""
-
     def act(proxy: "Proxy", request: Request) -> Response | None:
         proxy.wire.stopping.wait(seconds)
         return proxy.forward(request)
@@ -98,7 +96,6 @@ def reset_after() -> Fault:
 
 
 def answer(status: int, body: bytes = b"") -> Fault:
-    """Answer without forwarding."""
     return Fault(f"answer {status}", lambda *_: Response(status, body))
 
 

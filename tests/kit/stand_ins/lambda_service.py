@@ -47,8 +47,6 @@ class Invocation:
 
 
 class LambdaService(LoopbackServer):
-    """The service with its controls."""
-
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.invocations: list[Invocation] = []
@@ -69,11 +67,9 @@ class LambdaService(LoopbackServer):
         self._refusal = Response.of_json(body, status, {"x-amzn-ErrorType": code})
 
     def allow(self) -> None:
-        """Stop refusing."""
         self._refusal = None
 
     def forget(self) -> None:
-        """Forget the records."""
         with self._lock:
             self.invocations.clear()
             self.failed_events.clear()
@@ -98,8 +94,8 @@ class LambdaService(LoopbackServer):
             return _error("MissingAuthenticationTokenException", 403, "The request is not signed")
         if self._refusal is not None:
             return self._refusal
-        name, qualifier = _split_name(unquote(match["function"]))
-        qualifier = request.query.get("Qualifier", [qualifier or ""])[0] or None
+        name, _, qualifier = unquote(match["function"]).split(":function:")[-1].partition(":")
+        qualifier = request.query.get("Qualifier", [qualifier])[0] or None
         try:
             event = json.loads(request.body) if request.body else {}
         except ValueError:
@@ -130,14 +126,6 @@ class LambdaService(LoopbackServer):
             if run(invocation.event, invocation.request_id, invocation.qualifier).error is None:
                 return
         self.failed_events.append(invocation)
-
-
-def _split_name(function: str) -> tuple[str, str | None]:
-    """Split a name, partial ARN or ARN into the function's name and its qualifier."""
-    if function.startswith("arn:"):
-        function = function.split(":function:", 1)[1]
-    name, _, qualifier = function.partition(":")
-    return name, qualifier or None
 
 
 def _error(code: str, status: int, message: str) -> Response:
