@@ -27,8 +27,8 @@ def test_bad_credentials_are_named_and_mended(credentials: Any, named: str) -> N
     with Stage(credentials=credentials) as world:
         result = world.tick()
         assert result.error_type == "ConfigurationError", result
-        assert named in json.loads(result.error_message)["message"]
-        assert "put-secret-value" in json.loads(result.error_message)["message"]
+        assert named in result.problem["message"]
+        assert "put-secret-value" in result.problem["message"]
         assert DEFAULT_PASSWORD not in result.error_message
         assert world.vendor_calls == 0
         assert world.stored is None
@@ -42,7 +42,7 @@ def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None
     with Stage(environment={"PERSONR_BASE_URL": base_url}) as world:
         result = world.tick()
         assert result.error_type == "ConfigurationError", result
-        assert "PERSONR_BASE_URL" in json.loads(result.error_message)["message"]
+        assert "PERSONR_BASE_URL" in result.problem["message"]
         assert world.vendor_calls == 0
         assert world.stored is None
 
@@ -58,7 +58,7 @@ def test_a_vendor_address_that_is_not_https_sends_nothing(base_url: str) -> None
 def test_a_bad_refresh_event_is_an_invalid_request(world: Stage, event: Any, named: str) -> None:
     result = world.refresh.invoke(event)
     assert result.error_type == "InvalidRequest", result
-    assert named in json.loads(result.error_message)["message"]
+    assert named in result.problem["message"]
     assert world.wire.calls == []
 
 
@@ -73,7 +73,7 @@ def test_a_bad_vend_event_is_an_invalid_request(world: Stage, event: Any, named:
     world.mint_first()
     result = world.vend.invoke(event)
     assert result.error_type == "InvalidRequest", result
-    assert named in json.loads(result.error_message)["message"]
+    assert named in result.problem["message"]
     assert world.wire.calls == []
 
 
@@ -84,8 +84,8 @@ def test_a_token_secret_edited_by_hand_is_reported_and_kept(world: Stage, edited
     before = world.secrets.snapshot()
     for result in (world.tick(), world.tick(rejected_version=edited_version)):
         assert result.error_type == "ConfigurationError", result
-        assert "token secret" in json.loads(result.error_message)["message"]
-        assert "force" in json.loads(result.error_message)["message"]
+        assert "token secret" in result.problem["message"]
+        assert "force" in result.problem["message"]
     assert world.ask().error_type == "ConfigurationError"
     assert world.vendor_calls == 0
     assert world.secrets.snapshot() == before

@@ -51,6 +51,13 @@ class Result:
         """The exception's text as Lambda passes it on; empty if there was none."""
         return "" if self.error is None else str(self.error.get("errorMessage"))
 
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The JSON object that the product's errors carry in their message."""
+        parsed = json.loads(self.error_message)
+        assert isinstance(parsed, dict), parsed
+        return parsed
+
 
 class Environment:
     def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
