@@ -125,7 +125,6 @@ def success_of(description: Description, token: str, stated: object) -> str:
 
 
 def answer_of(description: Description, condition: Condition) -> Response:
-    """An answer that this condition names."""
     status = min(condition.statuses).replace("xx", "00")
     body: dict[str, Any] = {}
     if description.reason and condition.reasons:

@@ -43,7 +43,6 @@ OMIT = "<omit>"
 
 
 def rate_limited(retry_after: str | None = None) -> Scenario:
-    """429, with or without Retry-After."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     body = json.dumps({"statusCode": 429, "reason": "RATE_LIMIT", "message": "Too many requests"})
     return Scenario(status=429, body=body, headers=headers)

@@ -47,7 +47,6 @@ class PersonrServer(Controls):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What the template is told of this issuer."""
         return {"PersonrBaseUrl": self.base_url}
 
     @property
@@ -61,7 +60,6 @@ class PersonrServer(Controls):
 
     @property
     def mint_requests(self) -> list[Seen]:
-        """The requests that reached the mint's path, whatever came of them."""
         return [seen for seen in self.seen if seen.path == self.mint_path]
 
     @override

@@ -18,8 +18,6 @@ type Versions = Mapping[str, Version]
 
 
 class Refused(Exception):
-    """An error answer of the service."""
-
     def __init__(self, code: str, message: str = "", status: int = 400) -> None:
         super().__init__(code, message)
         self.code = code

@@ -164,7 +164,6 @@ class EmbeddedStack(EmulatedAws):
         return [place for place, text in self.places() if any(secret in text for secret in secrets)]
 
     def vend(self, request: Mapping[str, Any] | None = None, session: boto3.Session | None = None) -> Reply:
-        """Ask the vend function directly, through its alias."""
         return self.invoke(self.outputs["VendFunctionArn"], request or {}, session)
 
     def refresh(self, event: Mapping[str, Any]) -> Reply:

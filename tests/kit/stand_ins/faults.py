@@ -73,7 +73,6 @@ def hang() -> Fault:
 
 
 def hang_after() -> Fault:
-    """Let the call take effect and never answer."""
     return _after("hang after it took effect", lambda proxy, request, _: proxy.hang(request))
 
 
@@ -86,12 +85,10 @@ def drip(seconds: float) -> Fault:
 
 
 def reset_before() -> Fault:
-    """Reset the connection before the call takes effect."""
     return Fault("reset before", lambda _, request: request.connection.reset())
 
 
 def reset_after() -> Fault:
-    """Let the call take effect, then reset the connection: a lost answer."""
     return _after("reset after it took effect", lambda _, request, __: request.connection.reset())
 
 
@@ -114,7 +111,6 @@ def aws_error(code: str, status: int = 400, message: str = "injected", *, took_e
 
 
 def hold_before() -> tuple[Fault, Hold]:
-    """Stop a call before it is forwarded."""
     hold = Hold()
 
     def act(proxy: "Proxy", request: Request) -> Response | None:
@@ -128,7 +124,6 @@ def hold_before() -> tuple[Fault, Hold]:
 
 
 def hold_after() -> tuple[Fault, Hold]:
-    """Stop a call's answer after it took effect."""
     hold = Hold()
 
     def act(proxy: "Proxy", request: Request) -> Response | None:

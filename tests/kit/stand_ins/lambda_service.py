@@ -75,7 +75,6 @@ class LambdaService(LoopbackServer):
             self.failed_events.clear()
 
     def settle(self, timeout_seconds: float = 60) -> None:
-        """Wait until every asynchronous run started so far has ended."""
         with self._lock:
             pending, self._pending = self._pending, []
         for future in pending:
@@ -94,8 +93,8 @@ class LambdaService(LoopbackServer):
             return _error("MissingAuthenticationTokenException", 403, "The request is not signed")
         if self._refusal is not None:
             return self._refusal
-        name, _, qualifier = unquote(match["function"]).split(":function:")[-1].partition(":")
-        qualifier = request.query.get("Qualifier", [qualifier])[0] or None
+        name, _, named = unquote(match["function"]).split(":function:")[-1].partition(":")
+        qualifier = request.query.get("Qualifier", [named])[0] or None
         try:
             event = json.loads(request.body) if request.body else {}
         except ValueError:
