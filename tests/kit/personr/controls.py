@@ -89,7 +89,6 @@ class Controls(LoopbackServer):
             self._rules.kill(email)
 
     def set_password(self, password: str, email: str = DEFAULT_EMAIL) -> None:
-        """Change, or create, an account; the live token stays alive."""
         with self._lock:
             self._rules.set_password(email, password)
 

@@ -34,8 +34,6 @@ MULTIPART = re.compile(r'multipart/form-data\s*;\s*boundary="?(?P<boundary>[\w\'
 
 
 class PersonrServer(Controls):
-    """The vendor: one live token an account, a new mint kills the old."""
-
     @property
     def base_url(self) -> str:
         """What PERSONR_BASE_URL is set to."""

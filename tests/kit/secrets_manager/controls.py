@@ -106,5 +106,4 @@ class Controls(LoopbackServer):
         return Counter(call.operation for call in list(self.calls))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the whole state as plain data, to compare before and after."""
         return {name: dict(self._rules.versions(name)) for name in self._arns}

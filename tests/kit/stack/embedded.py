@@ -167,7 +167,6 @@ class EmbeddedStack(EmulatedAws):
         return self.invoke(self.outputs["VendFunctionArn"], request or {}, session)
 
     def refresh(self, event: Mapping[str, Any]) -> Reply:
-        """Run the refresh function now, through its alias, and wait for it."""
         return self.invoke(f"{self.outputs['RefreshFunctionName']}:live", event, None)
 
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:

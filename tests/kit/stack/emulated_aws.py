@@ -88,7 +88,6 @@ class EmulatedAws:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Deploy any template as a stack of its own; returns its outputs."""
         command = [str(ROOT / ".build" / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
         command += ["--stack-name", name, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]

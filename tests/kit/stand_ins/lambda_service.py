@@ -58,7 +58,6 @@ class LambdaService(LoopbackServer):
         self._pending: list[Any] = []
 
     def wire(self, function: str, run: Function) -> None:
-        """Run this callable when the function of that name is invoked."""
         self._functions[function] = run
 
     def refuse(self, code: str, status: int, message: str = "refused") -> None:

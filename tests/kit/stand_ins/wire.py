@@ -122,7 +122,6 @@ class Wire:
         return sum(call.upstream == upstream for call in self.calls)
 
     def arrive(self, upstream: str, request: Request) -> Fault | None:
-        """For the proxies: logs a call and finds its fault."""
         target = request.headers.get("x-amz-target")
         operation = target.rpartition(".")[2] if target else f"{request.method} {request.path}"
         call = WireCall(upstream, operation)
@@ -145,7 +144,6 @@ class Proxy(LoopbackServer):
         return self.forward(request) if fault is None else fault.act(self, request)
 
     def hang(self, request: Request) -> None:
-        """Never answers, until the wire stops."""
         self.wire.stopping.wait(HANG_LIMIT_SECONDS)
         request.connection.reset()
 
