@@ -85,7 +85,7 @@ class Variants:
             layer, folder / "bare-layer", ignore=shutil.ignore_patterns("__pycache__")
         )
         self.environment = {
-            **lambda_variables("measured", 512),
+            **lambda_variables("measured"),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "TOKEN_SECRET_ID": aws["token"],
             "CREDENTIALS_SECRET_ID": aws["credentials"],

@@ -3,7 +3,6 @@
 Both are judged only after a run of all tests in which none failed. A fault there fails the run.
 """
 
-import contextlib
 import difflib
 import io
 import os
@@ -19,7 +18,6 @@ from scripts import reliability
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "pyproject.toml"
-DATA = ROOT / ".build" / "coverage"
 LAYERS = ROOT / "layers"
 COUNTED = {"unit", "contract", "integration", "simulation"}
 """The tiers whose lines count; of each test of a slow simulation the first case does. Counting doubles what a test
@@ -86,11 +84,7 @@ def pytest_terminal_summary(
     faults: list[str] = []
     if "COVERAGE_PROCESS_CONFIG" in os.environ:
         terminalreporter.section("coverage of layers/, lines and branches")
-        measured = coverage.Coverage(config_file=str(SETTINGS))
-        measured.combine([str(DATA)])
-        terminalreporter.write(_missing(measured))
-        faults += _below_their_floors(measured) if judged else []
-        measured.get_data().close(force=True)
+        faults += _of_coverage(terminalreporter, judged=judged)
     faults += _not_on_the_page() if judged else []
     for fault in faults:
         terminalreporter.write_line(f"FAULT  {fault}", red=True)
@@ -98,11 +92,18 @@ def pytest_terminal_summary(
         terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED  # type: ignore[union-attr]
 
 
-def _missing(measured: coverage.Coverage) -> str:
+def _of_coverage(terminal: pytest.TerminalReporter, *, judged: bool) -> list[str]:
+    measured = coverage.Coverage(config_file=str(SETTINGS))
     report = io.StringIO()
-    with contextlib.suppress(NoDataError):
+    try:
+        measured.combine()
         measured.report(file=report)
-    return report.getvalue()
+        return list(_below_their_floors(measured)) if judged else []
+    except NoDataError as missing:
+        return [f"no coverage was measured: {missing}"] if judged else []
+    finally:
+        terminal.write(report.getvalue())
+        measured.get_data().close(force=True)
 
 
 def _below_their_floors(measured: coverage.Coverage) -> Iterator[str]:

@@ -1,38 +1,29 @@
-"""The harness around the functions behaves as Lambda does, shown with a function of its own."""
+"""The harness around the functions behaves as Lambda does where the functions' own tests would not tell."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction, Principal
+from tests.kit.runtime import Artefact, FunctionUrl, LambdaFunction
 from tests.kit.runtime.function_url import CALLER
 from tests.kit.secrets_manager.server import REGION
+from tests.kit.stand_ins.lambda_service import LambdaService
 
 TOY = """
-import importlib.util, json, time
-
-calls = 0
+import importlib.util, os, time
 
 def handler(event, context):
-    global calls
-    calls += 1
     if "sleep" in event:
         time.sleep(event["sleep"])
-    if "import" in event:
-        return [name for name in event["import"] if importlib.util.find_spec(name)]
-    if "requestContext" in event:
-        return {"statusCode": 200, "headers": {"ETag": "1"}, "body": json.dumps({
-            "caller": event["requestContext"]["authorizer"]["iam"]["userArn"], "path": event["rawPath"],
-            "arn": context.invoked_function_arn,
-            "query": event.get("queryStringParameters"), "body": event.get("body")})}
-    print("handled", event)
-    return {"calls": calls, "request_id": context.aws_request_id,
-            "left": context.get_remaining_time_in_millis(), "arn": context.invoked_function_arn}
+    if "exit" in event:
+        os._exit(3)
+    return [name for name in event.get("find", ()) if importlib.util.find_spec(name)]
 """
 
 
@@ -43,51 +34,38 @@ def toy(tmp_path: Path) -> Iterator[LambdaFunction]:
         yield function
 
 
-def test_an_event_is_answered_with_its_context(toy: LambdaFunction) -> None:
-    result = toy.invoke({"a": 1}, "the-request-id")
-    assert result.ok, result
-    assert result.payload["request_id"] == "the-request-id"
-    assert result.payload["arn"] == f"{toy.arn}:live"
-    assert 9_000 < result.payload["left"] <= 10_000
-    assert "handled {'a': 1}" in toy.logs
-
-
 def test_the_development_environment_is_out_of_reach(toy: LambdaFunction) -> None:
-    assert toy.invoke({"import": ["boto3", "botocore", "aws_lambda_powertools", "pytest"]}).payload == []
+    wanted = ["json", "boto3", "botocore", "aws_lambda_powertools", "pytest"]
+    assert toy.invoke({"find": wanted}).payload == ["json"]
 
 
-def test_a_timeout_kills_the_environment(toy: LambdaFunction) -> None:
-    assert [toy.invoke({}).payload["calls"] for _ in range(2)] == [1, 2]
+def test_a_process_that_ends_before_it_has_answered_is_an_error_and_replaced(toy: LambdaFunction) -> None:
     assert toy.invoke({"sleep": 30}, timeout_seconds=0.3).error_type == "Sandbox.Timedout"
-    assert toy.invoke({}).payload["calls"] == 1
+    assert toy.invoke({"exit": 1}).error_type == "Runtime.ExitError"
+    assert toy.invoke({}).ok
 
 
-def signed(
-    url: str, principal: Principal, method: str = "GET", body: str | None = None
-) -> urllib3.BaseHTTPResponse:
-    request = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"} if body else {})
-    SigV4Auth(Credentials(principal.access_key, principal.secret_key), "lambda", REGION).add_auth(request)
-    with urllib3.PoolManager(retries=False) as pool:
-        return pool.request(method, url, body=body, headers=dict(request.headers.items()))
-
-
-def test_a_signed_request_reaches_the_function_with_its_identity(toy: LambdaFunction) -> None:
-    with FunctionUrl(toy.run) as url:
-        answer = signed(f"{url.url}/token?min_seconds=60", CALLER)
-        assert answer.json() == {
-            "caller": CALLER.user_arn,
-            "arn": f"{toy.arn}:url",
-            "path": "/token",
-            "query": {"min_seconds": "60"},
-            "body": None,
-        }
-        assert answer.headers["ETag"] == "1"
-        assert signed(f"{url.url}/x", CALLER, "POST", '{"a": 1}').json()["body"] == '{"a": 1}'
+def test_a_broken_import_is_an_init_error(toy: LambdaFunction, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import no_such_module")
+    assert toy.invoke({}).error_type == "Runtime.ImportModuleError"
 
 
 def test_unsigned_and_badly_signed_requests_are_forbidden(toy: LambdaFunction) -> None:
-    forger = Principal(CALLER.access_key, "another-key", CALLER.user_arn)
-    with FunctionUrl(toy.run) as url, urllib3.PoolManager(retries=False) as pool:
-        assert pool.request("GET", f"{url.url}/token").status == 403
-        assert signed(f"{url.url}/token", forger).status == 403
+    with FunctionUrl(toy.run) as url:
+        unsigned = AWSRequest("GET", f"{url.url}/token")
+        forged = AWSRequest("GET", f"{url.url}/token")
+        SigV4Auth(Credentials(CALLER.access_key, "another-key"), "lambda", REGION).add_auth(forged)
+        for request in (unsigned, forged):
+            headers = dict(request.headers.items())
+            assert urllib3.request("GET", str(request.url), headers=headers, retries=False).status == 403
         assert url.events == []
+
+
+def test_an_asynchronous_event_that_fails_at_each_try_is_kept(toy: LambdaFunction) -> None:
+    with LambdaService() as service:
+        client = boto3.client("lambda", endpoint_url=service.url, region_name=REGION)
+        service.wire("Toy", toy.run)
+        client.invoke(FunctionName=f"{toy.arn}:live", InvocationType="Event", Payload=b'{"exit": 1}')
+        service.settle()
+        (failed,) = service.failed_events
+        assert (failed.function, failed.qualifier, failed.event) == ("Toy", "live", {"exit": 1})

@@ -84,7 +84,7 @@ def snapshot(secrets: WatchedSecretsManager, container: ContainerCredentials) ->
 def started(kind: str, secrets: WatchedSecretsManager, **changes: str | None) -> Door:
     """The vend function, started as it says, with these changes to its environment; None takes a variable away."""
     variables = {
-        **lambda_variables("vend", 512),
+        **lambda_variables("vend"),
         "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
         "TOKEN_SECRET_ID": "token",

@@ -34,9 +34,7 @@ class IssuerServer(PersonrServer):
     def __init__(
         self, description: Description, port: int = 0, *, lifetime_seconds: int = LIFETIME_SECONDS
     ) -> None:
-        super().__init__(
-            port, {DEFAULT_EMAIL: ""}, lifetime_seconds=lifetime_seconds, destructive=description.destructive
-        )
+        super().__init__(port, lifetime_seconds=lifetime_seconds, destructive=description.destructive)
         # Whatever host the description names, this one is on loopback.
         path = urlsplit(description.url.replace(BASE_URL, "http://stand-in")).path
         self.description = description._replace(url=f"{BASE_URL}{path}")
@@ -127,7 +125,6 @@ def success_of(description: Description, token: str, stated: object) -> str:
 
 
 def answer_of(description: Description, condition: Condition) -> Response:
-    """An answer that this condition names."""
     status = min(condition.statuses).replace("xx", "00")
     body: dict[str, Any] = {}
     if description.reason and condition.reasons:

@@ -14,7 +14,6 @@ from tests.kit.personr.controls import (
     DEFAULT_PASSWORD,
     MINT_PATH,
     WHOAMI_PATH,
-    Seen,
 )
 from tests.kit.personr.scenarios import Reset, Scenario
 from tests.kit.personr.server import PersonrServer
@@ -28,5 +27,4 @@ __all__ = [
     "PersonrServer",
     "Reset",
     "Scenario",
-    "Seen",
 ]

@@ -14,8 +14,6 @@ IDLE_LIFETIME = timedelta(days=30)
 
 
 class Origin(StrEnum):
-    """Who minted."""
-
     OURS = "ours"
     LATE = "ours, long after we stopped waiting"
     FOREIGN = "somebody else with our account"
@@ -23,8 +21,6 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mint:
-    """One mint that took effect."""
-
     token: str
     email: str
     at: datetime
@@ -66,12 +62,10 @@ class Personr:
         self.idle_lifetime: timedelta | None = IDLE_LIFETIME
 
     def set_password(self, email: str, password: str) -> None:
-        """Make or change an account; its live token stays alive."""
         fresh = _Account(password, f"{len(self._accounts) + 1}x1")
         self._accounts.setdefault(email, fresh).password = password
 
     def accepts(self, email: str, password: str) -> bool:
-        """Whether these credentials would mint."""
         account = self._accounts.get(email)
         return account is not None and account.password == password
 
@@ -88,12 +82,10 @@ class Personr:
         return self._mint(email, self._accounts[email], origin)
 
     def kill(self, email: str) -> None:
-        """Log the account out."""
         self._accounts[email].live = None
         self._accounts[email].others.clear()
 
     def works(self, token: str) -> bool:
-        """Whether a call with this token would be answered."""
         return self.account_of(token) is not None
 
     def use(self, token: str) -> bool:
@@ -112,11 +104,9 @@ class Personr:
         return None
 
     def user_id(self, email: str) -> str:
-        """What the vendor calls that account."""
         return self._accounts[email].user_id
 
     def live_token(self, email: str) -> str | None:
-        """The account's live token, or None."""
         account = self._accounts[email]
         return account.live if self._alive(account, self._clock()) else None
 

@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import re
-import threading
 from email.parser import BytesParser
 from typing import Any, override
 
@@ -35,8 +34,6 @@ MULTIPART = re.compile(r'multipart/form-data\s*;\s*boundary="?(?P<boundary>[\w\'
 
 
 class PersonrServer(Controls):
-    """The vendor: one live token an account, a new mint kills the old."""
-
     @property
     def base_url(self) -> str:
         """What PERSONR_BASE_URL is set to."""
@@ -48,7 +45,6 @@ class PersonrServer(Controls):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What the template is told of this issuer."""
         return {"PersonrBaseUrl": self.base_url}
 
     @property
@@ -58,12 +54,10 @@ class PersonrServer(Controls):
 
     @property
     def mint_path(self) -> str:
-        """Where it mints."""
         return MINT_PATH
 
     @property
     def mint_requests(self) -> list[Seen]:
-        """The requests that reached the mint's path, whatever came of them."""
         return [seen for seen in self.seen if seen.path == self.mint_path]
 
     @override
@@ -87,14 +81,11 @@ class PersonrServer(Controls):
         if complaint is not None and scenario == Scenario():
             return complaint
         self._stopping.wait(scenario.delay_seconds)
-        hangs = scenario.hang or scenario.late_seconds is not None
-        by_itself = scenario.status is None and scenario.reset is not Reset.BEFORE and not hangs
+        by_itself = scenario.status is None and scenario.reset is not Reset.BEFORE and not scenario.hang
         mints = complaint is None and (scenario.took_effect or by_itself)
         token = self.mint_elsewhere(email) if mints else ""
-        if hangs or scenario.reset is not None:
-            if complaint is None and scenario.late_seconds is not None:
-                self._mint_later(email, scenario.late_seconds)
-            self._stopping.wait(HANG_LIMIT_SECONDS if hangs else 0)
+        if scenario.hang or scenario.reset is not None:
+            self._stopping.wait(HANG_LIMIT_SECONDS if scenario.hang else 0)
             request.connection.reset()
             return None
         if complaint is not None and scenario.status is None:
@@ -104,13 +95,6 @@ class PersonrServer(Controls):
     def _next_scenario(self) -> Scenario:
         with self._lock:
             return self._scripted.popleft() if self._scripted else self._always or Scenario()
-
-    def _mint_later(self, email: str, seconds: float) -> None:
-        timer = threading.Timer(seconds, self.mint_elsewhere, (email,))
-        timer.daemon = True
-        with self._lock:
-            self._late.append(timer)
-        timer.start()
 
     def _shape(self, request: Request, scenario: Scenario, email: str, token: str) -> Response | None:
         text = self._success(email, token, scenario.expires) if scenario.body is None else scenario.body

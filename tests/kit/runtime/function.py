@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.runtime import processes
@@ -40,7 +39,6 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the function returned."""
         return self.error is None
 
     @property
@@ -57,14 +55,11 @@ class Result:
     def problem(self) -> dict[str, Any]:
         """The JSON object that the product's errors carry in their message."""
         parsed = json.loads(self.error_message)
-        if not isinstance(parsed, dict):
-            raise TypeError(f"not an object: {self.error_message}")
+        assert isinstance(parsed, dict), parsed
         return parsed
 
 
 class Environment:
-    """One execution environment: a Runtime API and the process that polls it."""
-
     def __init__(self, artefact: Artefact, environment: Mapping[str, str], log: Path) -> None:
         self.api = RuntimeApi().start()
         settings = coverage_settings(artefact.logical_id)
@@ -82,12 +77,10 @@ class Environment:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
         return not self._process.ended()
 
     def wait_ready(self) -> dict[str, Any] | None:
@@ -101,12 +94,10 @@ class Environment:
         return self.api.init_error
 
     def kill(self) -> None:
-        """SIGKILL, and wait until the process is gone."""
         self._process.send(signal.SIGKILL)
         assert self._process.ended(60)
 
     def close(self) -> None:
-        """End the process and stop its API."""
         self._process.send(self._end)
         self._process.ended(SAVES_WITHIN_SECONDS)
         self.kill()
@@ -120,8 +111,6 @@ def platform_error(error_type: str, message: str) -> dict[str, Any]:
 
 @dataclass
 class Pending:
-    """An invocation under way."""
-
     environment: Environment
     invocation: Invocation
     started: float
@@ -158,12 +147,11 @@ class LambdaFunction:
         *,
         name: str | None = None,
         timeout_seconds: float = 45.0,
-        memory_mb: int = 512,
     ) -> None:
         self.name = name or artefact.logical_id
         self.arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.name}"
         self.timeout_seconds = timeout_seconds
-        self.environment = {**lambda_variables(self.name, memory_mb), **environment}
+        self.environment = {**lambda_variables(self.name), **environment}
         self._artefact = artefact
         self._folder = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
         self._numbers = itertools.count()
@@ -175,9 +163,7 @@ class LambdaFunction:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -237,7 +223,6 @@ class LambdaFunction:
 
     @property
     def log_records(self) -> list[dict[str, Any]]:
-        """The log lines that are JSON objects."""
         records = []
         for line in self.logs.splitlines():
             with contextlib.suppress(ValueError):
@@ -288,7 +273,7 @@ def bytecode_variables(folder: Path | None) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "1"} if folder is None else {"PYTHONPYCACHEPREFIX": str(folder)}
 
 
-def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
+def lambda_variables(name: str) -> dict[str, str]:
     """The variables that Lambda itself sets, nothing of this process's environment but PATH.
 
     Without AWS_LAMBDA_INITIALIZATION_TYPE: where it says "on-demand", the hand-out reads the token while it
@@ -307,7 +292,7 @@ def lambda_variables(name: str, memory_mb: int) -> dict[str, str]:
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[1]0123456789abcdef",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",

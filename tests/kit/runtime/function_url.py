@@ -11,10 +11,10 @@ import hashlib
 import hmac
 import json
 import re
-import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, override
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,6 +30,7 @@ AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/"
     r"aws4_request, ?SignedHeaders=(?P<headers>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
+EXAMPLE = Path(__file__).resolve().parents[3] / "events" / "http-vend.json"
 MAX_SKEW = dt.timedelta(minutes=5)
 TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
@@ -46,7 +47,6 @@ class Principal:
 
     @property
     def account_id(self) -> str:
-        """The account in the ARN."""
         return self.user_arn.split(":")[4]
 
 
@@ -96,13 +96,12 @@ class FunctionUrl(LoopbackServer):
         if principal is None or not _is_recent(request.headers.get("x-amz-date", "")):
             return None
         signed = match["headers"].split(";")
-        if "host" not in signed or not _body_matches(request):
+        declared = request.headers.get("x-amz-content-sha256")
+        of_body = hashlib.sha256(request.body).hexdigest()
+        if "host" not in signed or declared not in (None, "UNSIGNED-PAYLOAD", of_body):
             return None
-        return (
-            principal
-            if hmac.compare_digest(_signature(request, principal, match), match["signature"])
-            else None
-        )
+        right = hmac.compare_digest(_signature(request, principal, match), match["signature"])
+        return principal if right else None
 
 
 def _is_recent(stamp: str) -> bool:
@@ -111,11 +110,6 @@ def _is_recent(stamp: str) -> bool:
     except ValueError:
         return False
     return abs(dt.datetime.now(dt.UTC) - then) <= MAX_SKEW
-
-
-def _body_matches(request: Request) -> bool:
-    declared = request.headers.get("x-amz-content-sha256")
-    return declared in (None, "UNSIGNED-PAYLOAD", hashlib.sha256(request.body).hexdigest())
 
 
 def _signature(request: Request, principal: Principal, match: re.Match[str]) -> str:
@@ -137,65 +131,26 @@ def _signature(request: Request, principal: Principal, match: re.Match[str]) -> 
     return str(signer.signature(signer.string_to_sign(rebuilt, canonical), rebuilt))
 
 
-def http_event(request: Request, principal: Principal | None = CALLER) -> dict[str, Any]:
-    """The payload-2.0 event of a request; without a principal there is no authorizer in it."""
+def http_event(request: Request, principal: Principal = CALLER) -> dict[str, Any]:
     parts = urlsplit(request.target)
-    now = time.time()
-    content_type = request.headers.get("content-type", "")
-    is_text = not request.body or content_type.startswith(TEXT_TYPES)
-    context: dict[str, Any] = {
-        "accountId": principal.account_id if principal else "anonymous",
-        "apiId": "abcdefghijklmnopqrstuvwxyz012345",
-        "domainName": f"abcdefghijklmnopqrstuvwxyz012345.lambda-url.{REGION}.on.aws",
-        "domainPrefix": "abcdefghijklmnopqrstuvwxyz012345",
-        "http": {
-            "method": request.method,
-            "path": parts.path or "/",
-            "protocol": "HTTP/1.1",
-            "sourceIp": "127.0.0.1",
-            "userAgent": request.headers.get("user-agent", ""),
-        },
-        "requestId": str(uuid.uuid4()),
-        "routeKey": "$default",
-        "stage": "$default",
-        "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
-        "timeEpoch": int(now * 1000),
-    }
-    if principal is not None:
-        context["authentication"] = None
-        context["authorizer"] = {
-            "iam": {
-                "accessKey": principal.access_key,
-                "accountId": principal.account_id,
-                "callerId": "AROAEXAMPLEROLEID000:session",
-                "cognitoIdentity": None,
-                "principalOrgId": None,
-                "userArn": principal.user_arn,
-                "userId": "AROAEXAMPLEROLEID000:session",
-            }
-        }
-    event: dict[str, Any] = {
-        "version": "2.0",
-        "routeKey": "$default",
+    is_text = not request.body or request.headers.get("content-type", "").startswith(TEXT_TYPES)
+    event: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    event |= {
         "rawPath": parts.path or "/",
         "rawQueryString": parts.query,
         "headers": dict(request.headers),
-        "requestContext": context,
         "isBase64Encoded": not is_text,
+        "queryStringParameters": {name: ",".join(values) for name, values in request.query.items()},
     }
-    if parts.query:
-        event["queryStringParameters"] = _joined_query(parts.query)
+    context = event["requestContext"]
+    context["requestId"] = str(uuid.uuid4())
+    context["http"] |= {"method": request.method, "path": event["rawPath"]}
+    context["authorizer"]["iam"] |= {"accountId": principal.account_id, "userArn": principal.user_arn}
+    if not parts.query:
+        del event["queryStringParameters"]
     if request.body:
         event["body"] = request.body.decode() if is_text else base64.b64encode(request.body).decode()
     return event
-
-
-def _joined_query(query: str) -> dict[str, str]:
-    """Repeated fields are joined with commas in this format."""
-    joined: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        joined[name] = f"{joined[name]},{value}" if name in joined else value
-    return joined
 
 
 def http_response(payload: Any) -> Response:

@@ -32,12 +32,10 @@ class Process:
         return bool(self._ends.poll(within_seconds * 1000))
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
 
     def forget(self) -> None:
-        """Let go of it."""
         os.close(self._descriptor)
 
 

@@ -29,7 +29,6 @@ class Invocation:
     request_id: str
     payload: Any = None
     error: dict[str, Any] | None = None
-    handed_over: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
 
     def end(self, error: dict[str, Any]) -> None:
@@ -55,7 +54,6 @@ class RuntimeApi(LoopbackServer):
         self.answer_held = threading.Event()
 
     def submit(self, invocation: Invocation) -> None:
-        """Queue an event."""
         self._queue.put(invocation)
 
     @override
@@ -92,7 +90,6 @@ class RuntimeApi(LoopbackServer):
                 "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
                 "Lambda-Runtime-Trace-Id": TRACE_ID,
             }
-            invocation.handed_over.set()
             return Response(200, json.dumps(invocation.event).encode(), headers)
         request.connection.close()
         return None

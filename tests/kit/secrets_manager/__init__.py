@@ -17,7 +17,7 @@ Behaviour follows the API reference of each operation
   once it is a day old. If more than 100 would be left, the write is a LimitExceededException: AWS documents the
   number and that younger ones are not pruned, and the strictest reading of both is this.
 
-Known to differ: no KMS (a denial is scripted), no rate limits of its own, no deletion, replication, rotation or
-resource policies; a write is seen by every later read unless a stale one is asked for; pruning happens in the
-write that needs the room, where AWS does it some time later.
+Known to differ: no KMS (a denial is scripted), no rate limits of its own, no binary values, deletion, replication,
+rotation or resource policies; a write is seen by every later read unless a stale one is asked for; pruning happens
+in the write that needs the room, where AWS does it some time later.
 """

@@ -20,8 +20,6 @@ ACCOUNT_ID = "111122223333"
 
 @dataclass(frozen=True)
 class Call:
-    """One call as it arrived."""
-
     operation: str
     secret_id: str
 
@@ -50,7 +48,7 @@ class Controls(LoopbackServer):
 
     def put(self, name: str, content: object, stages: tuple[str, ...] = (CURRENT,)) -> str:
         """Put a version as an operator would; return its id. Non-strings become JSON."""
-        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        text = content if isinstance(content, str) else json.dumps(content)
         with self._lock:
             return str(self._rules.put_secret_value(name, str(uuid.uuid4()), text, list(stages))["VersionId"])
 
@@ -65,11 +63,9 @@ class Controls(LoopbackServer):
         return None if version is None else json.loads(self._rules.versions(name)[version].content)
 
     def version_of(self, name: str, stage: str = CURRENT) -> str | None:
-        """Return the id of the version that holds a label."""
         return self._rules.holder(name, stage)
 
     def labels(self, name: str) -> dict[str, str]:
-        """Return label → version id."""
         return self._rules.labels(name)
 
     def versions(self, name: str) -> dict[str, Any]:
@@ -77,7 +73,6 @@ class Controls(LoopbackServer):
         return {version: json.loads(held.content) for version, held in self._rules.versions(name).items()}
 
     def destroyed(self, name: str) -> list[str]:
-        """Return the ids of versions that were pruned."""
         return list(self._rules.secret(name).destroyed)
 
     def rewrite(self, name: str, version_id: str, change: Callable[[Any], Any]) -> None:
@@ -89,7 +84,6 @@ class Controls(LoopbackServer):
             secret.versions = {**secret.versions, version_id: replace(held, content=content)}
 
     def age(self, name: str, seconds: float) -> None:
-        """Make every version's CreatedDate this much older."""
         with self._lock:
             secret = self._rules.secret(name)
             by = timedelta(seconds=seconds)
@@ -106,13 +100,10 @@ class Controls(LoopbackServer):
         self._refusals[operation] = iter([code] * times) if times is not None else itertools.repeat(code)
 
     def allow(self) -> None:
-        """Forget the refusals."""
         self._refusals.clear()
 
     def counts(self) -> Counter[str]:
-        """Return how often each operation was called so far."""
         return Counter(call.operation for call in list(self.calls))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the whole state as plain data, to compare before and after."""
         return {name: dict(self._rules.versions(name)) for name in self._arns}

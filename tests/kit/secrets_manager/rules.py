@@ -14,13 +14,10 @@ MAX_VERSIONS = 100
 PRUNE_AGE = timedelta(days=1)
 _HISTORY = 8
 
-type Content = str | bytes
 type Versions = Mapping[str, Version]
 
 
 class Refused(Exception):
-    """An error answer of the service."""
-
     def __init__(self, code: str, message: str = "", status: int = 400) -> None:
         super().__init__(code, message)
         self.code = code
@@ -57,7 +54,7 @@ class SecretVersions:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._secrets: dict[str, Secret] = {}
-        self.ever_put: dict[str, list[Content]] = {}
+        self.ever_put: dict[str, list[str]] = {}
         """Secret's name → every content it ever had: what a leak test searches for."""
         self.longest_lag = timedelta(seconds=10)
         """How old a stale answer can be: replicas lag for moments, not for hours."""
@@ -65,14 +62,12 @@ class SecretVersions:
     # Looking -------------------------------------------------------------------------------------------
 
     def secret(self, name: str) -> Secret:
-        """The secret of this name."""
         found = self._secrets.get(name)
         if found is None:
             raise Refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
         return found
 
     def versions(self, name: str) -> Versions:
-        """Every version there is, oldest first."""
         return self.secret(name).versions
 
     def holder(self, name: str, label: str) -> str | None:
@@ -92,7 +87,6 @@ class SecretVersions:
     def get_secret_value(
         self, name: str, *, version: str | None = None, label: str | None = None, lag: int = 0
     ) -> dict[str, Any]:
-        """By id or by label."""
         versions = self._state(name, lag)
         found = version if version is not None else _holder(versions, label or CURRENT)
         if found is None or found not in versions:
@@ -115,9 +109,7 @@ class SecretVersions:
         versions = self._state(name, lag)
         return {"Versions": [{"VersionId": version, **_dated(held)} for version, held in versions.items()]}
 
-    def put_secret_value(
-        self, name: str, version: str, content: Content, labels: list[str]
-    ) -> dict[str, Any]:
+    def put_secret_value(self, name: str, version: str, content: str, labels: list[str]) -> dict[str, Any]:
         """Idempotent on the version id (the ClientRequestToken)."""
         versions = self._state(name, 0)
         existing = versions.get(version)

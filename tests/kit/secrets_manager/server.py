@@ -1,13 +1,12 @@
 """The service over HTTP, in the JSON 1.1 protocol that botocore speaks."""
 
-import base64
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, override
 
 from tests.kit.secrets_manager.controls import ACCOUNT_ID, REGION, Call, Controls
-from tests.kit.secrets_manager.rules import CURRENT, MAX_LABELS, Content, Refused
+from tests.kit.secrets_manager.rules import CURRENT, MAX_LABELS, Refused
 from tests.kit.stand_ins.loopback import Request, Response
 
 __all__ = ["ACCOUNT_ID", "REGION", "SecretsManager"]
@@ -77,10 +76,6 @@ class SecretsManager(Controls):
         name = self._name(_required(body, "SecretId"))
         version, label = body.get("VersionId"), body.get("VersionStage")
         answer = _in_seconds(self._rules.get_secret_value(name, version=version, label=label))
-        content = answer["SecretString"]
-        if isinstance(content, bytes):
-            del answer["SecretString"]
-            answer["SecretBinary"] = base64.b64encode(content).decode()
         return {"ARN": self._arns[name], "Name": name, **answer}
 
     def _put_secret_value(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,20 +142,14 @@ def _required(body: Mapping[str, Any], name: str) -> str:
 
 
 def _client_request_token(body: Mapping[str, Any]) -> str:
-    token = body.get("ClientRequestToken")
-    if token is None:
-        # The SDK always fills it in; the raw API requires it.
-        raise Refused("InvalidRequestException", "You must provide a ClientRequestToken value.")
+    token = _required(body, "ClientRequestToken")
     if len(token) not in TOKEN_LENGTHS:
         raise Refused("InvalidParameterException", "ClientRequestToken must be 32-64 characters long.")
-    return str(token)
+    return token
 
 
-def _content(body: Mapping[str, Any]) -> Content:
-    text, binary = body.get("SecretString"), body.get("SecretBinary")
-    if (text is None) == (binary is None):
-        raise Refused("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
-    content: Content = base64.b64decode(str(binary)) if text is None else str(text)
-    if not 1 <= len(content.encode() if isinstance(content, str) else content) <= MAX_VALUE_BYTES:
+def _content(body: Mapping[str, Any]) -> str:
+    content = _required(body, "SecretString")
+    if len(content.encode()) > MAX_VALUE_BYTES:
         raise Refused("ValidationException", "The secret value must have between 1 and 65536 bytes.")
     return content

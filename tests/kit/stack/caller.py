@@ -19,7 +19,6 @@ from token_client import Token, TokenClient
 
 
 def main() -> None:
-    """Serves commands until its input ends."""
     address = sys.argv[1]
     client = TokenClient(wait_seconds=60)
     plain = urllib3.PoolManager(timeout=60, retries=False)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -139,9 +138,7 @@ class EmbeddedStack(EmulatedAws):
             self._closing = opening.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._closing:
             if kind is None and (leaks := self.leaks()):
                 raise StackError(f"a secret is in {', '.join(leaks)}")
@@ -167,11 +164,9 @@ class EmbeddedStack(EmulatedAws):
         return [place for place, text in self.places() if any(secret in text for secret in secrets)]
 
     def vend(self, request: Mapping[str, Any] | None = None, session: boto3.Session | None = None) -> Reply:
-        """Ask the vend function directly, through its alias."""
         return self.invoke(self.outputs["VendFunctionArn"], request or {}, session)
 
     def refresh(self, event: Mapping[str, Any]) -> Reply:
-        """Run the refresh function now, through its alias, and wait for it."""
         return self.invoke(f"{self.outputs['RefreshFunctionName']}:live", event, None)
 
     def http(self, method: str, path: str, user: User | None = None) -> tuple[int, bytes]:
@@ -188,12 +183,10 @@ class EmbeddedStack(EmulatedAws):
         return answer.status, answer.data
 
     def current_version(self) -> str | None:
-        """The id of the token secret's current version."""
         listed = self.listed("TokenSecretArn")
         return next((v["VersionId"] for v in listed if "AWSCURRENT" in v.get("VersionStages", ())), None)
 
     def versions(self) -> list[Version]:
-        """The token secret's history, oldest first."""
         versions = []
         for entry, text in self.ever_held("TokenSecretArn"):
             held = json.loads(text) if text else {}
@@ -206,7 +199,6 @@ class EmbeddedStack(EmulatedAws):
 
     @contextlib.contextmanager
     def caller(self, user: User, *, over_http: bool = False) -> Iterator[Caller]:
-        """A caller in a process of its own, with this user's keys."""
         # The emulator's own address: the URL's name leads nowhere.
         url_id = urlsplit(self.outputs["VendUrl"]).netloc.partition(".")[0]
         url = {"PERSONR_TOKEN_URL": f"{self.ministack.url}/_aws/lambda-url/{url_id}"}

@@ -34,8 +34,6 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """An IAM user with an access key."""
-
     name: str
     arn: str
     access_key_id: str
@@ -43,14 +41,11 @@ class User:
 
     @property
     def session(self) -> boto3.Session:
-        """A session with this user's key."""
         return _session(self.access_key_id, self.secret_access_key)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a direct invocation came back with."""
-
     payload: Any
     function_error: str | None
 
@@ -73,7 +68,6 @@ class EmulatedAws:
         )
 
     def root_session(self) -> boto3.Session:
-        """Root of the emulated account."""
         return _session("test", "test")
 
     def create_user(self, *outputs: str, name: str = "caller") -> User:
@@ -88,14 +82,12 @@ class EmulatedAws:
         return User(name, arn, key["AccessKeyId"], key["SecretAccessKey"])
 
     def resource(self, logical_id: str, stack: str = STACK_NAME) -> str:
-        """The physical name of what a stack has made."""
         found = self.client("cloudformation").describe_stack_resource(
             StackName=stack, LogicalResourceId=logical_id
         )
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def deploy_beside(self, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Deploy any template as a stack of its own; returns its outputs."""
         command = [str(ROOT / ".build" / "sam" / "bin" / "sam"), "deploy", "--template-file", template]
         command += ["--stack-name", name, "--s3-bucket", BUCKET, "--region", REGION]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
@@ -127,7 +119,6 @@ class EmulatedAws:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def invoke(self, name: str, payload: Mapping[str, Any], session: boto3.Session | None) -> Reply:
-        """Run a function and wait for it."""
         answer = self.client("lambda", session).invoke(FunctionName=name, Payload=json.dumps(payload))
         return Reply(json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"))
 
@@ -139,7 +130,6 @@ class EmulatedAws:
         return found
 
     def ever_held(self, output: str) -> list[tuple[dict[str, Any], str]]:
-        """Those versions, each with its text."""
         manager, secret, listed = self.client("secretsmanager"), self.outputs[output], self.listed(output)
         values = (manager.get_secret_value(SecretId=secret, VersionId=v["VersionId"]) for v in listed)
         return [

@@ -27,7 +27,6 @@ POLL_SECONDS = 0.1
 
 
 def main() -> None:
-    """Guards one command, from its start to its end."""
     parent, prefix = int(sys.argv[1]), sys.argv[2]
     told_to_go: list[int] = []
     # Asked to go, it goes the orderly way.

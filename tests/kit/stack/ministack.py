@@ -74,7 +74,6 @@ class MiniStack:
         }
 
     def server_log(self) -> str:
-        """What MiniStack has said so far."""
         return (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
 
     def _start(self) -> None:

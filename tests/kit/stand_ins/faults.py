@@ -60,8 +60,6 @@ class Hold:
 
 
 def delay(seconds: float) -> Fault:
-    """Forward late."""
-
     def act(proxy: "Proxy", request: Request) -> Response | None:
         proxy.wire.stopping.wait(seconds)
         return proxy.forward(request)
@@ -75,7 +73,6 @@ def hang() -> Fault:
 
 
 def hang_after() -> Fault:
-    """Let the call take effect and never answer."""
     return _after("hang after it took effect", lambda proxy, request, _: proxy.hang(request))
 
 
@@ -88,17 +85,14 @@ def drip(seconds: float) -> Fault:
 
 
 def reset_before() -> Fault:
-    """Reset the connection before the call takes effect."""
     return Fault("reset before", lambda _, request: request.connection.reset())
 
 
 def reset_after() -> Fault:
-    """Let the call take effect, then reset the connection: a lost answer."""
     return _after("reset after it took effect", lambda _, request, __: request.connection.reset())
 
 
 def answer(status: int, body: bytes = b"") -> Fault:
-    """Answer without forwarding."""
     return Fault(f"answer {status}", lambda *_: Response(status, body))
 
 
@@ -117,7 +111,6 @@ def aws_error(code: str, status: int = 400, message: str = "injected", *, took_e
 
 
 def hold_before() -> tuple[Fault, Hold]:
-    """Stop a call before it is forwarded."""
     hold = Hold()
 
     def act(proxy: "Proxy", request: Request) -> Response | None:
@@ -131,7 +124,6 @@ def hold_before() -> tuple[Fault, Hold]:
 
 
 def hold_after() -> tuple[Fault, Hold]:
-    """Stop a call's answer after it took effect."""
     hold = Hold()
 
     def act(proxy: "Proxy", request: Request) -> Response | None:

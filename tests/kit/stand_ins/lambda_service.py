@@ -47,8 +47,6 @@ class Invocation:
 
 
 class LambdaService(LoopbackServer):
-    """The service with its controls."""
-
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.invocations: list[Invocation] = []
@@ -60,7 +58,6 @@ class LambdaService(LoopbackServer):
         self._pending: list[Any] = []
 
     def wire(self, function: str, run: Function) -> None:
-        """Run this callable when the function of that name is invoked."""
         self._functions[function] = run
 
     def refuse(self, code: str, status: int, message: str = "refused") -> None:
@@ -69,17 +66,14 @@ class LambdaService(LoopbackServer):
         self._refusal = Response.of_json(body, status, {"x-amzn-ErrorType": code})
 
     def allow(self) -> None:
-        """Stop refusing."""
         self._refusal = None
 
     def forget(self) -> None:
-        """Forget the records."""
         with self._lock:
             self.invocations.clear()
             self.failed_events.clear()
 
     def settle(self, timeout_seconds: float = 60) -> None:
-        """Wait until every asynchronous run started so far has ended."""
         with self._lock:
             pending, self._pending = self._pending, []
         for future in pending:
@@ -98,8 +92,8 @@ class LambdaService(LoopbackServer):
             return _error("MissingAuthenticationTokenException", 403, "The request is not signed")
         if self._refusal is not None:
             return self._refusal
-        name, qualifier = _split_name(unquote(match["function"]))
-        qualifier = request.query.get("Qualifier", [qualifier or ""])[0] or None
+        name, _, named = unquote(match["function"]).split(":function:")[-1].partition(":")
+        qualifier = request.query.get("Qualifier", [named])[0] or None
         try:
             event = json.loads(request.body) if request.body else {}
         except ValueError:
@@ -130,14 +124,6 @@ class LambdaService(LoopbackServer):
             if run(invocation.event, invocation.request_id, invocation.qualifier).error is None:
                 return
         self.failed_events.append(invocation)
-
-
-def _split_name(function: str) -> tuple[str, str | None]:
-    """Split a name, partial ARN or ARN into the function's name and its qualifier."""
-    if function.startswith("arn:"):
-        function = function.split(":function:", 1)[1]
-    name, _, qualifier = function.partition(":")
-    return name, qualifier or None
 
 
 def _error(code: str, status: int, message: str) -> Response:

@@ -25,7 +25,6 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
         return urlsplit(self.target).path
 
     @property
@@ -49,7 +48,6 @@ class Response:
 
     @classmethod
     def of_json(cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Self:
-        """An application/json answer."""
         return cls(
             status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})}
         )
@@ -68,7 +66,6 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close without an answer."""
         self._handler.close_connection = True
         with contextlib.suppress(OSError):
             self._handler.connection.close()
@@ -224,7 +221,6 @@ class LoopbackServer:
         return self._server
 
     def start(self) -> Self:
-        """Listen and serve in a background thread."""
         self._server = _Server(self.port, self.handle, self._tls)
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

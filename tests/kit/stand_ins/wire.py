@@ -23,8 +23,6 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 
 @dataclass(frozen=True)
 class WireCall:
-    """One outbound call."""
-
     upstream: str
     operation: str
 
@@ -76,7 +74,6 @@ class Wire:
             proxy.stop()
 
     def url(self, upstream: str) -> str:
-        """Return the address to give to the product."""
         return self._proxies[upstream].url
 
     def refuse_connections(self, upstream: str) -> None:
@@ -84,7 +81,6 @@ class Wire:
         self._proxies[upstream].stop()
 
     def accept_connections(self, upstream: str) -> None:
-        """Listen again, on the same port."""
         self._proxies[upstream].start()
 
     def inject(
@@ -116,20 +112,16 @@ class Wire:
 
     @property
     def calls(self) -> list[WireCall]:
-        """The log so far."""
         with self._lock:
             return list(self._calls)
 
     def counts(self) -> Counter[str]:
-        """Return how often each operation was called since the log was reset."""
         return Counter(call.operation for call in self.calls)
 
     def count(self, upstream: str) -> int:
-        """Return how many calls an upstream was sent since the log was reset."""
         return sum(call.upstream == upstream for call in self.calls)
 
     def arrive(self, upstream: str, request: Request) -> Fault | None:
-        """For the proxies: logs a call and finds its fault."""
         target = request.headers.get("x-amz-target")
         operation = target.rpartition(".")[2] if target else f"{request.method} {request.path}"
         call = WireCall(upstream, operation)
@@ -140,8 +132,6 @@ class Wire:
 
 
 class Proxy(LoopbackServer):
-    """Stands before one upstream."""
-
     def __init__(self, wire: Wire, name: str, upstream_url: str) -> None:
         super().__init__()
         self.wire = wire
@@ -154,7 +144,6 @@ class Proxy(LoopbackServer):
         return self.forward(request) if fault is None else fault.act(self, request)
 
     def hang(self, request: Request) -> None:
-        """Never answers, until the wire stops."""
         self.wire.stopping.wait(HANG_LIMIT_SECONDS)
         request.connection.reset()
 
