@@ -11,7 +11,8 @@ from tests.simulation.secrets_manager import client_error
 from tests.unit.made_up import NOW, SECOND, SECRET, VERSION, intent, token
 from token_vending.adapters.secrets_manager import SecretsManagerCredentials, SecretsManagerStore
 from token_vending.errors import StoreUnavailable
-from token_vending.records import write_token
+from token_vending.ports import AlreadyAnnounced
+from token_vending.records import write_intent, write_token
 
 type Answer = dict[str, Any] | Exception
 USES: dict[str, Callable[[SecretsManagerStore], object]] = {
@@ -155,6 +156,12 @@ def test_a_version_that_exists_already_is_ours_if_it_reads_as_ours() -> None:
     subject, script = existing(write_token(token()), "AWSCURRENT")
     subject.put_token(token())
     assert script.calls[-1] == ("get_secret_value", {"SecretId": "the-secret", "VersionId": VERSION})
+
+
+def test_an_intent_whose_answer_was_lost_is_ours_by_its_text_and_another_ones_is_refused() -> None:
+    existing(write_intent(intent()))[0].put_intent(intent())
+    with pytest.raises(AlreadyAnnounced):
+        existing(write_intent(intent(attempt="of another")))[0].put_intent(intent())
 
 
 def test_a_version_that_exists_already_gets_the_label_that_it_lacks() -> None:

@@ -11,6 +11,7 @@ from typing import override
 from unittest.mock import patch
 from urllib.parse import quote
 
+import botocore.loaders
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -162,6 +163,21 @@ def test_no_pause_comes_from_a_generator_with_a_seed(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     for jitter in (signed_aws._jitter, wiring.build_refresher().jitter):
         assert isinstance(getattr(jitter, "__self__", None), random.SystemRandom)
+
+
+def test_in_each_region_of_each_partition_a_service_has_the_address_that_botocore_gives_it() -> None:
+    partitions = botocore.loaders.create_loader().load_data("partitions")["partitions"]
+    regions = {
+        region: partition["outputs"]["dnsSuffix"]
+        for partition in partitions
+        for region in partition["regions"]
+        if not region.endswith("-global")
+    }
+    assert len(regions) > 40
+    for region, suffix in regions.items():
+        aws = SignedAws({**KEYS, "AWS_REGION": region})
+        for service in ("secretsmanager", "lambda"):
+            assert aws._endpoint(service) == f"https://{service}.{region}.{suffix}"
 
 
 def test_what_fetches_the_keys_of_a_restored_copy_is_imported_before_the_snapshot_only() -> None:

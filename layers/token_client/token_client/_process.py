@@ -146,7 +146,7 @@ class StartsOver(Protocol):
 starting_over: weakref.WeakSet[StartsOver] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover - a forked child saves no counts; tests see what it does
     for thing in starting_over:
         thing.start_over()
 

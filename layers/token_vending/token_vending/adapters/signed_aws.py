@@ -27,6 +27,9 @@ ATTEMPTS = 3
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
 """Both calls answer within 100 ms when all is well; three attempts fit into the function's timeout."""
 MAX_BODY = 1024 * 1024
+# By the region without its last two parts. A test compares them with botocore's list of partitions.
+_DNS_SUFFIXES = {"cn": "amazonaws.com.cn", "eusc-de": "amazonaws.eu", "eu-isoe": "cloud.adc-e.uk"}
+_DNS_SUFFIXES |= {"us-iso": "c2s.ic.gov", "us-isob": "sc2s.sgov.gov", "us-isof": "csp.hci.ic.gov"}
 # Asks the operating system each time: a seeded generator would be the same in every copy of a snapshot.
 _jitter = SystemRandom().uniform
 
@@ -66,7 +69,7 @@ class SignedAws:
                 if last or not aws_errors.passes(status, answer):
                     return status, answer
             time.sleep(_jitter(0, 0.1 * 2**attempt))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
     def _send(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         url = self._endpoint(service) + path
@@ -137,8 +140,8 @@ class SignedAws:
         configured = self._environment.get(specific) or self._environment.get("AWS_ENDPOINT_URL")
         if configured:
             return configured.rstrip("/")
-        suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
-        return f"https://{service}.{self._region}.{suffix}"
+        partition = self._region.rpartition("-")[0].rpartition("-")[0]
+        return f"https://{service}.{self._region}.{_DNS_SUFFIXES.get(partition, 'amazonaws.com')}"
 
 
 class _Keys:
