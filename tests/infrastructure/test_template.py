@@ -48,6 +48,7 @@ CALLER_PATTERNS = [
     "arn:aws:iam::123456789012:user/people/*",
     "arn:aws-cn:iam::123456789012:user/anna",
     "arn:aws-us-gov:iam::123456789012:role/payroll",
+    "arn:aws-iso-b:iam::123456789012:role/payroll",
 ]
 
 

@@ -39,6 +39,8 @@ ALLOWED = [
     (ROLE + "*", ROLE + "x" * 64),
     (USER + "*/anna", USER + "x" * 510 + "/anna"),
     (f"arn:aws-cn:iam::{ACCOUNT}:role/a", f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/a/x"),
+    (f"arn:aws-eusc:iam::{ACCOUNT}:role/a", f"arn:aws-eusc:sts::{ACCOUNT}:assumed-role/a/x"),
+    (f"arn:aws-iso-b:iam::{ACCOUNT}:role/a", f"arn:aws-iso-b:sts::{ACCOUNT}:assumed-role/a/x"),
     (f"arn:aws-us-gov:iam::{ACCOUNT}:role/a", f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/a/x"),
     (ROLE + "a+b=c,d.e@f-g_h", SESSION + "a+b=c,d.e@f-g_h/x"),
 ]
@@ -108,7 +110,7 @@ def test_an_empty_list_lets_nobody_in_and_one_match_among_many_is_enough() -> No
     [
         *("*", "", "billing", "arn:aws:iam::*:role/billing", "arn:aws:iam::11112222333:role/billing"),
         "arn:*:iam::111122223333:role/billing",
-        "arn:aws-iso:iam::111122223333:role/billing",
+        "arn:aws-eu:iam::111122223333:role/billing",
         *(f"arn:aws:iam::{ACCOUNT}:{name}" for name in ("*/billing", "root", "group/billing")),
         SESSION + "billing/*",
         *(ROLE + name for name in ("", "/billing", "teams//billing", "teams/", "x" * 65, "x" * 511 + "/b")),

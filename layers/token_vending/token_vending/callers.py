@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from token_vending.errors import ConfigurationError
 
-_PARTITION = r"(?P<partition>aws|aws-cn|aws-us-gov)"
+_PARTITION = r"(?P<partition>aws(?:-cn|-us-gov|-eusc|-iso(?:-[bef])?)?)"
 _NAME = r"[\w+=,.@-]{1,64}"
 # Lengths: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _PRINCIPAL = (
