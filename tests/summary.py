@@ -4,9 +4,11 @@ Both are judged only after a run of all tests in which none failed. A fault ther
 """
 
 import difflib
+import gc
 import io
 import os
 import tomllib
+import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -104,6 +106,8 @@ def _of_coverage(terminal: pytest.TerminalReporter, *, judged: bool) -> list[str
     finally:
         terminal.write(report.getvalue())
         measured.get_data().close(force=True)
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()  # coverage leaves the files open that it has combined
 
 
 def _below_their_floors(measured: coverage.Coverage) -> Iterator[str]:
