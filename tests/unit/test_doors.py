@@ -268,3 +268,19 @@ def test_a_token_by_direct_invoke() -> None:
     assert answer["access_token"] == SECRET
     given = {"version": VERSION, "fingerprint": token().fingerprint, "cache_hit": False}
     assert audit == [AuditEvent(Door.DIRECT, Outcome.HANDED_OUT, **given)]  # type: ignore[arg-type]
+
+
+def test_finding_6_a_direct_caller_that_writes_an_http_event_is_refused_and_its_arn_is_not_audited() -> None:
+    forged = rejection(caller="arn:aws:iam::999999999999:role/victim")
+    counter, audit = Counter(token()), list[AuditEvent]()
+    with pytest.raises(InvalidRequest, match="alias url"):
+        doors.direct(forged, counter.vendor, audit.append)
+    assert [line.as_dict() for line in audit] == [
+        {
+            "door": "direct",
+            "outcome": "invalid",
+            "error": "InvalidRequest",
+            "detail": "This alias takes direct requests. HTTP comes in through the alias url.",
+        }
+    ]
+    assert counter.shelf.started == []

@@ -12,6 +12,7 @@ from tests.simulation import (
     TOKEN,
     Call,
     Fault,
+    Killed,
     Kind,
     RefreshProcess,
     Weather,
@@ -24,6 +25,7 @@ from token_vending.errors import (
     ConfigurationError,
     CredentialsRefused,
     StoreUnavailable,
+    VendorProtocolError,
     VendorUnavailable,
 )
 from token_vending.ports import Minted
@@ -288,6 +290,15 @@ def test_without_room_for_intent_and_token_nothing_is_minted(world: World, room:
     assert world.token_works()
 
 
+def test_with_room_for_two_versions_a_person_mints_and_a_caller_does_not(world: World) -> None:
+    fill(world, room=2)
+    world.clock.advance(timedelta(minutes=15))
+    with pytest.raises(StoreUnavailable, match="no room"):
+        world.run({"rejected_version": world.stored().version})
+    assert world.run(FORCED).outcome == "refreshed"
+    assert world.token_works()
+
+
 def test_if_the_versions_cannot_be_counted_only_a_quiet_stack_goes_on(world: World) -> None:
     report = world.run(FORCED, weather=always(LIST, Fault(Kind.DENIED)))
     assert report.outcome == "refreshed"
@@ -354,3 +365,35 @@ def test_a_token_that_could_not_be_stored_is_minted_anew_by_the_next_run(world: 
     assert world.run(TICK).reason == "unfinished_intent"
     assert world.token_works()
     assert world.stored().suspect(world.clock())
+
+
+# What a run leaves to the next one -----------------------------------------------------------------------
+
+
+def test_what_callers_caused_is_carried_on_by_ticks_and_takeovers(world: World) -> None:
+    world.clock.advance(timedelta(minutes=15))
+    fail(world, Killed, {"rejected_version": world.stored().version}, MINT, Fault(Kind.CRASH_AFTER))
+    world.clock.advance(LEASE)
+    assert world.run(TICK).reason == "unfinished_intent"
+    caused = world.stored().history.caller_mints
+    assert len(caused) == 1
+    assert world.run(FORCED).reason == "forced"
+    assert world.stored().history.caller_mints == caused
+
+
+def test_a_mint_for_callers_that_certainly_failed_is_not_counted(world: World) -> None:
+    world.clock.advance(timedelta(minutes=15))
+    rejection = {"rejected_version": world.stored().version}
+    fail(world, VendorUnavailable, rejection, MINT, Fault(Kind.UNREACHED))
+    assert world.run({**rejection, "id": "again"}).outcome == "refreshed"
+    assert len(world.stored().history.caller_mints) == 1
+
+
+def test_each_run_that_fails_alive_gives_up_its_own_lease(world: World) -> None:
+    for number in range(3):
+        fail(world, VendorProtocolError, {"id": str(number), "force": True}, MINT, Fault(Kind.UNREADABLE))
+        lock = world.lock()
+        assert lock is not None
+        assert world.secrets.holder(TOKEN, "ABANDONED") == lock.version
+    assert world.run(TICK).outcome == "refreshed"
+    assert world.lock() is None

@@ -134,6 +134,20 @@ def refuse(client: TokenClient) -> Callable[..., list[str]]:
     return send
 
 
+@pytest.mark.parametrize(
+    ("status", "carried"), [(200, True), (307, True), (403, True), (503, True), (401, False)]
+)
+def test_an_answer_other_than_a_401_to_this_token_stands_and_reports_nothing(
+    source: ScriptedSource, client: TokenClient, status: int, *, carried: bool
+) -> None:
+    source.gives("first")
+    attempt = Attempt(client._cache, "https://api.example/x", wait_seconds=20, repeatable=True)
+    client._time.run(attempt.first())
+
+    assert client._time.run(attempt.after(status, carried=carried)) is None
+    assert reported(source) == [None]
+
+
 def test_a_second_report_that_fails_leaves_the_answer_as_it_is(
     source: ScriptedSource, refuse: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
