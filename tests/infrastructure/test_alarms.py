@@ -380,7 +380,7 @@ def test_the_page_filters_the_logs_by_fields_that_the_lines_have() -> None:
 def test_doctor_dashboard_and_alarm_mean_the_same_fortnight(stack: Stack) -> None:
     alarm = stack.properties("TokenExpiresSoonAlarm")
     assert timedelta(seconds=int(alarm["Threshold"])) == EXPIRES_SOON
-    assert f"({EXPIRES_SOON.days} days)" in alarm["AlarmDescription"]
+    assert f"({EXPIRES_SOON.days} days by default)" in alarm["AlarmDescription"]
     dashboard = stack.properties("Dashboard")["DashboardBody"]
     assert f'{{"label": "alarm", "value": {EXPIRES_SOON.days},' in dashboard
     page = (ROOT / "docs" / "operations.md").read_text()
